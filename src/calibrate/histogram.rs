@@ -1,0 +1,201 @@
+//! A histogram that widens without seeing its data again.
+//!
+//! The bin width is a power of two and bins start at multiples of it, so doubling the width merges bins in pairs, exactly:
+//! `floor(x / 2w) = floor(floor(x / w) / 2)`. The final width depends only on the largest magnitude, and so do the
+//! counts: not on the order of the data, nor on how it was split.
+
+/// Bins on each side of zero.
+const HALF: usize = 2048;
+/// The narrowest width is `2^MIN_EXPONENT`: its reciprocal is still a normal float32.
+const MIN_EXPONENT: i32 = -126;
+
+/// Counts of finite numbers. Zeros are counted apart: every grid holds zero exactly, so they say nothing about a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    /// The bin width is `2^exponent`.
+    exponent: i32,
+    /// Bin `i` counts numbers in `[(i - HALF) * width, (i - HALF + 1) * width)`. Empty until the first number.
+    counts: Vec<u64>,
+    zeros: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { exponent: MIN_EXPONENT, counts: Vec::new(), zeros: 0 }
+    }
+}
+
+/// The smallest exponent at which a number of magnitude `largest` has a bin.
+fn exponent_for(largest: f32) -> i32 {
+    let mut exponent = MIN_EXPONENT;
+    // floor(log2) by the bits of the number; a bin index must stay below HALF = 2^11.
+    if largest >= f32::MIN_POSITIVE {
+        let log2 = ((largest.to_bits() >> 23) & 0xff) as i32 - 127;
+        exponent = exponent.max(log2 + 1 - HALF.ilog2() as i32);
+    }
+    exponent
+}
+
+impl Histogram {
+    /// Counts finite `values`, whose magnitudes are at most `largest`.
+    pub fn add(&mut self, values: &[f32], largest: f32) {
+        if values.is_empty() {
+            return;
+        }
+        self.widen(exponent_for(largest));
+        let reciprocal = 2f32.powi(-self.exponent);
+        let mut zeros = 0;
+        for &v in values {
+            zeros += u64::from(v == 0.0);
+            // Truncation after a shift into the positive numbers is a floor.
+            let bin = (v * reciprocal + HALF as f32) as usize;
+            self.counts[bin.min(2 * HALF - 1)] += 1;
+        }
+        self.counts[HALF] -= zeros;
+        self.zeros += zeros;
+    }
+
+    /// Takes over the counts of another histogram.
+    pub fn merge(&mut self, other: &Self) {
+        self.zeros += other.zeros;
+        if other.counts.is_empty() {
+            return;
+        }
+        self.widen(other.exponent);
+        let shift = self.exponent - other.exponent;
+        for (bin, &count) in other.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.counts[merged_bin(bin, shift)] += count;
+        }
+    }
+
+    /// Doubles the bin width until it is at least `2^exponent`.
+    fn widen(&mut self, exponent: i32) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; 2 * HALF];
+            self.exponent = self.exponent.max(exponent);
+        }
+        let shift = exponent - self.exponent;
+        if shift <= 0 {
+            return;
+        }
+        let mut wide = vec![0; 2 * HALF];
+        for (bin, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            wide[merged_bin(bin, shift)] += count;
+        }
+        self.counts = wide;
+        self.exponent = exponent;
+    }
+
+    /// The width of a bin.
+    pub fn width(&self) -> f64 {
+        2f64.powi(self.exponent)
+    }
+
+    /// How many zeros were counted.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// How many numbers were counted, zeros included.
+    pub fn total(&self) -> u64 {
+        self.zeros + self.counts.iter().sum::<u64>()
+    }
+
+    /// Non-empty bins in rising order: lower edge and count. Zeros are not among them.
+    pub fn bins(&self) -> impl DoubleEndedIterator<Item = (f64, u64)> + '_ {
+        let width = self.width();
+        let edge = move |bin: usize| (bin as f64 - HALF as f64) * width;
+        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bin, &count)| (edge(bin), count))
+    }
+
+    /// What has to be stored: the exponent, zeros, and each non-empty bin with its count.
+    pub(super) fn parts(&self) -> (i32, u64, Vec<(i32, u64)>) {
+        let bins = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        (self.exponent, self.zeros, bins.map(|(bin, &count)| (bin as i32 - HALF as i32, count)).collect())
+    }
+
+    /// The histogram with these parts; `None` when they are not those of one.
+    pub(super) fn from_parts(exponent: i32, zeros: u64, bins: &[(i32, u64)]) -> Option<Self> {
+        if !(MIN_EXPONENT..=127).contains(&exponent) {
+            return None;
+        }
+        let mut counts = if bins.is_empty() { Vec::new() } else { vec![0u64; 2 * HALF] };
+        for &(bin, count) in bins {
+            let slot = counts.get_mut(usize::try_from(i64::from(bin) + HALF as i64).ok()?)?;
+            *slot = slot.checked_add(count)?;
+        }
+        // Their sum must be a number too.
+        counts.iter().try_fold(zeros, |sum, &count| sum.checked_add(count))?;
+        Some(Self { exponent, counts, zeros })
+    }
+}
+
+fn merged_bin(bin: usize, shift: i32) -> usize {
+    let signed = bin as i64 - HALF as i64;
+    ((signed >> shift.min(62)) + HALF as i64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn largest(values: &[f32]) -> f32 {
+        values.iter().fold(0.0, |m, v| m.max(v.abs()))
+    }
+
+    fn numbers(seed: u32, count: usize, scale: f32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.4
+        };
+        (0..count).map(|_| next() * scale).collect()
+    }
+
+    #[test]
+    fn order_and_splits_leave_no_trace() {
+        let pieces: Vec<Vec<f32>> = (0..9).map(|i| numbers(i, 500, 3f32.powi(i as i32 - 4))).collect();
+        let all: Vec<f32> = pieces.concat();
+        let mut whole = Histogram::default();
+        whole.add(&all, largest(&all));
+        let mut forward = Histogram::default();
+        pieces.iter().for_each(|p| forward.add(p, largest(p)));
+        let mut merged = Histogram::default();
+        for piece in pieces.iter().rev() {
+            let mut own = Histogram::default();
+            own.add(piece, largest(piece));
+            merged.merge(&own);
+        }
+        assert_eq!(whole, forward);
+        assert_eq!(whole, merged);
+        assert_eq!(whole.total(), all.len() as u64);
+    }
+
+    #[test]
+    fn every_number_lies_in_its_bin() {
+        for value in [1.0f32, -1.0, 0.999, -0.001, 3.4e38, -3.4e38, 1e-40, 2048.0, -2048.0, 5e-39] {
+            let mut one = Histogram::default();
+            one.add(&[value], value.abs());
+            let (edge, count) = one.bins().next().expect("one bin");
+            let (v, slack) = (f64::from(value), one.width() * 1e-3);
+            assert!(count == 1 && edge <= v + slack && v <= edge + one.width() + slack, "{value} in {edge}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_apart() {
+        let mut h = Histogram::default();
+        h.add(&[0.0, -0.0, 1.0], 1.0);
+        assert_eq!((h.zeros(), h.total(), h.bins().count()), (2, 3, 1));
+    }
+
+    #[test]
+    fn parts_make_it_again() {
+        let mut h = Histogram::default();
+        h.add(&numbers(7, 1000, 9.0), 9.0);
+        let (exponent, zeros, bins) = h.parts();
+        assert_eq!(Histogram::from_parts(exponent, zeros, &bins), Some(h));
+        assert_eq!(Histogram::from_parts(0, 0, &[(1 << 20, 1)]), None);
+        assert_eq!(Histogram::from_parts(0, 1, &[(0, u64::MAX)]), None);
+    }
+}

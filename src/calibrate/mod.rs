@@ -1,0 +1,37 @@
+//! Calibration: what values the activations take, and the range that each gets.
+//!
+//! Samples stream through the model; each observed value leaves a [`Statistics`] of fixed size. Statistics merge, and the
+//! merged result does not depend on order, on batching or on the number of threads.
+
+mod collect;
+mod entropy;
+mod exact_sum;
+mod histogram;
+mod mse;
+mod percentile;
+mod statistics;
+mod stored;
+
+pub use collect::collect;
+pub use histogram::Histogram;
+pub use statistics::Statistics;
+pub use stored::{Calibration, ModelDigest};
+
+use crate::policy::Calibrator;
+use crate::quant::Scheme;
+
+/// The range that `calibrator` chooses for a value, given how its numbers become integers. Never beyond what was seen.
+pub fn range(statistics: &Statistics, calibrator: Calibrator, scheme: Scheme) -> (f32, f32) {
+    let seen = statistics.range();
+    let (low, high) = match calibrator {
+        Calibrator::MinMax => seen,
+        Calibrator::MovingAverage => statistics.average_range(),
+        Calibrator::Percentile(percent) => percentile::range(&statistics.histogram, percent),
+        Calibrator::Entropy => entropy::range(&statistics.histogram, seen, scheme),
+        Calibrator::Mse => mse::range(&statistics.histogram, seen, scheme),
+    };
+    (low.max(seen.0).min(0.0), high.min(seen.1).max(0.0))
+}
+
+#[cfg(test)]
+mod tests;

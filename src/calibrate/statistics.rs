@@ -1,0 +1,90 @@
+//! What is kept of one value.
+
+use super::exact_sum::ExactSum;
+use super::histogram::Histogram;
+
+/// Everything a calibrator may ask of a value. Its size does not grow with the number of samples.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statistics {
+    /// The numbers seen.
+    pub histogram: Histogram,
+    /// Smallest and largest number; `None` until one was seen.
+    pub(super) extremes: Option<(f32, f32)>,
+    /// How many samples showed the value.
+    pub(super) samples: u64,
+    /// Sums of each sample's smallest and largest number.
+    pub(super) lows: ExactSum,
+    pub(super) highs: ExactSum,
+}
+
+impl Statistics {
+    /// Takes in the value as one sample showed it. Says whether every number was finite; if not, nothing is taken in.
+    pub fn add(&mut self, values: &[f32]) -> bool {
+        let Some((low, high)) = extremes(values) else { return values.is_empty() };
+        self.histogram.add(values, high.max(-low));
+        self.extremes = Some(match self.extremes {
+            Some((l, h)) => (l.min(low), h.max(high)),
+            None => (low, high),
+        });
+        self.samples += 1;
+        self.lows.add(low);
+        self.highs.add(high);
+        true
+    }
+
+    /// Takes over what another one saw.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.merge(&other.histogram);
+        self.extremes = match (self.extremes, other.extremes) {
+            (Some((l, h)), Some((low, high))) => Some((l.min(low), h.max(high))),
+            (one, other) => one.or(other),
+        };
+        self.samples += other.samples;
+        self.lows.merge(&other.lows);
+        self.highs.merge(&other.highs);
+    }
+
+    /// How many samples showed the value.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// The smallest and largest number seen; zeros when there was none.
+    pub fn range(&self) -> (f32, f32) {
+        self.extremes.unwrap_or((0.0, 0.0))
+    }
+
+    /// The mean over samples of the smallest and of the largest number.
+    pub fn average_range(&self) -> (f32, f32) {
+        let count = self.samples.max(1) as f64;
+        ((self.lows.value() / count) as f32, (self.highs.value() / count) as f32)
+    }
+}
+
+/// The smallest and largest of `values`; `None` when there are none or one is not finite.
+fn extremes(values: &[f32]) -> Option<(f32, f32)> {
+    if values.is_empty() {
+        return None;
+    }
+    // Lanes, so that the compiler can use vector instructions; a NaN makes the sum of `v - v` a NaN, an infinity too.
+    const LANES: usize = 16;
+    let (mut low, mut high, mut check) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES], [0f32; LANES]);
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    let mut take = |lane: usize, v: f32| {
+        low[lane] = if v < low[lane] { v } else { low[lane] };
+        high[lane] = if v > high[lane] { v } else { high[lane] };
+        check[lane] += v - v;
+    };
+    for chunk in chunks {
+        for (lane, &v) in chunk.iter().enumerate() {
+            take(lane, v);
+        }
+    }
+    rest.iter().enumerate().for_each(|(lane, &v)| take(lane, v));
+    let finite = check.iter().all(|&c| c == 0.0);
+    // Minus zero would make the saved statistics depend on which zero came first.
+    let min = low.iter().copied().fold(f32::INFINITY, f32::min) + 0.0;
+    let max = high.iter().copied().fold(f32::NEG_INFINITY, f32::max) + 0.0;
+    finite.then_some((min, max))
+}

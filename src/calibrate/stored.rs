@@ -1,0 +1,111 @@
+//! Statistics on disk, as JSON: calibrate once, quantize as often as needed without data.
+
+use super::exact_sum::ExactSum;
+use super::histogram::Histogram;
+use super::statistics::Statistics;
+use crate::error::{Error, Result};
+use crate::file;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The SHA-256 of a model file, in hexadecimal.
+pub type ModelDigest = String;
+
+/// What calibration found out: statistics of each observed value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calibration {
+    /// The model that was run.
+    pub model: ModelDigest,
+    /// How many samples were run.
+    pub samples: u64,
+    /// Statistics by value name.
+    pub values: BTreeMap<String, Statistics>,
+}
+
+const FORMAT: &str = "tare-statistics";
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: String,
+    version: u32,
+    model: ModelDigest,
+    samples: u64,
+    values: BTreeMap<String, StoredValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredValue {
+    samples: u64,
+    min: f32,
+    max: f32,
+    lows: Vec<i64>,
+    highs: Vec<i64>,
+    bin_width_log2: i32,
+    zeros: u64,
+    bins: Vec<(i32, u64)>,
+}
+
+impl Calibration {
+    /// The JSON text. Equal statistics give equal text.
+    ///
+    /// # Errors
+    /// Only when the text passes the memory.
+    pub fn to_json(&self) -> Result<String> {
+        let values = self.values.iter().map(|(name, statistics)| (name.clone(), store(statistics))).collect();
+        let (format, version) = (FORMAT.to_owned(), VERSION);
+        let stored = Stored { format, version, model: self.model.clone(), samples: self.samples, values };
+        serde_json::to_string(&stored).map_err(Error::other)
+    }
+
+    /// Reads what [`Calibration::to_json`] wrote.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or does not hold statistics.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+        let wrong = |e: serde_json::Error| Error::file(path, format!("does not hold calibration statistics: {e}"));
+        let stored: Stored = serde_json::from_str(&text).map_err(wrong)?;
+        if stored.format != FORMAT || stored.version != VERSION {
+            let found = format!("{} version {}", stored.format, stored.version);
+            return Err(Error::file(path, format!("expected {FORMAT} version {VERSION}, found {found}; calibrate again")));
+        }
+        let mut values = BTreeMap::new();
+        for (name, value) in stored.values {
+            let damaged = || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
+            values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
+        }
+        Ok(Self { model: stored.model, samples: stored.samples, values })
+    }
+
+    /// The digest of the statistics, for the metadata of what is made with them.
+    ///
+    /// # Errors
+    /// Only when their text passes the memory.
+    pub fn digest(&self) -> Result<String> {
+        Ok(file::digest_bytes(self.to_json()?.as_bytes()))
+    }
+}
+
+fn store(statistics: &Statistics) -> StoredValue {
+    let (bin_width_log2, zeros, bins) = statistics.histogram.parts();
+    let (min, max) = statistics.range();
+    let (lows, highs) = (statistics.lows.limbs(), statistics.highs.limbs());
+    StoredValue { samples: statistics.samples, min, max, lows, highs, bin_width_log2, zeros, bins }
+}
+
+fn restore(stored: &StoredValue) -> Option<Statistics> {
+    if !(stored.min.is_finite() && stored.max.is_finite() && stored.min <= stored.max) {
+        return None;
+    }
+    Some(Statistics {
+        histogram: Histogram::from_parts(stored.bin_width_log2, stored.zeros, &stored.bins)?,
+        extremes: (stored.samples > 0).then_some((stored.min, stored.max)),
+        samples: stored.samples,
+        lows: ExactSum::from_limbs(&stored.lows)?,
+        highs: ExactSum::from_limbs(&stored.highs)?,
+    })
+}

@@ -1,0 +1,109 @@
+//! The executor over tract, a neural network engine in Rust. No other file knows tract.
+
+mod convert;
+mod observe;
+mod qdq;
+
+use super::{Executor, Observer, Program};
+use crate::error::{Error, Result};
+use crate::tensor::{Tensor, TensorType};
+use observe::Sink;
+use std::io::Cursor;
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+/// The version that Cargo.toml pins.
+const VERSION: &str = "0.23.9";
+
+/// tract with this project's own QuantizeLinear and DequantizeLinear, which round exactly as ONNX Runtime does.
+pub struct Tract {
+    onnx: tract_onnx::Onnx,
+}
+
+impl Default for Tract {
+    fn default() -> Self {
+        // The exporter's names for dimensions would clash with the concrete shapes that are set here.
+        let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        qdq::register(&mut onnx.op_register);
+        Self { onnx }
+    }
+}
+
+impl Executor for Tract {
+    fn name(&self) -> String {
+        format!("tract {VERSION}")
+    }
+
+    fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+        guarded(|| self.build(model, inputs, observed))
+    }
+}
+
+/// tract panics on some malformed models; a converter must not.
+fn guarded<T>(f: impl FnOnce() -> TractResult<T>) -> Result<T> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(|e| Error::other(chain(&e))),
+        Err(_) => Err(Error::other("tract failed without saying why (it panicked)")),
+    }
+}
+
+/// The causes of an error, outermost first, on one line.
+fn chain(error: &TractError) -> String {
+    let causes: Vec<_> = error.chain().map(|c| c.to_string().replace('\n', " ")).collect();
+    format!("tract cannot run it: {}", causes.join(": "))
+}
+
+struct TractProgram {
+    plan: Arc<TypedRunnableModel>,
+    outputs: usize,
+}
+
+impl Tract {
+    fn build(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> TractResult<Box<dyn Program>> {
+        let proto = self.onnx.proto_model_for_read(&mut Cursor::new(model))?;
+        let parsed = self.onnx.parse(&proto, None)?;
+        let (mut model, by_name) = (parsed.model, parsed.outlets_by_name);
+        for (index, ty) in inputs.iter().enumerate() {
+            let shape: Vec<usize> = ty.dims.iter().map(|d| d.unwrap_or(1)).collect();
+            model.set_input_fact(index, InferenceFact::dt_shape(convert::datum_type(ty.dtype)?, &shape))?;
+        }
+        for index in 0..model.outputs.len() {
+            model.set_output_fact(index, InferenceFact::default())?;
+        }
+        model.analyse(false)?;
+        let outputs = model.outputs.clone();
+        let taps = observed.iter().map(|name| {
+            by_name.get(name).copied().with_context(|| format!("tract does not know the value {name:?}"))
+        });
+        let taps = taps.collect::<TractResult<Vec<_>>>()?;
+        // Optimisation follows an outlet through every rewrite by its position among the outputs, and only so.
+        let all: Vec<_> = outputs.iter().copied().chain(taps).collect();
+        model.select_output_outlets(&all)?;
+        let mut model = model.into_optimized()?;
+        // A sink on each tap, so that the tapped tensor is freed as soon as it was seen.
+        let mut kept = model.outputs[..outputs.len()].to_vec();
+        for (tap, outlet) in model.outputs[outputs.len()..].to_vec().into_iter().enumerate() {
+            kept.push(model.wire_node(format!("tare-sink-{tap}"), Sink(tap), &[outlet])?[0]);
+        }
+        model.select_output_outlets(&kept)?;
+        Ok(Box::new(TractProgram { plan: model.into_runnable()?, outputs: outputs.len() }))
+    }
+}
+
+impl Program for TractProgram {
+    fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
+        guarded(|| {
+            let inputs = inputs.iter().map(|t| Ok(convert::to_tract(t)?.into_tvalue()));
+            let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
+            let mut state = self.plan.spawn()?;
+            let results = state.run_plan_with_eval(inputs, |context, state, node, values| {
+                if let Some(Sink(tap)) = node.op_as::<Sink>() {
+                    observe::show(*tap, &values[0], observe)?;
+                }
+                tract_onnx::tract_core::plan::eval(context, state, node, values)
+            })?;
+            results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
+        })
+    }
+}

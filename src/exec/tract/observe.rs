@@ -1,0 +1,44 @@
+//! The operator that observed values end in.
+
+use super::super::Observer;
+use super::convert;
+use tract_onnx::tract_hir::internal::*;
+
+/// Swallows observed value number `.0`; the run shows it to the observer before.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct Sink(pub usize);
+
+impl Op for Sink {
+    fn name(&self) -> StaticName {
+        "TareSink".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Sink {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, _: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        Ok(tvec!(tensor0(0u8).into()))
+    }
+}
+
+impl TypedOp for Sink {
+    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(u8::datum_type().scalar_fact()))
+    }
+
+    as_op!();
+}
+
+/// Shows a value, widened to float32 where it is another number type.
+pub fn show(tap: usize, value: &TValue, observer: &mut Observer<'_>) -> TractResult<()> {
+    if value.datum_type() == f32::datum_type() {
+        observer(tap, value.shape(), value.try_as_plain_ram()?.as_slice::<f32>()?);
+        return Ok(());
+    }
+    let tensor = convert::from_tract(value)?;
+    observer(tap, tensor.shape(), &tensor.to_f32().map_err(|e| format_err!("{e}"))?);
+    Ok(())
+}

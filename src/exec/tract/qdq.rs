@@ -1,0 +1,212 @@
+//! QuantizeLinear and DequantizeLinear for tract, exact.
+//!
+//! tract's own multiply by the reciprocal of the scale, which is a step off on ties, and wrap where the quotient passes
+//! 2^31. These divide, round half to even and saturate, as the ONNX specification and ONNX Runtime do.
+
+use tract_onnx::model::OnnxOpRegister;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+/// Puts the two operators in the place of tract's.
+pub fn register(operators: &mut OnnxOpRegister) {
+    operators.insert("QuantizeLinear", |_, node| build(node, Direction::Quantize));
+    operators.insert("DequantizeLinear", |_, node| build(node, Direction::Dequantize));
+}
+
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq)]
+enum Direction {
+    Quantize,
+    Dequantize,
+}
+
+fn build(node: &NodeProto, direction: Direction) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let zero_point = node.input.len() == 3 && !node.input[2].is_empty();
+    if node.get_attr_opt::<i64>("block_size")?.unwrap_or(0) != 0 {
+        bail!("blocked {} is not re-executed", node.op_type);
+    }
+    if !zero_point && node.get_attr_opt::<i64>("output_dtype")?.unwrap_or(0) != 0 {
+        bail!("{} with output_dtype and no zero point is not re-executed", node.op_type);
+    }
+    let axis = node.get_attr_opt("axis")?.unwrap_or(1);
+    Ok((expand(Unresolved { direction, zero_point, axis }), vec![]))
+}
+
+/// The node before its scale and zero point are known to be constants.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+struct Unresolved {
+    direction: Direction,
+    zero_point: bool,
+    axis: i64,
+}
+
+impl Expansion for Unresolved {
+    fn name(&self) -> StaticName {
+        format!("Tare{:?}", self.direction).into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> TractResult<()> {
+        solver.equals(&inputs[0].shape, &outputs[0].shape)?;
+        match (self.direction, self.zero_point) {
+            (Direction::Dequantize, _) => solver.equals(&outputs[0].datum_type, f32::datum_type()),
+            (Direction::Quantize, true) => solver.equals(&outputs[0].datum_type, &inputs[2].datum_type),
+            (Direction::Quantize, false) => solver.equals(&outputs[0].datum_type, u8::datum_type()),
+        }
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        let constant = |outlet: OutletId| -> TractResult<Arc<Tensor>> {
+            let fact = model.outlet_fact(outlet)?;
+            Ok(fact.konst.clone().context("scale and zero point must be constants")?.into())
+        };
+        let scales = constant(inputs[1])?.cast_to::<f32>()?.into_owned();
+        let scales: Vec<u32> = scales.try_as_plain_ram()?.as_slice::<f32>()?.iter().map(|s| s.to_bits()).collect();
+        let (zero_points, dtype) = if self.zero_point {
+            let zero = constant(inputs[2])?;
+            (zero.cast_to::<i32>()?.try_as_plain_ram()?.as_slice::<i32>()?.to_vec(), zero.datum_type())
+        } else {
+            (vec![0; scales.len()], u8::datum_type())
+        };
+        ensure!(scales.len() == zero_points.len(), "{} scales but {} zero points", scales.len(), zero_points.len());
+        let rank = model.outlet_fact(inputs[0])?.rank() as i64;
+        let axis = if self.axis < 0 { self.axis + rank } else { self.axis };
+        ensure!(scales.len() == 1 || (0..rank).contains(&axis), "axis {axis} of a tensor of rank {rank}");
+        let op = Linear { direction: self.direction, scales, zero_points, axis: axis as usize, dtype };
+        model.wire_node(prefix, op, &inputs[..1])
+    }
+}
+
+/// Either operator with its constants. Scales are kept as bits: the operator must be hashable.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+struct Linear {
+    direction: Direction,
+    scales: Vec<u32>,
+    zero_points: Vec<i32>,
+    axis: usize,
+    /// The integer type to quantize to.
+    dtype: DatumType,
+}
+
+impl Op for Linear {
+    fn name(&self) -> StaticName {
+        format!("TareExact{:?}", self.direction).into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl TypedOp for Linear {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let dtype = match self.direction {
+            Direction::Quantize => self.dtype,
+            Direction::Dequantize => f32::datum_type(),
+        };
+        Ok(tvec!(dtype.fact(inputs[0].shape.clone())))
+    }
+
+    as_op!();
+}
+
+impl EvalOp for Linear {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        use DatumType::*;
+        let out = match (self.direction, inputs[0].datum_type().unquantized(), self.dtype.unquantized()) {
+            (Direction::Quantize, _, U8) => self.quantize::<u8>(&inputs[0])?,
+            (Direction::Quantize, _, I8) => self.quantize::<i8>(&inputs[0])?,
+            (Direction::Quantize, _, U16) => self.quantize::<u16>(&inputs[0])?,
+            (Direction::Quantize, _, I16) => self.quantize::<i16>(&inputs[0])?,
+            (Direction::Dequantize, U8, _) => self.dequantize::<u8>(&inputs[0])?,
+            (Direction::Dequantize, I8, _) => self.dequantize::<i8>(&inputs[0])?,
+            (Direction::Dequantize, U16, _) => self.dequantize::<u16>(&inputs[0])?,
+            (Direction::Dequantize, I16, _) => self.dequantize::<i16>(&inputs[0])?,
+            (Direction::Dequantize, I32, _) => self.dequantize::<i32>(&inputs[0])?,
+            (direction, from, to) => bail!("{direction:?} of {from:?} (integers {to:?}) is not re-executed"),
+        };
+        Ok(tvec!(out.into_tvalue()))
+    }
+}
+
+/// Adding and taking away 1.5 * 2^23 rounds numbers below 2^22 half to even.
+const ROUND: f32 = 12_582_912.0;
+/// Beyond every 16-bit grid, and below 2^22.
+const FAR: f32 = 4_194_304.0;
+
+/// An integer of a grid.
+trait Integer: Datum + Copy {
+    const MIN: f32;
+    const MAX: f32;
+    fn from_f32(v: f32) -> Self;
+    fn to_i64(self) -> i64;
+}
+
+macro_rules! integer {
+    ($($t:ty),*) => { $(impl Integer for $t {
+        const MIN: f32 = <$t>::MIN as f32;
+        const MAX: f32 = <$t>::MAX as f32;
+        fn from_f32(v: f32) -> Self { v as $t }
+        fn to_i64(self) -> i64 { i64::from(self) }
+    })* };
+}
+integer!(u8, i8, u16, i16, i32);
+
+impl Linear {
+    /// Calls `f(elements, scale, zero point)` for each run of elements on one grid.
+    fn runs(&self, shape: &[usize], mut f: impl FnMut(std::ops::Range<usize>, f32, i32)) -> TractResult<()> {
+        let count: usize = shape.iter().product();
+        let scale = |i: usize| f32::from_bits(self.scales[i]);
+        if let ([_], [zero]) = (&*self.scales, &*self.zero_points) {
+            f(0..count, scale(0), *zero);
+            return Ok(());
+        }
+        let channels = shape[self.axis];
+        ensure!(channels == self.scales.len(), "{} scales for {channels} channels", self.scales.len());
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        for start in (0..count).step_by(inner.max(1)) {
+            let channel = start / inner.max(1) % channels;
+            f(start..start + inner, scale(channel), self.zero_points[channel]);
+        }
+        Ok(())
+    }
+
+    fn quantize<T: Integer>(&self, input: &Tensor) -> TractResult<Tensor> {
+        let input = input.cast_to::<f32>()?;
+        let view = input.try_as_plain_ram()?;
+        let from = view.as_slice::<f32>()?;
+        let mut out = Tensor::zero_dt(T::datum_type(), input.shape())?;
+        {
+            let mut view = out.try_as_plain_ram_mut()?;
+            let to = view.as_slice_mut::<T>()?;
+            self.runs(input.shape(), |run, scale, zero| {
+                for (x, q) in from[run.clone()].iter().zip(&mut to[run]) {
+                    let steps = (x / scale).max(-FAR).min(FAR);
+                    let rounded = (steps + ROUND) - ROUND + zero as f32;
+                    *q = T::from_f32(rounded.max(T::MIN).min(T::MAX));
+                }
+            })?;
+        }
+        Ok(out)
+    }
+
+    fn dequantize<T: Integer>(&self, input: &Tensor) -> TractResult<Tensor> {
+        let view = input.try_as_plain_ram()?;
+        let from = view.as_slice::<T>()?;
+        let mut out = Tensor::zero_dt(f32::datum_type(), input.shape())?;
+        {
+            let mut view = out.try_as_plain_ram_mut()?;
+            let to = view.as_slice_mut::<f32>()?;
+            self.runs(input.shape(), |run, scale, zero| {
+                for (q, x) in from[run.clone()].iter().zip(&mut to[run]) {
+                    *x = (q.to_i64() - i64::from(zero)) as f32 * scale;
+                }
+            })?;
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,73 @@
+//! Writing beside the target and renaming into place: a reader sees the old file or the new one, never half of one.
+
+use crate::error::{Error, Result};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file being written in the folder of its target. Dropped without [`Beside::rename`], it leaves nothing behind.
+pub struct Beside {
+    file: BufWriter<NamedTempFile>,
+    target: PathBuf,
+}
+
+impl Beside {
+    /// Opens a new file beside `target`.
+    ///
+    /// # Errors
+    /// When the folder does not exist or cannot be written, or `target` is a folder.
+    pub fn create(target: &Path) -> Result<Self> {
+        if target.is_dir() || target.file_name().is_none() {
+            return Err(Error::file(target, "is a folder; name a file to write to"));
+        }
+        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".tare-").suffix(".part");
+        #[cfg(unix)]
+        {
+            // As any new file: readable as the umask allows, not only by its owner.
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder).map_err(|e| {
+            let hint = if folder.is_dir() { "" } else { "; its folder does not exist" };
+            Error::file(target, format!("cannot be written: {e}{hint}"))
+        })?;
+        Ok(Self { file: BufWriter::new(file), target: target.to_path_buf() })
+    }
+
+    /// Where to write to.
+    pub fn writer(&mut self) -> &mut impl Write {
+        &mut self.file
+    }
+
+    /// Puts the file in the target's place, once its bytes are on disk.
+    ///
+    /// # Errors
+    /// When the disk is full or the target cannot be replaced; the target is then as it was.
+    pub fn rename(self) -> Result<()> {
+        let Self { file, target } = self;
+        let failed = |e: std::io::Error| Error::file(&target, format!("cannot be written: {e}"));
+        let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&target).map(drop).map_err(|e| failed(e.error))
+    }
+}
+
+/// Writes `bytes` to `path`, atomically.
+///
+/// # Errors
+/// When the file cannot be written; what stood at `path` is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = Beside::create(path)?;
+    file.writer().write_all(bytes).map_err(|e| Error::file(path, format!("cannot be written: {e}")))?;
+    file.rename()
+}
+
+/// Finds out now, before hours of work, whether `path` can be written.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_writable(path: &Path) -> Result<()> {
+    Beside::create(path).map(drop)
+}

@@ -1,0 +1,64 @@
+//! Typed reading of a node's attributes.
+
+use super::tensors::tensor_from_proto;
+use crate::error::Result;
+use crate::proto::AttributeProto;
+use crate::tensor::Tensor;
+
+/// The attributes of one node.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes<'a>(pub(super) &'a [AttributeProto]);
+
+impl<'a> Attributes<'a> {
+    fn get(self, name: &str) -> Option<&'a AttributeProto> {
+        self.0.iter().find(|a| a.name() == name)
+    }
+
+    /// The names, in file order.
+    pub fn names(self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(AttributeProto::name)
+    }
+
+    /// Whether the attribute is there.
+    pub fn has(self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// An integer.
+    pub fn int(self, name: &str) -> Option<i64> {
+        self.get(name)?.i
+    }
+
+    /// A float.
+    pub fn float(self, name: &str) -> Option<f32> {
+        self.get(name)?.f
+    }
+
+    /// A list of integers.
+    pub fn ints(self, name: &str) -> Option<&'a [i64]> {
+        self.get(name).map(|a| a.ints.as_slice())
+    }
+
+    /// A list of floats.
+    pub fn floats(self, name: &str) -> Option<&'a [f32]> {
+        self.get(name).map(|a| a.floats.as_slice())
+    }
+
+    /// A text.
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        std::str::from_utf8(self.get(name)?.s.as_ref()?).ok()
+    }
+
+    /// A tensor.
+    ///
+    /// # Errors
+    /// When the stored tensor is malformed.
+    pub fn tensor(self, name: &str) -> Result<Option<Tensor>> {
+        self.get(name).and_then(|a| a.t.as_ref()).map(tensor_from_proto).transpose()
+    }
+
+    /// Whether any attribute is a graph (the body of an If, Loop or Scan).
+    pub fn has_bodies(self) -> bool {
+        self.0.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())
+    }
+}

@@ -1,0 +1,277 @@
+//! The verbs: every change of a graph is one of these. Each keeps names unique and use-lists true.
+
+use super::graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
+use super::tensors::tensor_to_proto;
+use crate::proto::attribute_proto::AttributeType;
+use crate::proto::{AttributeProto, NodeProto};
+use crate::tensor::Tensor;
+use bytes::Bytes;
+
+/// A node to be added: an operator with integer and text attributes.
+#[derive(Debug, Clone, Default)]
+pub struct NewNode<'a> {
+    /// The operator, of ONNX's own domain.
+    pub op_type: &'a str,
+    /// The name wished for; made unique.
+    pub name: &'a str,
+    /// Inputs by position.
+    pub inputs: Vec<Option<ValueId>>,
+    /// Integer attributes.
+    pub ints: Vec<(&'a str, i64)>,
+}
+
+impl Graph {
+    /// A value name that nothing in the graph or its bodies has: `stem`, or `stem_1`, `stem_2`, ...
+    pub fn fresh_name(&mut self, stem: &str) -> String {
+        if !self.by_name.contains_key(stem) && !self.reserved.contains(stem) {
+            return stem.to_owned();
+        }
+        let next = self.next_suffix.entry(stem.to_owned()).or_insert(1);
+        loop {
+            let name = format!("{stem}_{next}");
+            *next += 1;
+            if !self.by_name.contains_key(&name) && !self.reserved.contains(&name) {
+                return name;
+            }
+        }
+    }
+
+    fn new_value(&mut self, stem: &str, source: Source) -> ValueId {
+        let name = self.fresh_name(stem);
+        let id = ValueId(self.values.len() as u32);
+        self.by_name.insert(name.clone(), id);
+        self.values.push(Value { name, source, uses: Vec::new(), constant: None, info: None });
+        id
+    }
+
+    /// Adds a constant called `stem`, or as near to it as is free.
+    pub fn add_initializer(&mut self, stem: &str, tensor: &Tensor) -> ValueId {
+        let id = self.new_value(stem, Source::Initializer);
+        let name = self.values[id.index()].name.clone();
+        self.values[id.index()].constant = Some(tensor_to_proto(&name, tensor));
+        self.initializers.push(id);
+        id
+    }
+
+    /// Adds a node with one output called `output`, or as near to it as is free.
+    pub fn add_node(&mut self, new: NewNode<'_>, output: &str) -> (NodeId, ValueId) {
+        let id = NodeId(self.nodes.len() as u32);
+        let name = self.fresh_name(new.name);
+        self.reserved.insert(name.clone());
+        let attribute = new.ints.iter().map(|&(key, value)| int_attribute(key, value)).collect();
+        let proto = NodeProto { name: Some(name), op_type: Some(new.op_type.to_owned()), attribute, ..NodeProto::default() };
+        for (slot, value) in new.inputs.iter().enumerate() {
+            if let Some(value) = value {
+                self.values[value.index()].uses.push(Use::Input { node: id, slot });
+            }
+        }
+        let output = self.new_value(output, Source::Node { node: id, slot: 0 });
+        self.nodes.push(Some(Node { proto, inputs: new.inputs, outputs: vec![Some(output)], captured: Vec::new() }));
+        (id, output)
+    }
+
+    /// Points input `slot` of a node to another value, or to none. The node gets more inputs where it has too few.
+    pub fn set_input(&mut self, node: NodeId, slot: usize, value: Option<ValueId>) {
+        let inputs = &mut self.nodes[node.index()].as_mut().expect("the node was removed").inputs;
+        if inputs.len() <= slot {
+            inputs.resize(slot + 1, None);
+        }
+        if let Some(old) = std::mem::replace(&mut inputs[slot], value) {
+            self.values[old.index()].uses.retain(|u| *u != Use::Input { node, slot });
+        }
+        // An optional input left out at the end is not written at all.
+        while self.nodes[node.index()].as_ref().is_some_and(|n| n.inputs.last() == Some(&None)) {
+            self.nodes[node.index()].as_mut().expect("the node was removed").inputs.pop();
+        }
+        if let Some(value) = value {
+            self.values[value.index()].uses.push(Use::Input { node, slot });
+        }
+    }
+
+    /// Points every node input that reads `from` to `to`. Bodies and graph outputs, which go by name, stay.
+    pub fn redirect_readers(&mut self, from: ValueId, to: ValueId) {
+        let readers: Vec<_> = self.value(from).readers().collect();
+        for (node, slot) in readers {
+            self.set_input(node, slot, Some(to));
+        }
+    }
+
+    /// `to` takes over the name of `from`, and with it what goes by name: graph outputs and what bodies read. `from` gets
+    /// a name made from `stem`.
+    pub fn hand_over_name(&mut self, from: ValueId, to: ValueId, stem: &str) {
+        let fresh = self.fresh_name(stem);
+        let name = std::mem::replace(&mut self.values[from.index()].name, fresh.clone());
+        let dropped = std::mem::replace(&mut self.values[to.index()].name, name.clone());
+        self.by_name.remove(&dropped);
+        self.by_name.insert(name, to);
+        self.by_name.insert(fresh, from);
+        let (by_name, rest): (Vec<_>, Vec<_>) =
+            self.value(from).uses.iter().partition(|u| matches!(u, Use::Output { .. } | Use::Body { .. }));
+        self.values[from.index()].uses = rest;
+        for moved in &by_name {
+            match *moved {
+                Use::Output { index } => self.outputs[index].0 = to,
+                Use::Body { node } => {
+                    let node = self.nodes[node.index()].as_mut().expect("the node was removed");
+                    node.captured.iter_mut().filter(|v| **v == from).for_each(|v| *v = to);
+                }
+                Use::Input { .. } => {}
+            }
+        }
+        self.values[to.index()].uses.extend(by_name);
+        if let Some(info) = self.values[from.index()].info.take() {
+            self.hinted.push(to);
+            self.values[to.index()].info = Some(info);
+        }
+        for id in [from, to] {
+            let name = self.values[id.index()].name.clone();
+            if let Some(constant) = &mut self.values[id.index()].constant {
+                constant.name = Some(name);
+            }
+        }
+    }
+
+    /// Output `slot` of `node` now makes `value`, whose former producer is removed; what the output made before must have
+    /// no other reader than that producer. This is how a node is fused into the one before it.
+    pub fn take_over_output(&mut self, node: NodeId, slot: usize, value: ValueId) {
+        if let Some(former) = self.value(value).producer() {
+            self.detach(former);
+        }
+        let outputs = &mut self.nodes[node.index()].as_mut().expect("the node was removed").outputs;
+        if let Some(old) = outputs[slot].replace(value) {
+            self.values[old.index()].source = Source::Nowhere;
+            self.forget(old);
+        }
+        self.values[value.index()].source = Source::Node { node, slot };
+    }
+
+    /// Turns `value` into a constant. A node that made it is removed when nothing else of it is read.
+    pub fn make_constant(&mut self, value: ValueId, tensor: &Tensor) {
+        let producer = self.value(value).producer();
+        if let Some(producer) = producer {
+            let node = self.nodes[producer.index()].as_mut().expect("the node was removed");
+            node.outputs.iter_mut().filter(|o| **o == Some(value)).for_each(|o| *o = None);
+        }
+        let name = self.value(value).name.clone();
+        self.values[value.index()].source = Source::Initializer;
+        self.values[value.index()].constant = Some(tensor_to_proto(&name, tensor));
+        self.values[value.index()].info = None;
+        self.initializers.push(value);
+        if let Some(producer) = producer {
+            self.remove_if_unused(producer);
+        }
+    }
+
+    /// Replaces the number of a constant, keeping its name.
+    pub fn replace_constant(&mut self, value: ValueId, tensor: &Tensor) {
+        let name = self.value(value).name.clone();
+        self.values[value.index()].constant = Some(tensor_to_proto(&name, tensor));
+    }
+
+    /// Removes a node none of whose outputs is read; says whether it did.
+    pub fn remove_if_unused(&mut self, id: NodeId) -> bool {
+        let Some(node) = self.get_node(id) else { return false };
+        if node.outputs.iter().flatten().any(|&v| !self.value(v).uses.is_empty()) {
+            return false;
+        }
+        self.detach(id);
+        true
+    }
+
+    /// Takes a node out: its inputs lose a use, its outputs their source.
+    fn detach(&mut self, id: NodeId) {
+        let Some(node) = self.nodes[id.index()].take() else { return };
+        for value in node.inputs.iter().flatten().chain(&node.captured) {
+            self.values[value.index()].uses.retain(
+                |u| !matches!(u, Use::Input { node, .. } | Use::Body { node } if *node == id),
+            );
+        }
+        for &value in node.outputs.iter().flatten() {
+            self.values[value.index()].source = Source::Nowhere;
+            if self.value(value).uses.is_empty() {
+                self.forget(value);
+            }
+        }
+    }
+
+    /// Drops what is said about a value that is no more.
+    fn forget(&mut self, value: ValueId) {
+        self.values[value.index()].constant = None;
+        self.values[value.index()].info = None;
+    }
+
+    /// Removes nodes and constants that no output needs, except constants listed as graph inputs.
+    pub fn remove_unused(&mut self) {
+        let mut unused: Vec<NodeId> = self.node_ids().collect();
+        // Last first; a removed node may free the producers of its inputs.
+        while let Some(id) = unused.pop() {
+            let Some(node) = self.get_node(id) else { continue };
+            let producers: Vec<_> =
+                node.inputs.iter().flatten().chain(&node.captured).filter_map(|&v| self.value(v).producer()).collect();
+            if self.remove_if_unused(id) {
+                unused.extend(producers);
+            }
+        }
+        let initializers = std::mem::take(&mut self.initializers);
+        let (kept, dropped): (Vec<_>, Vec<_>) = initializers
+            .into_iter()
+            .partition(|&v| !self.value(v).uses.is_empty() || self.inputs.iter().any(|i| i.0 == v));
+        self.initializers = kept;
+        for value in dropped {
+            self.values[value.index()].source = Source::Nowhere;
+            self.forget(value);
+        }
+    }
+
+    /// Takes initializers out of the list of graph inputs, so that they are constants to every runtime; says how many.
+    pub fn unlist_default_inputs(&mut self) -> usize {
+        let before = self.inputs.len();
+        let values = &self.values;
+        self.inputs.retain(|(value, _)| values[value.index()].source == Source::Input);
+        before - self.inputs.len()
+    }
+
+    /// Gives a node an integer attribute, replacing one of that name.
+    pub fn set_int(&mut self, node: NodeId, name: &str, value: i64) {
+        self.set_attribute(node, int_attribute(name, value));
+    }
+
+    /// Gives a node a float attribute, replacing one of that name.
+    pub fn set_float(&mut self, node: NodeId, name: &str, value: f32) {
+        let r#type = Some(AttributeType::Float as i32);
+        self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, f: Some(value), ..Default::default() });
+    }
+
+    /// Gives a node a list of integers as an attribute, replacing one of that name.
+    pub fn set_ints(&mut self, node: NodeId, name: &str, values: &[i64]) {
+        let r#type = Some(AttributeType::Ints as i32);
+        let ints = values.to_vec();
+        self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, ints, ..Default::default() });
+    }
+
+    /// Gives a node a text attribute, replacing one of that name.
+    pub fn set_text(&mut self, node: NodeId, name: &str, value: &str) {
+        let r#type = Some(AttributeType::String as i32);
+        let s = Some(Bytes::copy_from_slice(value.as_bytes()));
+        self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, s, ..Default::default() });
+    }
+
+    /// Takes an attribute away.
+    pub fn remove_attribute(&mut self, node: NodeId, name: &str) {
+        let node = self.nodes[node.index()].as_mut().expect("the node was removed");
+        node.proto.attribute.retain(|a| a.name() != name);
+    }
+
+    fn set_attribute(&mut self, node: NodeId, attribute: AttributeProto) {
+        let attributes = &mut self.nodes[node.index()].as_mut().expect("the node was removed").proto.attribute;
+        match attributes.iter_mut().find(|a| a.name == attribute.name) {
+            Some(old) => *old = attribute,
+            None => attributes.push(attribute),
+        }
+    }
+}
+
+fn int_attribute(name: &str, value: i64) -> AttributeProto {
+    let r#type = Some(AttributeType::Int as i32);
+    AttributeProto { name: Some(name.to_owned()), r#type, i: Some(value), ..AttributeProto::default() }
+}

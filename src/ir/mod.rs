@@ -1,0 +1,26 @@
+//! The model in memory: a graph of nodes and values with ids, and everything else of the file kept as it was read.
+//!
+//! Names are for the door: inside, nodes and values are ids, and every edit goes through a verb of [`Graph`]. What no
+//! verb touches (attributes, functions, metadata, custom domains, doc strings) is saved exactly as it was loaded.
+
+mod attributes;
+mod bodies;
+mod convert;
+mod edit;
+mod extract;
+mod graph;
+mod model;
+mod tensors;
+mod topology;
+mod verify;
+
+#[cfg(test)]
+pub mod build;
+#[cfg(test)]
+mod tests;
+
+pub use attributes::Attributes;
+pub use edit::NewNode;
+pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
+pub use model::Model;
+pub use tensors::{tensor_from_proto, tensor_to_proto};

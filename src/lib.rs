@@ -1,0 +1,19 @@
+//! `tare` converts float ONNX models to quantized ones, and says how much was lost.
+
+pub mod calibrate;
+pub mod error;
+pub mod exec;
+pub mod file;
+pub mod inputs;
+pub mod ir;
+pub mod ops;
+pub mod pass;
+pub mod plan;
+pub mod policy;
+pub mod prepare;
+pub mod progress;
+mod proto;
+pub mod quant;
+pub mod resolve;
+pub mod target;
+pub mod tensor;

@@ -1,0 +1,64 @@
+//! Nodes that a row of the table does not hold for, each with its reason.
+
+use crate::ir::{Graph, NodeId};
+
+/// The row always holds.
+pub fn never(_: &Graph, _: NodeId) -> Option<String> {
+    None
+}
+
+/// Weights need a channel axis to have one scale each.
+pub fn conv(graph: &Graph, node: NodeId) -> Option<String> {
+    constant_input(graph, node, 1, "its weights are computed while the model runs")
+}
+
+/// Groups share the rows of the weight, so a channel has no index of its own along one axis.
+pub fn conv_transpose(graph: &Graph, node: NodeId) -> Option<String> {
+    conv(graph, node)
+}
+
+/// ONNX Runtime's integer Gemm ignores alpha and beta.
+pub fn gemm(graph: &Graph, node: NodeId) -> Option<String> {
+    let one = |name: &str| graph.node(node).attributes().float(name).unwrap_or(1.0) == 1.0;
+    let bias = graph.node(node).input(2).is_some();
+    if !one("alpha") || bias && !one("beta") {
+        return Some("alpha or beta is not 1 and could not be folded into the weights".to_owned());
+    }
+    constant_input(graph, node, 1, "its weights are computed while the model runs").or_else(|| {
+        let bias = graph.node(node).input(2)?;
+        (!graph.is_constant(bias)).then(|| "its bias is computed while the model runs".to_owned())
+    })
+}
+
+/// An average that counts padding differently per position has no integer kernel.
+pub fn average_pool(graph: &Graph, node: NodeId) -> Option<String> {
+    let attributes = graph.node(node).attributes();
+    let dilated = attributes.ints("dilations").is_some_and(|d| d.iter().any(|&d| d != 1));
+    dilated.then(|| "dilated average pooling has no integer kernel".to_owned())
+}
+
+/// The indices of the maxima are no numbers to quantize, but they have no integer kernel either.
+pub fn max_pool(graph: &Graph, node: NodeId) -> Option<String> {
+    graph.node(node).output(1).map(|_| "it also returns indices".to_owned())
+}
+
+/// Padding with zero or with numbers of the tensor itself stays on the grid; any other constant may not.
+pub fn pad(graph: &Graph, node: NodeId) -> Option<String> {
+    if graph.node(node).attributes().text("mode").is_some_and(|m| m != "constant") {
+        return None;
+    }
+    let value = graph.node(node).input(2)?;
+    let constant = graph.constant(value).ok().flatten().and_then(|t| t.first_f32());
+    (constant != Some(0.0)).then(|| "pads with a number that may lie outside the grid".to_owned())
+}
+
+/// Only picking the nearest number keeps to the grid.
+pub fn resize(graph: &Graph, node: NodeId) -> Option<String> {
+    let mode = graph.node(node).attributes().text("mode").unwrap_or("nearest");
+    (mode != "nearest").then(|| format!("{mode} interpolation has no integer kernel"))
+}
+
+fn constant_input(graph: &Graph, node: NodeId, slot: usize, otherwise: &str) -> Option<String> {
+    let constant = graph.node(node).input(slot).is_some_and(|v| graph.is_constant(v));
+    (!constant).then(|| otherwise.to_owned())
+}

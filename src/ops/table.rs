@@ -1,0 +1,194 @@
+//! The rows.
+
+use super::conditions as unless;
+use crate::ir::{Graph, NodeId};
+
+/// What an operator does with numbers, as far as quantization cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Multiplies and accumulates: the work that integers are for. With constant weights it is always made integer.
+    Compute,
+    /// Computes one number from few, in integers where its neighbours are: a float one between two integer ones costs two
+    /// conversions.
+    Arithmetic,
+    /// Moves or picks numbers without changing them: input and output share one grid, exactly.
+    Movement,
+    /// Cuts numbers off at bounds: vanishes into the grid of what made them, where that grid ends within the bounds.
+    Clamp,
+}
+
+/// Which inputs carry activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slots {
+    /// Only the first.
+    First,
+    /// The first two, either of which may be a weight.
+    Pair,
+    /// All of them.
+    All,
+}
+
+/// Where the channels of a weight lie: the axis along which each index may have its own scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightAxis {
+    /// A fixed axis.
+    At(usize),
+    /// Axis 0 when `transB` is set, 1 otherwise.
+    GemmColumns,
+    /// The last axis, for a matrix; a whole-tensor scale for anything else.
+    MatrixColumns,
+}
+
+/// The input that holds weights when it is constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight {
+    /// Which input.
+    pub slot: usize,
+    /// Its channels.
+    pub axis: WeightAxis,
+}
+
+/// What is known of the output's range without running anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputRange {
+    /// Nothing: it is calibrated.
+    Calibrated,
+    /// `[0, 1)`: the grid is fixed at 1/256 a step, which NNAPI and XNNPACK insist on (1/255 is refused there).
+    Unit,
+}
+
+/// One operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Op {
+    /// Its name in ONNX's own domain.
+    pub op_type: &'static str,
+    /// What it does with numbers.
+    pub role: Role,
+    /// The inputs that carry activations.
+    pub activations: Slots,
+    /// The input that holds weights.
+    pub weight: Option<Weight>,
+    /// The input that holds a bias.
+    pub bias: Option<usize>,
+    /// The range of the output.
+    pub range: OutputRange,
+    /// Why this node is none after all; `None` when the row holds for it.
+    pub unless: fn(&Graph, NodeId) -> Option<String>,
+}
+
+const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Option<usize>) -> Op {
+    let weight = Some(Weight { slot: 1, axis });
+    let range = OutputRange::Calibrated;
+    Op { op_type, role: Role::Compute, activations: slots, weight, bias, range, unless: unless::never }
+}
+
+const fn simple(op_type: &'static str, role: Role, activations: Slots) -> Op {
+    let range = OutputRange::Calibrated;
+    Op { op_type, role, activations, weight: None, bias: None, range, unless: unless::never }
+}
+
+const fn arithmetic(op_type: &'static str, activations: Slots) -> Op {
+    simple(op_type, Role::Arithmetic, activations)
+}
+
+const fn movement(op_type: &'static str) -> Op {
+    simple(op_type, Role::Movement, Slots::First)
+}
+
+/// Sorted by name within each role.
+const TABLE: &[Op] = &[
+    Op { unless: unless::conv, ..compute("Conv", Slots::First, WeightAxis::At(0), Some(2)) },
+    Op { unless: unless::conv_transpose, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Some(2)) },
+    Op { unless: unless::gemm, ..compute("Gemm", Slots::First, WeightAxis::GemmColumns, Some(2)) },
+    compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, None),
+    arithmetic("Add", Slots::All),
+    Op { unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
+    arithmetic("Concat", Slots::All),
+    arithmetic("GlobalAveragePool", Slots::First),
+    arithmetic("LeakyRelu", Slots::First),
+    arithmetic("Mul", Slots::All),
+    Op { range: OutputRange::Unit, ..arithmetic("Sigmoid", Slots::First) },
+    Op { range: OutputRange::Unit, ..arithmetic("Softmax", Slots::First) },
+    movement("DepthToSpace"),
+    movement("Expand"),
+    movement("Flatten"),
+    movement("Gather"),
+    movement("GatherElements"),
+    movement("GatherND"),
+    Op { unless: unless::max_pool, ..movement("MaxPool") },
+    Op { unless: unless::pad, ..movement("Pad") },
+    movement("Reshape"),
+    Op { unless: unless::resize, ..movement("Resize") },
+    movement("Slice"),
+    movement("SpaceToDepth"),
+    movement("Split"),
+    movement("Squeeze"),
+    movement("Tile"),
+    movement("Transpose"),
+    movement("Unsqueeze"),
+    simple("Clip", Role::Clamp, Slots::First),
+    simple("Relu", Role::Clamp, Slots::First),
+];
+
+/// The row of a node, if its operator is in the table.
+pub fn lookup(graph: &Graph, node: NodeId) -> Option<&'static Op> {
+    let node = graph.node(node);
+    if !node.domain().is_empty() {
+        return None;
+    }
+    TABLE.iter().find(|op| op.op_type == node.op_type())
+}
+
+impl Op {
+    /// The inputs of `node` that carry activations: those of the row that are there.
+    pub fn activation_slots(&self, graph: &Graph, node: NodeId) -> Vec<usize> {
+        let inputs = graph.node(node).inputs();
+        let end = match self.activations {
+            Slots::First => 1,
+            Slots::Pair => 2,
+            Slots::All => inputs.len(),
+        };
+        (0..end.min(inputs.len())).filter(|&slot| inputs[slot].is_some()).collect()
+    }
+
+    /// The bounds that a clamp cuts off at; `None` when they are not constant, or not a clamp.
+    pub fn bounds(&self, graph: &Graph, node: NodeId) -> Option<(f32, f32)> {
+        if self.role != Role::Clamp {
+            return None;
+        }
+        if self.op_type == "Relu" {
+            return Some((0.0, f32::INFINITY));
+        }
+        let bound = |slot: usize, otherwise: f32| match graph.node(node).input(slot) {
+            None => Some(otherwise),
+            Some(value) => graph.constant(value).ok().flatten()?.first_f32(),
+        };
+        let (low, high) = (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);
+        (low <= high).then_some((low, high))
+    }
+
+    /// The axis of the weight at `shape` along which channels lie, or `None` for a whole-tensor scale.
+    pub fn weight_axis(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<usize> {
+        let axis = match self.weight?.axis {
+            WeightAxis::At(axis) => axis,
+            WeightAxis::GemmColumns => usize::from(graph.node(node).attributes().int("transB").unwrap_or(0) == 0),
+            WeightAxis::MatrixColumns if shape.len() == 2 => 1,
+            WeightAxis::MatrixColumns => return None,
+        };
+        (axis < shape.len()).then_some(axis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operator_has_one_row() {
+        let mut names: Vec<_> = TABLE.iter().map(|op| op.op_type).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,199 @@
+//! From the decision where integers run to a plan with every detail.
+
+use super::place::{self, Candidate, Placed};
+use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan, per_channel_bias};
+use crate::error::Result;
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops::{self, Op, OutputRange, Role};
+use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings};
+use crate::target::Target;
+use crate::tensor::DataType;
+use std::collections::HashMap;
+
+/// Plans the quantization of a prepared graph.
+///
+/// # Errors
+/// When a rule of the policy matches nothing, or a stored constant is malformed.
+pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target) -> Result<Plan> {
+    let order = graph.topological()?;
+    let matched = match_rules(graph, &order, settings)?;
+    let mut placed = place::place(graph, &order, &matched, target);
+    for (&id, node) in order.iter().zip(&matched.nodes) {
+        settle_constants(graph, id, node, &mut placed)?;
+    }
+    // What was taken back above may have been the reason for something else.
+    while place::sweep(graph, &order, target, &mut placed) {}
+    let mut plan = Plan::default();
+    for value in graph.inputs() {
+        if placed.demanded[value.index()] {
+            plan.add_value(graph, value, RangeSource::Observed, &matched);
+        }
+    }
+    for (&id, node) in order.iter().zip(&matched.nodes) {
+        let placement = placement(graph, id, node, &placed, target)?;
+        plan.add_outputs(graph, id, &placement, &placed, &matched);
+        let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
+        plan.nodes.push(NodePlan { id, name, op_type, placement });
+    }
+    Ok(plan)
+}
+
+fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<Matched> {
+    let outputs = |id: NodeId| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
+    let keys: Vec<_> = order
+        .iter()
+        .map(|&id| NodeKey { name: graph.label(id), op_type: graph.node(id).op_type(), outputs: outputs(id) })
+        .collect();
+    let values: Vec<_> = graph.value_ids().map(|v| graph.value(v).name()).collect();
+    settings.match_model(&keys, &values)
+}
+
+/// Takes back integer nodes whose constants have no integer form.
+fn settle_constants(graph: &Graph, id: NodeId, _: &NodeSettings, placed: &mut Placed) -> Result<()> {
+    let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { return Ok(()) };
+    if !placed.integer[id.index()] {
+        return Ok(());
+    }
+    for slot in op.activation_slots(graph, id).into_iter().chain(op.weight.map(|w| w.slot)) {
+        let Some(value) = graph.node(id).input(slot).filter(|&v| graph.is_constant(v)) else { continue };
+        let why = match graph.constant(value)? {
+            None => Some("a constant input is sparse"),
+            Some(t) if t.dtype() != DataType::Float32 => Some("a constant input is not float32"),
+            Some(t) if t.is_empty() => Some("a constant input is empty"),
+            Some(t) if t.to_f32()?.iter().any(|v| !v.is_finite()) => Some("a constant input holds NaN or infinity"),
+            Some(_) => None,
+        };
+        if let Some(why) = why {
+            place::reject(placed, id, why);
+            return Ok(());
+        }
+    }
+    match per_channel_bias(graph, op, id)? {
+        Some(None) => place::reject(placed, id, "its bias is not one float32 constant per channel"),
+        Some(Some(bias)) if bias.iter().any(|b| !b.is_finite()) => {
+            place::reject(placed, id, "its bias holds NaN or infinity");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn placement(
+    graph: &Graph,
+    id: NodeId,
+    settings: &NodeSettings,
+    placed: &Placed,
+    target: &dyn Target,
+) -> Result<Placement> {
+    match &placed.candidates[id.index()] {
+        Some(Candidate::Yes(op)) if placed.integer[id.index()] => {
+            integer_node(graph, id, op, settings, placed, target).map(Placement::Integer)
+        }
+        Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
+        Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
+        _ => Ok(Placement::Float { reason: "no integer node reads its output".to_owned() }),
+    }
+}
+
+/// A clamp vanishes into the integer node whose chain it ends.
+fn clamp(graph: &Graph, id: NodeId, op: &Op, placed: &Placed) -> Placement {
+    let mut before = id;
+    let into = loop {
+        let producer = graph.node(before).input(0).and_then(|v| graph.value(v).producer());
+        match producer {
+            Some(node) if placed.clamps[node.index()].contains(&id) => break Some(node),
+            Some(node) if ops::lookup(graph, node).is_some_and(|op| op.role == Role::Clamp) => before = node,
+            _ => break None,
+        }
+    };
+    match (into.filter(|node| placed.integer[node.index()]), op.bounds(graph, id)) {
+        (Some(into), Some((low, high))) => Placement::Clamp { into, low, high },
+        _ => Placement::Float { reason: "it does not follow an integer node that only it reads".to_owned() },
+    }
+}
+
+fn integer_node(
+    graph: &Graph,
+    id: NodeId,
+    op: &Op,
+    settings: &NodeSettings,
+    placed: &Placed,
+    target: &dyn Target,
+) -> Result<IntegerNode> {
+    let activations = place::dynamic_inputs(graph, op, id);
+    let slots = op.activation_slots(graph, id);
+    let weight_slot = op.weight.map(|w| w.slot).filter(|&s| graph.node(id).input(s).is_some_and(|v| graph.is_constant(v)));
+    let mut constants = Vec::new();
+    for slot in slots.into_iter().filter(|s| !activations.contains(s) && Some(*s) != weight_slot) {
+        // A constant operand beside an activation takes the activation's type: kernels want both alike.
+        constants.push(ConstantPlan { slot, scheme: settings.activations.scheme, axis: None, is_weight: false });
+    }
+    if let Some(slot) = weight_slot {
+        let value = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten();
+        let shape = value.map(|t| t.shape().to_vec()).unwrap_or_default();
+        let grouped_transpose =
+            op.op_type == "ConvTranspose" && graph.node(id).attributes().int("group").unwrap_or(1) != 1;
+        let per_channel = settings.weights.granularity == Granularity::PerChannel && !grouped_transpose;
+        let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
+        constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true });
+    }
+    let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
+    Ok(IntegerNode {
+        activations,
+        constants,
+        bias: op.bias.filter(|&slot| graph.node(id).input(slot).is_some()),
+        clamps: placed.clamps[id.index()].clone(),
+        end: placed.ends(graph, id).first().copied(),
+        quantized_output: demanded || target.needs_quantized_output(graph, id),
+    })
+}
+
+impl Plan {
+    fn add_value(&mut self, graph: &Graph, id: ValueId, range: RangeSource, matched: &Matched) {
+        let settings = &matched.values[id.index()];
+        let range = match (settings.range, range) {
+            (_, RangeSource::SameAs(_)) | (None, _) => range,
+            (Some((low, high)), _) => RangeSource::Given(low, high),
+        };
+        let name = graph.value(id).name().to_owned();
+        self.index.insert(id, self.values.len());
+        self.values.push(ValuePlan { id, name, settings: settings.activations, range });
+    }
+
+    fn add_outputs(&mut self, graph: &Graph, id: NodeId, placement: &Placement, placed: &Placed, matched: &Matched) {
+        let outputs = graph.node(id).outputs().iter().flatten().copied();
+        match placement {
+            Placement::Integer(node) if node.quantized_output && node.clamps.is_empty() => {
+                let op = ops::lookup(graph, id);
+                let moved = op.filter(|op| op.role == Role::Movement).and_then(|_| graph.node(id).input(0));
+                let range = match (moved, op.map(|op| op.range)) {
+                    (Some(from), _) => RangeSource::SameAs(from),
+                    (None, Some(OutputRange::Unit)) => RangeSource::Unit,
+                    _ => RangeSource::Observed,
+                };
+                outputs.for_each(|v| self.add_value(graph, v, range, matched));
+            }
+            Placement::Clamp { into, .. } if placed.clamps[into.index()].last() == Some(&id) => {
+                let quantized = self.nodes.iter().rev().find(|n| n.id == *into).is_some_and(
+                    |n| matches!(&n.placement, Placement::Integer(node) if node.quantized_output),
+                );
+                if quantized {
+                    outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
+                }
+            }
+            Placement::Float { .. } => {
+                outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| {
+                    self.add_value(graph, v, RangeSource::Observed, matched);
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Plan {
+    /// The nodes by id.
+    pub fn by_node(&self) -> HashMap<NodeId, &NodePlan> {
+        self.nodes.iter().map(|n| (n.id, n)).collect()
+    }
+}

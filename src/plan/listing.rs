@@ -1,0 +1,50 @@
+//! The plan as text: one line for each node and value, in a fixed order, so that two plans can be compared with `diff`.
+
+use super::{IntegerNode, Placement, Plan, RangeSource};
+use crate::ir::Graph;
+use std::fmt::Write;
+
+impl Plan {
+    /// The listing.
+    pub fn listing(&self, graph: &Graph) -> String {
+        let mut text = String::from("# nodes\n");
+        for node in &self.nodes {
+            let what = match &node.placement {
+                Placement::Integer(integer) => format!("integer{}", constants(integer)),
+                Placement::Clamp { into, low, high } => {
+                    format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
+                }
+                Placement::Float { reason } => format!("float: {reason}"),
+            };
+            let _ = writeln!(text, "{} {}: {what}", node.op_type, node.name);
+        }
+        text.push_str("# values\n");
+        for value in &self.values {
+            let (scheme, calibrator) = (value.settings.scheme, value.settings.calibrator);
+            let how = match value.range {
+                RangeSource::Observed => format!("{scheme}, range by {calibrator}"),
+                RangeSource::Unit => format!("{scheme}, 1/256 a step"),
+                RangeSource::Given(low, high) => format!("{scheme}, range [{low}, {high}] by the policy"),
+                RangeSource::SameAs(other) => format!("the grid of {}", graph.value(other).name()),
+            };
+            let _ = writeln!(text, "{}: {how}", value.name);
+        }
+        text
+    }
+}
+
+fn constants(node: &IntegerNode) -> String {
+    let mut text = String::new();
+    for constant in &node.constants {
+        let axis = constant.axis.map_or("per tensor".to_owned(), |axis| format!("per channel on axis {axis}"));
+        let what = if constant.is_weight { "weight" } else { "constant" };
+        let _ = write!(text, ", {what} {} {axis}", constant.scheme);
+    }
+    if node.bias.is_some() {
+        text.push_str(", bias int32");
+    }
+    if !node.quantized_output {
+        text.push_str(", float output");
+    }
+    text
+}

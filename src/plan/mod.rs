@@ -1,0 +1,141 @@
+//! What will be done to a graph, decided before anything is run: which nodes become integer and which stay float and why,
+//! which values get a grid, where its range comes from, which share one.
+//!
+//! The plan says what has to be observed; it is a value that can be printed and compared.
+
+mod assemble;
+mod bias;
+mod listing;
+mod place;
+
+pub use assemble::plan;
+pub use bias::per_channel_bias;
+
+use crate::ir::{NodeId, ValueId};
+use crate::policy::ActivationSettings;
+use crate::quant::Scheme;
+use std::collections::HashMap;
+
+/// The plan for one model.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Every node, in the order in which they run.
+    pub nodes: Vec<NodePlan>,
+    /// Every activation that gets a grid, in the order in which they are made.
+    pub values: Vec<ValuePlan>,
+    index: HashMap<ValueId, usize>,
+}
+
+/// What becomes of one node.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// The node.
+    pub id: NodeId,
+    /// Its name, or that of its first output.
+    pub name: String,
+    /// Its operator.
+    pub op_type: String,
+    /// What becomes of it.
+    pub placement: Placement,
+}
+
+/// What becomes of a node.
+#[derive(Debug, Clone)]
+pub enum Placement {
+    /// It runs on integers.
+    Integer(IntegerNode),
+    /// It vanishes into the grid of the integer node that makes its input, if that grid ends within its bounds; whether it
+    /// does is known once ranges are.
+    Clamp {
+        /// The integer node before it.
+        into: NodeId,
+        /// The lower bound.
+        low: f32,
+        /// The upper bound.
+        high: f32,
+    },
+    /// It stays as it is.
+    Float {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An integer node: what it reads and makes.
+#[derive(Debug, Clone)]
+pub struct IntegerNode {
+    /// Inputs that read a quantized activation.
+    pub activations: Vec<usize>,
+    /// Inputs that read a constant to be quantized: weights, and operands of Add and the like.
+    pub constants: Vec<ConstantPlan>,
+    /// The input that reads an int32 bias.
+    pub bias: Option<usize>,
+    /// Clamps that may vanish into it, in order.
+    pub clamps: Vec<NodeId>,
+    /// Its output past the clamps.
+    pub end: Option<ValueId>,
+    /// Whether its outputs get a grid: no for a Gemm whose only readers are float.
+    pub quantized_output: bool,
+}
+
+/// A constant input of an integer node.
+#[derive(Debug, Clone, Copy)]
+pub struct ConstantPlan {
+    /// Which input.
+    pub slot: usize,
+    /// How its numbers become integers.
+    pub scheme: Scheme,
+    /// The axis along which each index has its own scale; `None` for one scale.
+    pub axis: Option<usize>,
+    /// Whether it is the weight that a bias is scaled with.
+    pub is_weight: bool,
+}
+
+/// An activation that gets a grid.
+#[derive(Debug, Clone)]
+pub struct ValuePlan {
+    /// The value.
+    pub id: ValueId,
+    /// Its name.
+    pub name: String,
+    /// How its numbers become integers, and how its range is found.
+    pub settings: ActivationSettings,
+    /// Where its range comes from.
+    pub range: RangeSource,
+}
+
+/// Where the range of an activation comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RangeSource {
+    /// It is observed while calibration samples run.
+    Observed,
+    /// The operator's output lies in `[0, 1)`.
+    Unit,
+    /// The policy states it.
+    Given(f32, f32),
+    /// It is the grid of another value, exactly.
+    SameAs(ValueId),
+}
+
+impl Plan {
+    /// The plan of a value, if it gets a grid.
+    pub fn value(&self, id: ValueId) -> Option<&ValuePlan> {
+        self.index.get(&id).map(|&i| &self.values[i])
+    }
+
+    /// The value whose grid `id` uses: itself, or the one it shares with.
+    pub fn root(&self, mut id: ValueId) -> ValueId {
+        while let Some(RangeSource::SameAs(other)) = self.value(id).map(|v| v.range) {
+            id = other;
+        }
+        id
+    }
+
+    /// The values to observe during calibration.
+    pub fn observed(&self) -> impl Iterator<Item = &ValuePlan> {
+        self.values.iter().filter(|v| v.range == RangeSource::Observed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

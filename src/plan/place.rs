@@ -1,0 +1,175 @@
+//! Where integers run. A node of role `Compute` always does. One of role `Arithmetic` does where an integer node reads its
+//! output and some of its inputs are integers already: a grid that no integer kernel reads costs accuracy and buys nothing.
+//! One of role `Movement` follows what reads it.
+
+use crate::ir::{Graph, NodeId, Use, ValueId};
+use crate::ops::{self, Op, Role};
+use crate::policy::Matched;
+use crate::target::Target;
+
+/// What a node could be.
+pub(super) enum Candidate {
+    /// It can run on integers, as this row of the table says.
+    Yes(&'static Op),
+    /// It stays float, and why.
+    No(String),
+}
+
+/// The decision for a whole graph. Tables are indexed by node or value.
+pub(super) struct Placed {
+    pub candidates: Vec<Option<Candidate>>,
+    /// Whether the node runs on integers.
+    pub integer: Vec<bool>,
+    /// Whether an integer node reads the value.
+    pub demanded: Vec<bool>,
+    /// Clamps that may vanish into the node.
+    pub clamps: Vec<Vec<NodeId>>,
+}
+
+impl Placed {
+    /// The values that node `id` makes, past the clamps that may vanish into it.
+    pub fn ends(&self, graph: &Graph, id: NodeId) -> Vec<ValueId> {
+        let last = self.clamps[id.index()].last().copied().unwrap_or(id);
+        graph.node(last).outputs().iter().flatten().copied().collect()
+    }
+}
+
+/// Decides for every node. `order` is a topological order; `matched` is parallel to it and to the graph's value ids.
+pub(super) fn place(graph: &Graph, order: &[NodeId], matched: &Matched, target: &dyn Target) -> Placed {
+    let mut placed = Placed {
+        candidates: (0..graph.node_bound()).map(|_| None).collect(),
+        integer: vec![false; graph.node_bound()],
+        demanded: vec![false; graph.value_bound()],
+        clamps: vec![Vec::new(); graph.node_bound()],
+    };
+    for (&id, settings) in order.iter().zip(&matched.nodes) {
+        let why = (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
+        placed.candidates[id.index()] = Some(match why {
+            Some(reason) => Candidate::No(reason),
+            None => candidate(graph, id, target),
+        });
+    }
+    for &id in order {
+        placed.integer[id.index()] = role(&placed, id).is_some_and(|role| role != Role::Clamp);
+        if placed.integer[id.index()] {
+            placed.clamps[id.index()] = clamps_after(graph, &placed, id);
+        }
+    }
+    keep_float_values(graph, order, matched, &mut placed);
+    while sweep(graph, order, target, &mut placed) {}
+    placed
+}
+
+fn role(placed: &Placed, id: NodeId) -> Option<Role> {
+    match &placed.candidates[id.index()] {
+        Some(Candidate::Yes(op)) => Some(op.role),
+        _ => None,
+    }
+}
+
+fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
+    let Some(op) = ops::lookup(graph, id) else {
+        return Candidate::No(format!("{} has no integer form", graph.node(id).op_type()));
+    };
+    if let Some(reason) = (op.unless)(graph, id) {
+        return Candidate::No(reason);
+    }
+    if op.role == Role::Clamp && op.bounds(graph, id).is_none() {
+        return Candidate::No("its bounds are computed while the model runs".to_owned());
+    }
+    if matches!(op.role, Role::Compute | Role::Arithmetic) && !target.has_integer_kernel(graph, id) {
+        return Candidate::No(format!("{} has no integer kernel for it", target.name()));
+    }
+    Candidate::Yes(op)
+}
+
+/// The clamps behind a node that nothing else reads in between.
+fn clamps_after(graph: &Graph, placed: &Placed, id: NodeId) -> Vec<NodeId> {
+    let mut clamps: Vec<NodeId> = Vec::new();
+    if role(placed, id) == Some(Role::Movement) {
+        return clamps;
+    }
+    loop {
+        let last = clamps.last().copied().unwrap_or(id);
+        let Some(value) = graph.node(last).output(0) else { return clamps };
+        match graph.value(value).uses() {
+            [Use::Input { node, slot: 0 }] if role(placed, *node) == Some(Role::Clamp) => clamps.push(*node),
+            _ => return clamps,
+        }
+    }
+}
+
+/// The inputs that a node reads as activations and that are computed while the model runs.
+pub(super) fn dynamic_inputs(graph: &Graph, op: &Op, id: NodeId) -> Vec<usize> {
+    let constant = |slot: &usize| graph.node(id).input(*slot).is_some_and(|v| graph.is_constant(v));
+    op.activation_slots(graph, id).into_iter().filter(|slot| !constant(slot)).collect()
+}
+
+pub(super) fn reject(placed: &mut Placed, id: NodeId, reason: impl Into<String>) {
+    placed.integer[id.index()] = false;
+    placed.candidates[id.index()] = Some(Candidate::No(reason.into()));
+}
+
+/// Values that the policy keeps in float take the nodes around them along.
+fn keep_float_values(graph: &Graph, order: &[NodeId], matched: &Matched, placed: &mut Placed) {
+    for &id in order {
+        let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };
+        let inputs = dynamic_inputs(graph, op, id).into_iter().filter_map(|slot| graph.node(id).input(slot));
+        let touched: Vec<_> = inputs.chain(placed.ends(graph, id)).collect();
+        let kept = touched.into_iter().find(|v| !matched.values[v.index()].quantize);
+        if let Some(value) = kept.filter(|_| op.role != Role::Clamp) {
+            let reason = matched.values[value.index()].reason.as_deref().unwrap_or("the policy says so");
+            reject(placed, id, format!("{:?} stays float: {reason}", graph.value(value).name()));
+        }
+    }
+}
+
+/// Takes back what does not pay; says whether anything was. Both directions run along the whole graph, so a chain of any
+/// length is settled in one sweep.
+pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed: &mut Placed) -> bool {
+    let mut changed = false;
+    placed.demanded.fill(false);
+    let mut computed_on = vec![false; graph.value_bound()];
+    for &id in order.iter().rev() {
+        let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };
+        if !placed.integer[id.index()] {
+            continue;
+        }
+        if op.role != Role::Compute && !placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]) {
+            reject(placed, id, "no integer node reads its output");
+            changed = true;
+            continue;
+        }
+        for slot in dynamic_inputs(graph, op, id) {
+            if let Some(value) = graph.node(id).input(slot) {
+                placed.demanded[value.index()] = true;
+                computed_on[value.index()] |= op.role == Role::Compute;
+            }
+        }
+    }
+    let mut available = computed_on;
+    for &id in order {
+        let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };
+        if !placed.integer[id.index()] {
+            continue;
+        }
+        let ends = placed.ends(graph, id);
+        let inputs = dynamic_inputs(graph, op, id);
+        let any_available = inputs.iter().filter_map(|&s| graph.node(id).input(s)).any(|v| available[v.index()]);
+        let makes_integers = match op.role {
+            Role::Compute => {
+                target.needs_quantized_output(graph, id) || ends.iter().any(|v| placed.demanded[v.index()])
+            }
+            Role::Arithmetic if !any_available => {
+                reject(placed, id, "none of its inputs is quantized for another node");
+                changed = true;
+                false
+            }
+            _ => any_available,
+        };
+        for value in ends {
+            available[value.index()] |= makes_integers;
+        }
+    }
+    changed
+}

@@ -1,0 +1,138 @@
+//! What of the settings decides the bytes of the output, in one fixed form: for the digest that a report and a saved
+//! set of statistics carry.
+
+use super::pattern::Pattern;
+use super::raw::{Activations, CalibratorName, TypeName, Weights};
+use super::settings::{ActivationSettings, Calibrator, Data, Rule, Settings, WeightSettings};
+use crate::inputs::{Channels, Fit, Layout, OnBadFile};
+use crate::quant::IntType;
+use serde_json::{Map, Value, json};
+
+impl Settings {
+    /// The settings that influence the bytes of the output: types, calibrator, rules, how many samples, preprocessing.
+    /// Not among them: paths, labels, thresholds, reasons, where a rule stands.
+    ///
+    /// Keys are in alphabetical order. Equal values give equal text.
+    pub fn canonical(&self) -> Value {
+        json!({
+            "activations": activations(self.activations),
+            "calibration": self.calibration.as_ref().map(data),
+            // Samples that are held back do not calibrate.
+            "held_back": self.validation.is_none(),
+            "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
+            "version": 1,
+            "weights": weights(self.weights),
+        })
+    }
+}
+
+fn activations(settings: ActivationSettings) -> Value {
+    let percentile = match settings.calibrator {
+        Calibrator::Percentile(percentile) => Some(percentile),
+        _ => None,
+    };
+    json!({
+        "calibrator": settings.calibrator.to_string(),
+        "percentile": percentile,
+        "symmetric": settings.scheme.symmetric,
+        "type": settings.scheme.dtype.to_string(),
+    })
+}
+
+fn weights(settings: WeightSettings) -> Value {
+    json!({
+        "granularity": settings.granularity.to_string(),
+        "reduce_range": settings.scheme.reduce_range,
+        "symmetric": settings.scheme.symmetric,
+        "type": settings.scheme.dtype.to_string(),
+    })
+}
+
+fn data(data: &Data) -> Value {
+    let preprocess = &data.source.preprocess;
+    json!({
+        "on_bad_file": match data.source.on_bad_file {
+            OnBadFile::Stop => "stop",
+            OnBadFile::Skip => "skip",
+        },
+        "preprocess": {
+            "channels": preprocess.channels.map(|channels| match channels {
+                Channels::Rgb => "rgb",
+                Channels::Bgr => "bgr",
+                Channels::Grey => "grey",
+            }),
+            "fit": match preprocess.fit {
+                Fit::Stretch => "stretch",
+                Fit::Crop => "crop",
+            },
+            "layout": preprocess.layout.map(|layout| match layout {
+                Layout::Nchw => "nchw",
+                Layout::Nhwc => "nhwc",
+            }),
+            "mean": preprocess.mean,
+            "scale": preprocess.scale,
+            "size": preprocess.size,
+            "std": preprocess.std,
+        },
+        "samples": data.samples,
+    })
+}
+
+/// Only the keys that the rule has, so that a key added to rules later does not change the digest of those without it.
+fn rule(rule: &Rule) -> Value {
+    let text = |pattern: &Pattern| Value::from(pattern.text());
+    let op_types = (!rule.op_types.is_empty()).then(|| rule.op_types.iter().map(text).collect());
+    object([
+        ("activations", some(changed_activations(&rule.activations))),
+        (
+            "match",
+            some(object([
+                ("node", rule.node.as_ref().map(text)),
+                ("op_type", op_types),
+                ("value", rule.value.as_ref().map(text)),
+            ])),
+        ),
+        ("quantize", rule.quantize.map(Value::from)),
+        ("range", rule.range.map(|(low, high)| json!([low, high]))),
+        ("weights", some(changed_weights(&rule.weights))),
+    ])
+}
+
+fn changed_activations(changed: &Activations) -> Value {
+    let calibrator = changed.calibrator.map(|calibrator| match calibrator {
+        CalibratorName::Minmax => Calibrator::MinMax,
+        CalibratorName::MovingAverage => Calibrator::MovingAverage,
+        CalibratorName::Percentile => Calibrator::Percentile(0.0),
+        CalibratorName::Entropy => Calibrator::Entropy,
+        CalibratorName::Mse => Calibrator::Mse,
+    });
+    object([
+        ("calibrator", calibrator.map(|calibrator| calibrator.to_string().into())),
+        ("percentile", changed.percentile.map(Value::from)),
+        ("symmetric", changed.symmetric.map(Value::from)),
+        ("type", changed.dtype.map(type_word)),
+    ])
+}
+
+fn changed_weights(changed: &Weights) -> Value {
+    object([
+        ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
+        ("reduce_range", changed.reduce_range.map(Value::from)),
+        ("symmetric", changed.symmetric.map(Value::from)),
+        ("type", changed.dtype.map(type_word)),
+    ])
+}
+
+fn type_word(name: TypeName) -> Value {
+    IntType::from(name).to_string().into()
+}
+
+fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {
+    let present = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+/// `value`, unless it is an object without keys.
+fn some(value: Value) -> Option<Value> {
+    (value != json!({})).then_some(value)
+}

@@ -1,0 +1,260 @@
+//! The policy as written to the policy as used: every value checked, every default filled in.
+
+use super::pattern::Pattern;
+use super::places::Place;
+use super::raw::{
+    Activations, CalibratorName, ChannelsName, FitName, LayoutName, OnBadFileName, Raw, RawRule, Weights,
+};
+use super::settings::{
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, Rule, Settings, Thresholds,
+    VALIDATION_SAMPLES, WeightSettings,
+};
+use crate::error::Result;
+use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
+use std::path::PathBuf;
+
+/// The largest height and width of a picture.
+const MAX_SIZE: usize = 16384;
+
+/// What is wrong with asymmetric weights that have a scale per channel.
+pub(super) const ASYMMETRIC_CHANNELS: &str =
+    "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
+
+impl Raw {
+    /// The policy as used.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Policy`] with line and column for a value that makes no sense;
+    /// [`crate::error::Error::Other`] where the value did not come from the file.
+    pub fn settings(&self) -> Result<Settings> {
+        let (calibration, validation) = self.data()?;
+        let activations = self.activations.clone().unwrap_or_default();
+        self.check_activations("activations", &activations, false)?;
+        let mut percentile = DEFAULT_PERCENTILE;
+        let activations = ActivationSettings::default().with(&activations, &mut percentile);
+        let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default());
+        if !weights.is_runnable() {
+            return Err(self.wrong("weights.symmetric", ASYMMETRIC_CHANNELS));
+        }
+        let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
+        let rules = rules.collect::<Result<_>>()?;
+        let thresholds = self.thresholds.unwrap_or_default();
+        self.check_thresholds(thresholds)?;
+        Ok(Settings {
+            model: self.model.clone(),
+            output: self.output.clone(),
+            report: self.report.clone(),
+            calibration,
+            validation,
+            activations,
+            weights,
+            rules,
+            thresholds,
+            path: self.origin.path.clone(),
+        })
+    }
+
+    fn data(&self) -> Result<(Option<Data>, Option<Data>)> {
+        let data = self.data.clone().unwrap_or_default();
+        let preprocess = self.checked_preprocess()?;
+        let calibration = data.calibration.map(|c| {
+            let source = self.source("data.calibration", c.path, None, preprocess.clone(), c.on_bad_file)?;
+            Ok(Data { source, samples: self.samples("data.calibration.samples", c.samples, CALIBRATION_SAMPLES)? })
+        });
+        let validation = data.validation.map(|v| {
+            let source = self.source("data.validation", v.path, v.labels, preprocess, v.on_bad_file)?;
+            Ok(Data { source, samples: self.samples("data.validation.samples", v.samples, VALIDATION_SAMPLES)? })
+        });
+        Ok((calibration.transpose()?, validation.transpose()?))
+    }
+
+    fn source(
+        &self,
+        key: &str,
+        path: Option<PathBuf>,
+        labels: Option<PathBuf>,
+        preprocess: Preprocess,
+        on_bad_file: Option<OnBadFileName>,
+    ) -> Result<Source> {
+        let Some(path) = path else {
+            return Err(self.wrong(key, format!("{key} has no path; say where the samples are")));
+        };
+        let on_bad_file = match on_bad_file {
+            None | Some(OnBadFileName::Stop) => OnBadFile::Stop,
+            Some(OnBadFileName::Skip) => OnBadFile::Skip,
+        };
+        Ok(Source { path, labels, preprocess, on_bad_file })
+    }
+
+    fn samples(&self, key: &str, samples: Option<usize>, default: usize) -> Result<usize> {
+        match samples {
+            Some(0) => Err(self.wrong(key, "samples must be at least 1; found 0")),
+            _ => Ok(samples.unwrap_or(default)),
+        }
+    }
+
+    fn checked_preprocess(&self) -> Result<Preprocess> {
+        let raw = self.data.as_ref().and_then(|data| data.preprocess.clone()).unwrap_or_default();
+        if let Some(size) = raw.size
+            && size.iter().any(|side| !(1..=MAX_SIZE).contains(side))
+        {
+            let message = format!("size is height and width, each from 1 to {MAX_SIZE}; found {size:?}");
+            return Err(self.wrong("data.preprocess.size", message));
+        }
+        let scale = raw.scale.map(|scale| scale as f32);
+        if scale.is_some_and(|scale| scale == 0.0 || !scale.is_finite()) {
+            return Err(self.wrong("data.preprocess.scale", "scale must be a finite number other than 0"));
+        }
+        let mean = self.for_channels("mean", raw.mean)?;
+        let std = self.for_channels("std", raw.std)?;
+        if std.iter().any(|std| *std <= 0.0) {
+            return Err(self.wrong("data.preprocess.std", "std divides, so it must be above 0"));
+        }
+        Ok(Preprocess {
+            size: raw.size,
+            fit: match raw.fit {
+                None | Some(FitName::Stretch) => Fit::Stretch,
+                Some(FitName::Crop) => Fit::Crop,
+            },
+            layout: raw.layout.map(|layout| match layout {
+                LayoutName::Nchw => Layout::Nchw,
+                LayoutName::Nhwc => Layout::Nhwc,
+            }),
+            channels: raw.channels.map(|channels| match channels {
+                ChannelsName::Rgb => Channels::Rgb,
+                ChannelsName::Bgr => Channels::Bgr,
+                ChannelsName::Grey => Channels::Grey,
+            }),
+            scale,
+            mean,
+            std,
+        })
+    }
+
+    /// One number for all channels, or one for each of three; empty where the key is left out.
+    fn for_channels(&self, key: &str, numbers: Option<Vec<f64>>) -> Result<Vec<f32>> {
+        let Some(numbers) = numbers else { return Ok(Vec::new()) };
+        let at = format!("data.preprocess.{key}");
+        if !matches!(numbers.len(), 1 | 3) {
+            let message = format!("{key} is one number, or three for three channels; found {}", numbers.len());
+            return Err(self.wrong(&at, message));
+        }
+        let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
+        if numbers.iter().any(|number| !number.is_finite()) {
+            return Err(self.wrong(&at, format!("{key} must be finite")));
+        }
+        Ok(numbers)
+    }
+
+    /// `elsewhere`: the calibrator may be given by something other than `activations` itself.
+    fn check_activations(&self, key: &str, activations: &Activations, elsewhere: bool) -> Result<()> {
+        let Some(percentile) = activations.percentile else { return Ok(()) };
+        let key = format!("{key}.percentile");
+        if !(percentile > 50.0 && percentile <= 100.0) {
+            return Err(self.wrong(&key, format!("percentile must be above 50 and at most 100; found {percentile}")));
+        }
+        match activations.calibrator {
+            Some(CalibratorName::Percentile) => return Ok(()),
+            None if elsewhere => return Ok(()),
+            _ => {}
+        }
+        Err(self.wrong(&key, "percentile is only for calibrator: percentile; set that, or remove this"))
+    }
+
+    fn rule(&self, index: usize, raw: &RawRule) -> Result<Rule> {
+        let key = |rest: &str| format!("rules[{index}]{rest}");
+        let pattern = |text: &str, rest: &str| {
+            let at = key(rest);
+            Pattern::new(text, self.place(&at).unwrap_or(Place::START)).map_err(|message| self.wrong(&at, message))
+        };
+        let node = raw.selection.node.as_deref().map(|text| pattern(text, ".match.node")).transpose()?;
+        let value = raw.selection.value.as_deref().map(|text| pattern(text, ".match.value")).transpose()?;
+        let op_types = raw.selection.op_type.iter().flatten().map(|text| pattern(text, ".match.op_type"));
+        let op_types = op_types.collect::<Result<Vec<_>>>()?;
+        if raw.selection.op_type.as_ref().is_some_and(Vec::is_empty) {
+            return Err(self.wrong(&key(".match.op_type"), "op_type names no operator; name one, or remove the key"));
+        }
+        if node.is_none() && value.is_none() && op_types.is_empty() {
+            return Err(self.wrong(&key(".match"), "match is empty; name a node, an op_type or a value"));
+        }
+
+        let activations = raw.activations.clone().unwrap_or_default();
+        let weights = raw.weights.clone().unwrap_or_default();
+        if raw.quantize.is_none() && raw.range.is_none() && activations.is_empty() && weights.is_empty() {
+            let message = "the rule changes nothing; give quantize, activations, weights or range, or remove it";
+            return Err(self.wrong(&key(""), message));
+        }
+        self.check_activations(&key(".activations"), &activations, self.some_percentile())?;
+        // A rule may give only one of the two; then what the nodes end up with is checked against the model.
+        if weights.symmetric == Some(false) && weights.granularity == Some(Granularity::PerChannel) {
+            return Err(self.wrong(&key(".weights.symmetric"), ASYMMETRIC_CHANNELS));
+        }
+        if value.is_some() && !weights.is_empty() {
+            let message = "weights belong to nodes; match a node or an op_type, without value";
+            return Err(self.wrong(&key(".weights"), message));
+        }
+        let range = raw.range.map(|range| self.range(&key(".range"), range, value.is_some())).transpose()?;
+        Ok(Rule {
+            node,
+            op_types,
+            value,
+            quantize: raw.quantize,
+            reason: raw.reason.clone(),
+            activations,
+            weights,
+            range,
+            place: self.place(&key("")).unwrap_or(Place::START),
+        })
+    }
+
+    /// Whether anything in the policy asks for the calibrator `percentile`, so that a percentile alone has a meaning.
+    fn some_percentile(&self) -> bool {
+        let rules = self.rules.iter().flatten().filter_map(|rule| rule.activations.as_ref());
+        let mut all = self.activations.iter().chain(rules);
+        all.any(|activations| activations.calibrator == Some(CalibratorName::Percentile))
+    }
+
+    fn range(&self, key: &str, [low, high]: [f64; 2], has_value: bool) -> Result<(f32, f32)> {
+        if !has_value {
+            return Err(self.wrong(key, "a range is for one value; name it with match: { value: ... }"));
+        }
+        let (low, high) = (low as f32, high as f32);
+        if !low.is_finite() || !high.is_finite() {
+            return Err(self.wrong(key, "both ends of a range must be finite in float32"));
+        }
+        if low >= high {
+            return Err(self.wrong(key, format!("a range goes from low to high; found [{low}, {high}]")));
+        }
+        Ok((low, high))
+    }
+
+    fn check_thresholds(&self, t: Thresholds) -> Result<()> {
+        let limits = [
+            ("top1_drop", t.top1_drop, 1.0),
+            ("top1_agreement", t.top1_agreement, 1.0),
+            ("top5_agreement", t.top5_agreement, 1.0),
+            ("sqnr_db", t.sqnr_db, f64::MAX),
+            ("mse", t.mse, f64::MAX),
+            ("cosine", t.cosine, 1.0),
+            ("max_abs", t.max_abs, f64::MAX),
+        ];
+        for (key, limit, most) in limits {
+            let Some(limit) = limit.filter(|limit| !(0.0..=most).contains(limit)) else { continue };
+            let allowed = if most < 2.0 { "from 0 to 1" } else { "a finite number, 0 or above" };
+            return Err(self.wrong(&format!("thresholds.{key}"), format!("{key} must be {allowed}; found {limit}")));
+        }
+        Ok(())
+    }
+}
+
+impl Activations {
+    pub(super) fn is_empty(&self) -> bool {
+        self.dtype.is_none() && self.symmetric.is_none() && self.calibrator.is_none() && self.percentile.is_none()
+    }
+}
+
+impl Weights {
+    pub(super) fn is_empty(&self) -> bool {
+        self.dtype.is_none() && self.symmetric.is_none() && self.granularity.is_none() && self.reduce_range.is_none()
+    }
+}

@@ -1,0 +1,90 @@
+//! What the command line says over the policy.
+
+use super::raw::{
+    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, LayoutName, Preprocessing, Raw, ValidationData,
+};
+use std::path::PathBuf;
+
+/// Flags, each over one key of the policy. Paths are relative to the working directory.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "each field is the key of the policy that it replaces")]
+pub struct Overrides {
+    pub model: Option<PathBuf>,
+    pub output: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+    /// `data.calibration.path`.
+    pub calibration: Option<PathBuf>,
+    /// `data.validation.path`. Other samples have other labels: the policy's are dropped.
+    pub validation: Option<PathBuf>,
+    /// `data.validation.labels`.
+    pub labels: Option<PathBuf>,
+    /// `data.calibration.samples`.
+    pub samples: Option<usize>,
+    /// `activations.calibrator`. The policy's percentile is dropped where the calibrator has none.
+    pub calibrator: Option<CalibratorName>,
+    /// `activations.percentile`. Alone it asks for the calibrator `percentile` too.
+    pub percentile: Option<f64>,
+    pub size: Option<[usize; 2]>,
+    pub fit: Option<FitName>,
+    pub layout: Option<LayoutName>,
+    pub channels: Option<ChannelsName>,
+    pub scale: Option<f64>,
+    pub mean: Option<Vec<f64>>,
+    pub std: Option<Vec<f64>>,
+}
+
+impl Raw {
+    /// Lays `over` over the policy. Errors about a value that came from `over` will not blame a line of the policy.
+    pub fn override_with(&mut self, over: &Overrides) {
+        self.set("model", |raw| &mut raw.model, over.model.as_ref());
+        self.set("output", |raw| &mut raw.output, over.output.as_ref());
+        self.set("report", |raw| &mut raw.report, over.report.as_ref());
+
+        self.set("data.calibration.path", |raw| &mut raw.calibration().path, over.calibration.as_ref());
+        self.set("data.calibration.samples", |raw| &mut raw.calibration().samples, over.samples.as_ref());
+        if over.validation.is_some() {
+            self.validation().labels = None;
+        }
+        self.set("data.validation.path", |raw| &mut raw.validation().path, over.validation.as_ref());
+        self.set("data.validation.labels", |raw| &mut raw.validation().labels, over.labels.as_ref());
+
+        let calibrator = over.calibrator.or(over.percentile.map(|_| CalibratorName::Percentile));
+        if calibrator.is_some_and(|c| c != CalibratorName::Percentile) {
+            self.activations().percentile = None;
+        }
+        self.set("activations.calibrator", |raw| &mut raw.activations().calibrator, calibrator.as_ref());
+        self.set("activations.percentile", |raw| &mut raw.activations().percentile, over.percentile.as_ref());
+
+        self.set("data.preprocess.size", |raw| &mut raw.preprocess().size, over.size.as_ref());
+        self.set("data.preprocess.fit", |raw| &mut raw.preprocess().fit, over.fit.as_ref());
+        self.set("data.preprocess.layout", |raw| &mut raw.preprocess().layout, over.layout.as_ref());
+        self.set("data.preprocess.channels", |raw| &mut raw.preprocess().channels, over.channels.as_ref());
+        self.set("data.preprocess.scale", |raw| &mut raw.preprocess().scale, over.scale.as_ref());
+        self.set("data.preprocess.mean", |raw| &mut raw.preprocess().mean, over.mean.as_ref());
+        self.set("data.preprocess.std", |raw| &mut raw.preprocess().std, over.std.as_ref());
+    }
+
+    /// Puts `value`, if there is one, where `slot` says, and remembers that `key` is no longer the file's.
+    fn set<T: Clone>(&mut self, key: &'static str, slot: impl FnOnce(&mut Self) -> &mut Option<T>, value: Option<&T>) {
+        if let Some(value) = value {
+            *slot(self) = Some(value.clone());
+            self.origin.overridden.insert(key);
+        }
+    }
+
+    fn calibration(&mut self) -> &mut CalibrationData {
+        self.data.get_or_insert_default().calibration.get_or_insert_default()
+    }
+
+    fn validation(&mut self) -> &mut ValidationData {
+        self.data.get_or_insert_default().validation.get_or_insert_default()
+    }
+
+    fn preprocess(&mut self) -> &mut Preprocessing {
+        self.data.get_or_insert_default().preprocess.get_or_insert_default()
+    }
+
+    fn activations(&mut self) -> &mut Activations {
+        self.activations.get_or_insert_default()
+    }
+}

@@ -1,0 +1,279 @@
+//! The policy as written: every key optional, nothing checked but names and types.
+//!
+//! The doc comments are the descriptions in the JSON Schema, so they speak to the person who writes the YAML.
+
+use super::one_or_many::{OneOrMany, one_or_many};
+use super::read::Origin;
+use super::settings::{CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// How a model is quantized, and how the result is judged. Paths are relative to this file's folder.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "tare policy")]
+pub struct Raw {
+    /// The version of this format: 1.
+    #[schemars(required, extend("const" = 1))]
+    pub version: Option<u64>,
+    /// The ONNX model to quantize.
+    pub model: Option<PathBuf>,
+    /// Where the quantized model goes.
+    pub output: Option<PathBuf>,
+    /// Where the report goes, as JSON.
+    pub report: Option<PathBuf>,
+    /// How activations get their scales.
+    #[schemars(extend("default" = "static"))]
+    pub mode: Option<Mode>,
+    /// The runtime that will run the model.
+    #[schemars(extend("default" = "onnxruntime"))]
+    pub target: Option<Target>,
+    /// The samples: what calibrates, what validates, how pictures become tensors.
+    pub data: Option<DataSection>,
+    /// How activations become integers, where no rule says otherwise.
+    pub activations: Option<Activations>,
+    /// How weights become integers, where no rule says otherwise.
+    pub weights: Option<Weights>,
+    /// Exceptions for single nodes, operators and values. Where several match, the last one wins, key by key.
+    pub rules: Option<Vec<RawRule>>,
+    /// Limits that the quantized model has to keep. A key left out is not tested.
+    pub thresholds: Option<Thresholds>,
+    /// Where each key stands, for errors found later.
+    #[serde(skip)]
+    pub(super) origin: Origin,
+}
+
+/// How activations get their scales.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Scales are found from calibration samples and stored in the model.
+    Static,
+}
+
+/// The runtime that will run the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// ONNX Runtime: QuantizeLinear and DequantizeLinear in pairs.
+    Onnxruntime,
+}
+
+/// The samples.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// The samples whose ranges set the scales.
+    pub calibration: Option<CalibrationData>,
+    /// The samples that compare the quantized model with the original. Left out, every fifth calibration sample is held
+    /// back for it.
+    pub validation: Option<ValidationData>,
+    /// How pictures become tensors. What is left out is taken from the model's input.
+    pub preprocess: Option<Preprocessing>,
+}
+
+/// The samples whose ranges set the scales.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationData {
+    /// A folder or file of samples.
+    pub path: Option<PathBuf>,
+    /// At most so many samples are used, spread evenly over all.
+    #[schemars(range(min = 1), extend("default" = CALIBRATION_SAMPLES))]
+    pub samples: Option<usize>,
+    /// What to do with a sample that cannot be read.
+    #[schemars(extend("default" = "stop"))]
+    pub on_bad_file: Option<OnBadFileName>,
+}
+
+/// The samples that compare the quantized model with the original.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationData {
+    /// A folder or file of samples.
+    pub path: Option<PathBuf>,
+    /// The true classes of the samples: a .csv, .txt, .npy or .npz file. Without them only agreement with the original
+    /// model can be measured.
+    pub labels: Option<PathBuf>,
+    /// At most so many samples are used, spread evenly over all.
+    #[schemars(range(min = 1), extend("default" = VALIDATION_SAMPLES))]
+    pub samples: Option<usize>,
+    /// What to do with a sample that cannot be read.
+    #[schemars(extend("default" = "stop"))]
+    pub on_bad_file: Option<OnBadFileName>,
+}
+
+/// How pictures become tensors: resized, then `(level * scale - mean) / std` with levels from 0 to 255. Without effect
+/// on arrays.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Height and width in pixels.
+    pub size: Option<[usize; 2]>,
+    /// How a picture of other proportions fits.
+    #[schemars(extend("default" = "stretch"))]
+    pub fit: Option<FitName>,
+    /// The order of the tensor's dimensions.
+    pub layout: Option<LayoutName>,
+    /// The order of the colour channels.
+    pub channels: Option<ChannelsName>,
+    /// What the levels from 0 to 255 are multiplied by first. Left out, it is 1/255.
+    pub scale: Option<f64>,
+    /// What is then taken away: one number, or one for each of three channels.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<f64>>")]
+    pub mean: Option<Vec<f64>>,
+    /// What it is then divided by: one number, or one for each of three channels.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<f64>>")]
+    pub std: Option<Vec<f64>>,
+}
+
+/// How activations become integers.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Activations {
+    /// The integer type.
+    #[serde(rename = "type")]
+    #[schemars(extend("default" = "uint8"))]
+    pub dtype: Option<TypeName>,
+    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128).
+    #[schemars(extend("default" = false))]
+    pub symmetric: Option<bool>,
+    /// How a range is found from what the calibration samples show.
+    #[schemars(extend("default" = "minmax"))]
+    pub calibrator: Option<CalibratorName>,
+    /// The share of the numbers, in percent, that the range holds. Only for the calibrator `percentile`.
+    #[schemars(extend("exclusiveMinimum" = 50, "maximum" = 100, "default" = DEFAULT_PERCENTILE))]
+    pub percentile: Option<f64>,
+}
+
+/// How weights become integers.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// The integer type.
+    #[serde(rename = "type")]
+    #[schemars(extend("default" = "int8"))]
+    pub dtype: Option<TypeName>,
+    /// Whether the integers reach equally far on both sides of zero. Weights with a scale per channel have to be
+    /// symmetric.
+    #[schemars(extend("default" = true))]
+    pub symmetric: Option<bool>,
+    /// One scale for each output channel, or one for the whole tensor.
+    #[schemars(extend("default" = "per_channel"))]
+    pub granularity: Option<Granularity>,
+    /// Leaves one bit unused, for x86 CPUs without VNNI, whose 16-bit sums saturate.
+    #[schemars(extend("default" = false))]
+    pub reduce_range: Option<bool>,
+}
+
+/// An exception: what it is about, and what is different there.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRule {
+    /// What the rule is about. Every key given has to match.
+    #[serde(rename = "match")]
+    pub selection: Match,
+    /// `false` leaves the node or value in float.
+    pub quantize: Option<bool>,
+    /// Why; shown wherever the plan gives reasons.
+    pub reason: Option<String>,
+    /// How the outputs of the matched nodes, or the matched values, become integers.
+    pub activations: Option<Activations>,
+    /// How the weights of the matched nodes become integers.
+    pub weights: Option<Weights>,
+    /// A fixed range instead of a calibrated one, only with `match.value`. It is widened to hold zero.
+    pub range: Option<[f64; 2]>,
+}
+
+/// What a rule is about. A text between slashes (`/^conv[0-9]+$/`) is a regex that may match anywhere; any other is a
+/// glob that matches the whole name: `*` stands for anything (slashes too), `?` for one character, `[ab]` for one of
+/// several, `{x,y}` for alternatives. A name's own bracket is written `[[]`. An ONNX name may begin with a slash; only
+/// one that also ends with a slash would be taken for a regex.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// The node's name.
+    pub node: Option<String>,
+    /// The node's operator, or several of which one has to match.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<String>>")]
+    pub op_type: Option<Vec<String>>,
+    /// The value's name. Together with `node` or `op_type`: an output of such a node.
+    pub value: Option<String>,
+}
+
+/// An integer type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TypeName {
+    /// Signed, 8 bits.
+    Int8,
+    /// Unsigned, 8 bits.
+    Uint8,
+}
+
+/// How a range is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibratorName {
+    /// The smallest and the largest number seen.
+    Minmax,
+    /// The average over the samples of the smallest and the largest number.
+    MovingAverage,
+    /// The range that holds `percentile` percent of the numbers.
+    Percentile,
+    /// The range whose integers keep the distribution best (smallest relative entropy).
+    Entropy,
+    /// The range with the smallest mean squared error.
+    Mse,
+}
+
+/// How a picture of other proportions fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FitName {
+    /// Stretched to the size.
+    Stretch,
+    /// Scaled in proportion until it covers the size, then the middle is cut out.
+    Crop,
+}
+
+/// The order of a picture tensor's dimensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LayoutName {
+    /// Batch, channels, height, width.
+    Nchw,
+    /// Batch, height, width, channels.
+    Nhwc,
+}
+
+/// The order of the colour channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelsName {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// One channel of grey.
+    Grey,
+}
+
+/// What to do with a sample that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadFileName {
+    /// Stop with an error.
+    Stop,
+    /// Go on without it.
+    Skip,
+}
+
+/// The JSON Schema (draft 2020-12) of a policy.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Raw).to_value()
+}

@@ -1,0 +1,219 @@
+//! The rules meet a model: what holds for each node and each value.
+
+use super::check::ASYMMETRIC_CHANNELS;
+use super::nearest::{names, shown};
+use super::pattern::Pattern;
+use super::places::Place;
+use super::settings::{ActivationSettings, Rule, Settings, WeightSettings};
+use crate::error::{Error, Result};
+use std::collections::HashMap;
+
+/// How many names of the model an error shows.
+const NEAREST: usize = 3;
+
+/// A node as the rules see it.
+#[derive(Debug, Clone)]
+pub struct NodeKey<'a> {
+    /// The node's name; may be empty.
+    pub name: &'a str,
+    /// The operator.
+    pub op_type: &'a str,
+    /// The names of its outputs; empty ones are left-out outputs.
+    pub outputs: Vec<&'a str>,
+}
+
+/// What the policy says about one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSettings {
+    /// Whether to quantize it.
+    pub quantize: bool,
+    /// Why it is as it is. Always there where a rule leaves the node in float.
+    pub reason: Option<String>,
+    /// How its outputs become integers, before rules about single values.
+    pub activations: ActivationSettings,
+    /// How its weight becomes integers.
+    pub weights: WeightSettings,
+}
+
+/// What the policy says about one value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueSettings {
+    /// Whether to quantize it. A rule that leaves the node before it in float says nothing about the value.
+    pub quantize: bool,
+    /// Why it is as it is. Always there where a rule leaves the value in float.
+    pub reason: Option<String>,
+    /// How it becomes integers.
+    pub activations: ActivationSettings,
+    /// A fixed range instead of a calibrated one: finite, low below high; it need not hold zero.
+    pub range: Option<(f32, f32)>,
+}
+
+/// What the policy says about a model, in the order of the nodes and values it was asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matched {
+    /// For each node.
+    pub nodes: Vec<NodeSettings>,
+    /// For each value.
+    pub values: Vec<ValueSettings>,
+}
+
+/// A node's or value's settings while the rules are gone through.
+#[derive(Clone)]
+struct Draft {
+    quantize: bool,
+    reason: Option<String>,
+    activations: ActivationSettings,
+    /// The number for the calibrator `percentile`, which a rule may give before another asks for the calibrator.
+    percentile: f64,
+}
+
+impl Draft {
+    /// A reason belongs to the rule that decides: another decision takes it away, another key of the same node does
+    /// not.
+    fn decide(&mut self, rule: &Rule) {
+        if let Some(quantize) = rule.quantize {
+            self.quantize = quantize;
+            let line = || format!("the policy's rule on line {}", rule.place.line);
+            self.reason = rule.reason.clone().or_else(|| (!quantize).then(line));
+        } else if self.quantize && rule.reason.is_some() {
+            self.reason.clone_from(&rule.reason);
+        }
+    }
+}
+
+impl Settings {
+    /// What holds for each of `nodes` and each of `values`: the policy's settings, then the rules in the order of the
+    /// file, the last one winning key by key.
+    ///
+    /// A rule about nodes gives its `activations` to their outputs; a rule about values gives them to the values.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for a rule that matches nothing, with the nearest names of the model, and for rules that
+    /// together make weights no runtime can run.
+    pub fn match_model(&self, nodes: &[NodeKey], values: &[&str]) -> Result<Matched> {
+        let draft = Draft {
+            quantize: true,
+            reason: None,
+            activations: self.activations,
+            percentile: self.activations.percentile(),
+        };
+        let mut node_drafts = vec![draft.clone(); nodes.len()];
+        let mut value_drafts = vec![draft; values.len()];
+        let mut weights = vec![self.weights; nodes.len()];
+        let mut ranges = vec![None; values.len()];
+        let producers = producers(nodes, values);
+
+        for rule in &self.rules {
+            let chosen: Vec<bool> = nodes.iter().map(|node| rule.chooses(node)).collect();
+            let from_chosen = |producer: &Option<usize>| producer.is_some_and(|p| chosen.get(p) == Some(&true));
+            let mut matched = false;
+            if let Some(pattern) = &rule.value {
+                let any_producer = rule.node.is_none() && rule.op_types.is_empty();
+                for (i, (name, producer)) in values.iter().zip(&producers).enumerate() {
+                    if pattern.matches(name) && (any_producer || from_chosen(producer)) {
+                        matched = true;
+                        let draft = &mut value_drafts[i];
+                        draft.decide(rule);
+                        draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
+                        ranges[i] = rule.range.or(ranges[i]);
+                    }
+                }
+            } else {
+                for (i, _) in chosen.iter().enumerate().filter(|(_, chosen)| **chosen) {
+                    matched = true;
+                    let draft = &mut node_drafts[i];
+                    draft.decide(rule);
+                    draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
+                    weights[i] = weights[i].with(&rule.weights);
+                }
+                let outputs = value_drafts.iter_mut().zip(&producers).filter(|(_, producer)| from_chosen(producer));
+                for (draft, _) in outputs {
+                    draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
+                }
+            }
+            if !matched {
+                return Err(self.matches_nothing(rule, nodes, values));
+            }
+        }
+
+        if let Some(i) = weights.iter().position(|weights| !weights.is_runnable()) {
+            return Err(self.cannot_run(&nodes[i]));
+        }
+        let of_node = |(draft, weights): (Draft, WeightSettings)| NodeSettings {
+            quantize: draft.quantize,
+            reason: draft.reason,
+            activations: draft.activations,
+            weights,
+        };
+        let of_value = |(draft, range): (Draft, Option<(f32, f32)>)| ValueSettings {
+            quantize: draft.quantize,
+            reason: draft.reason,
+            activations: draft.activations,
+            range,
+        };
+        Ok(Matched {
+            nodes: node_drafts.into_iter().zip(weights).map(of_node).collect(),
+            values: value_drafts.into_iter().zip(ranges).map(of_value).collect(),
+        })
+    }
+
+    fn wrong(&self, place: Place, message: String) -> Error {
+        match &self.path {
+            Some(path) => Error::Policy { path: path.clone(), line: place.line, column: place.column, message },
+            None => Error::Other(message),
+        }
+    }
+
+    /// Which key of `rule` is to blame, and what the model has instead.
+    fn matches_nothing(&self, rule: &Rule, nodes: &[NodeKey], values: &[&str]) -> Error {
+        let wrong = |what: &str, patterns: &[Pattern], all: Vec<&str>| {
+            let first = patterns.first()?;
+            if all.iter().any(|name| patterns.iter().any(|pattern| pattern.matches(name))) {
+                return None;
+            }
+            let nearest = names(first.text(), all.into_iter(), NEAREST);
+            let hint = first.hint();
+            let written: Vec<_> = patterns.iter().take(NEAREST).map(|pattern| shown(pattern.text())).collect();
+            let written = written.join(", ");
+            let message = if nearest.is_empty() {
+                format!("{what} {written}{hint}; the model has no such names")
+            } else {
+                let nearest = nearest.into_iter().map(shown).collect::<Vec<_>>().join(", ");
+                format!("{what} {written}{hint}; the nearest in the model: {nearest}")
+            };
+            Some(self.wrong(first.place(), message))
+        };
+        let node_names = || nodes.iter().map(|node| node.name).collect();
+        let op_types = || nodes.iter().map(|node| node.op_type).collect();
+        wrong("no node is called", rule.node.as_slice(), node_names())
+            .or_else(|| wrong("no node runs", &rule.op_types, op_types()))
+            .or_else(|| wrong("no value is called", rule.value.as_slice(), values.to_vec()))
+            .unwrap_or_else(|| {
+                let message = "each key of match finds something, but nothing in the model matches all of them";
+                self.wrong(rule.place, message.to_owned())
+            })
+    }
+
+    /// The rule to blame is the last one that changed the node's weights.
+    fn cannot_run(&self, node: &NodeKey) -> Error {
+        let changes = |rule: &&Rule| rule.value.is_none() && !rule.weights.is_empty() && rule.chooses(node);
+        let place = self.rules.iter().rfind(changes).map_or(Place::START, |rule| rule.place);
+        let name = shown(if node.name.is_empty() { node.outputs.first().unwrap_or(&"") } else { node.name });
+        self.wrong(place, format!("{ASYMMETRIC_CHANNELS} (for node {name}, after all rules)"))
+    }
+}
+
+impl Rule {
+    /// Whether `node` has the name and operator that the rule asks for.
+    fn chooses(&self, node: &NodeKey) -> bool {
+        self.node.as_ref().is_none_or(|pattern| pattern.matches(node.name))
+            && (self.op_types.is_empty() || self.op_types.iter().any(|pattern| pattern.matches(node.op_type)))
+    }
+}
+
+/// For each value the node that it is an output of.
+fn producers(nodes: &[NodeKey], values: &[&str]) -> Vec<Option<usize>> {
+    let outputs = nodes.iter().enumerate().flat_map(|(i, node)| node.outputs.iter().map(move |output| (*output, i)));
+    let by_name: HashMap<&str, usize> = outputs.filter(|(name, _)| !name.is_empty()).collect();
+    values.iter().map(|name| by_name.get(name).copied()).collect()
+}

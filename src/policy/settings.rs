@@ -1,0 +1,245 @@
+//! The policy as used: checked, with every default filled in.
+
+use super::pattern::Pattern;
+use super::places::Place;
+use super::raw::{Activations, CalibratorName, TypeName, Weights};
+use crate::inputs::Source;
+use crate::quant::{IntType, Scheme};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How many samples calibrate, where the policy does not say.
+pub const CALIBRATION_SAMPLES: usize = 200;
+/// How many samples validate, where the policy names validation samples but not how many.
+pub const VALIDATION_SAMPLES: usize = 1000;
+/// How many calibration samples at most are held back to validate, where the policy names no validation samples.
+pub const HELD_BACK_SAMPLES: usize = 50;
+/// The calibrator where the policy does not say.
+pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator::MinMax;
+/// The percentile where the calibrator is `percentile` and no number is given.
+pub const DEFAULT_PERCENTILE: f64 = 99.99;
+
+/// The policy as used.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The model to quantize.
+    pub model: Option<PathBuf>,
+    /// Where the quantized model goes.
+    pub output: Option<PathBuf>,
+    /// Where the report goes.
+    pub report: Option<PathBuf>,
+    /// The samples whose ranges set the scales.
+    pub calibration: Option<Data>,
+    /// The samples that compare; where there are none, every fifth calibration sample is held back, see
+    /// [`HELD_BACK_SAMPLES`].
+    pub validation: Option<Data>,
+    /// How activations become integers, where no rule says otherwise.
+    pub activations: ActivationSettings,
+    /// How weights become integers, where no rule says otherwise.
+    pub weights: WeightSettings,
+    /// The exceptions, in the order of the file.
+    pub rules: Vec<Rule>,
+    /// What the quantized model has to keep.
+    pub thresholds: Thresholds,
+    /// The policy file, if there is one.
+    pub path: Option<PathBuf>,
+}
+
+/// Samples.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Where they are and how they become tensors.
+    pub source: Source,
+    /// At most so many are used, spread evenly over all. Never zero.
+    pub samples: usize,
+}
+
+/// How an activation becomes integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ActivationSettings {
+    /// Type and symmetry; `reduce_range` is never set.
+    pub scheme: Scheme,
+    /// How its range is found.
+    pub calibrator: Calibrator,
+}
+
+impl Default for ActivationSettings {
+    fn default() -> Self {
+        let scheme = Scheme { dtype: IntType::Uint8, symmetric: false, reduce_range: false };
+        Self { scheme, calibrator: DEFAULT_CALIBRATOR }
+    }
+}
+
+impl ActivationSettings {
+    /// The same with what `over` says instead. `percentile` is the number that serves where `over` gives none, and
+    /// takes on the one that it gives: a rule may give the number, and a later one the calibrator.
+    pub(super) fn with(self, over: &Activations, percentile: &mut f64) -> Self {
+        *percentile = over.percentile.unwrap_or(*percentile);
+        let scheme = Scheme {
+            dtype: over.dtype.map_or(self.scheme.dtype, IntType::from),
+            symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
+            ..self.scheme
+        };
+        let calibrator = match (over.calibrator, self.calibrator) {
+            (Some(CalibratorName::Minmax), _) => Calibrator::MinMax,
+            (Some(CalibratorName::MovingAverage), _) => Calibrator::MovingAverage,
+            (Some(CalibratorName::Entropy), _) => Calibrator::Entropy,
+            (Some(CalibratorName::Mse), _) => Calibrator::Mse,
+            (Some(CalibratorName::Percentile), _) | (None, Calibrator::Percentile(_)) => {
+                Calibrator::Percentile(*percentile)
+            }
+            (None, same) => same,
+        };
+        Self { scheme, calibrator }
+    }
+
+    /// The percentile that a rule begins with.
+    pub(super) fn percentile(self) -> f64 {
+        match self.calibrator {
+            Calibrator::Percentile(percentile) => percentile,
+            _ => DEFAULT_PERCENTILE,
+        }
+    }
+}
+
+/// How a range is found from what the calibration samples show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Calibrator {
+    /// The smallest and the largest number.
+    MinMax,
+    /// The average over the samples of the smallest and the largest number.
+    MovingAverage,
+    /// The range that holds this share of the numbers, in percent: above 50, at most 100.
+    Percentile(f64),
+    /// The range of smallest relative entropy.
+    Entropy,
+    /// The range of smallest mean squared error.
+    Mse,
+}
+
+impl fmt::Display for Calibrator {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MinMax => "minmax",
+            Self::MovingAverage => "moving_average",
+            Self::Percentile(_) => "percentile",
+            Self::Entropy => "entropy",
+            Self::Mse => "mse",
+        })
+    }
+}
+
+/// How a weight becomes integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightSettings {
+    /// Type, symmetry, and whether one bit is left unused. Always symmetric where the granularity is per channel.
+    pub scheme: Scheme,
+    /// How many scales there are.
+    pub granularity: Granularity,
+}
+
+impl Default for WeightSettings {
+    fn default() -> Self {
+        let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+        Self { scheme, granularity: Granularity::PerChannel }
+    }
+}
+
+impl WeightSettings {
+    /// The same with what `over` says instead.
+    pub(super) fn with(self, over: &Weights) -> Self {
+        let scheme = Scheme {
+            dtype: over.dtype.map_or(self.scheme.dtype, IntType::from),
+            symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
+            reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
+        };
+        Self { scheme, granularity: over.granularity.unwrap_or(self.granularity) }
+    }
+
+    /// Whether runtimes can run it: with a scale per channel they need one zero point for all.
+    pub(super) fn is_runnable(self) -> bool {
+        self.scheme.symmetric || self.granularity == Granularity::PerTensor
+    }
+}
+
+/// How many scales a weight has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Granularity {
+    /// One for each output channel.
+    PerChannel,
+    /// One for the whole tensor.
+    PerTensor,
+}
+
+impl fmt::Display for Granularity {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PerChannel => "per_channel",
+            Self::PerTensor => "per_tensor",
+        })
+    }
+}
+
+impl From<TypeName> for IntType {
+    fn from(name: TypeName) -> Self {
+        match name {
+            TypeName::Int8 => Self::Int8,
+            TypeName::Uint8 => Self::Uint8,
+        }
+    }
+}
+
+/// An exception. Keys that are `None` leave what the policy and earlier rules say.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// The node's name.
+    pub node: Option<Pattern>,
+    /// The node's operator: any of these. Empty where the rule does not ask.
+    pub op_types: Vec<Pattern>,
+    /// The value's name. With it the rule is about values, without it about nodes and their outputs.
+    pub value: Option<Pattern>,
+    /// Whether to quantize the nodes or values.
+    pub quantize: Option<bool>,
+    /// Why.
+    pub reason: Option<String>,
+    /// What is different about the values, or the outputs of the nodes.
+    pub activations: Activations,
+    /// What is different about the weights of the nodes.
+    pub weights: Weights,
+    /// The range of the values, low and high, finite, low below high; it need not hold zero.
+    pub range: Option<(f32, f32)>,
+    /// Where the rule stands in the policy.
+    pub place: Place,
+}
+
+/// Limits that the quantized model has to keep, against the original model on the same samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// By how much the share of right first guesses may fall, from 0 to 1. Needs labels.
+    #[schemars(range(min = 0, max = 1))]
+    pub top1_drop: Option<f64>,
+    /// The least share of samples, from 0 to 1, whose first guess is the original's.
+    #[schemars(range(min = 0, max = 1))]
+    pub top1_agreement: Option<f64>,
+    /// The least share of samples, from 0 to 1, whose first guess is among the original's first five.
+    #[schemars(range(min = 0, max = 1))]
+    pub top5_agreement: Option<f64>,
+    /// The least ratio of signal to quantization noise, in decibels.
+    #[schemars(range(min = 0))]
+    pub sqnr_db: Option<f64>,
+    /// The greatest mean squared difference.
+    #[schemars(range(min = 0))]
+    pub mse: Option<f64>,
+    /// The least cosine similarity, from 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
+    pub cosine: Option<f64>,
+    /// The greatest difference of a single number.
+    #[schemars(range(min = 0))]
+    pub max_abs: Option<f64>,
+}

@@ -1,0 +1,299 @@
+//! Reading and checking a policy: every class of error with its words and its place, defaults, overrides.
+
+use super::*;
+use crate::error::{Error, Result};
+use crate::inputs::{Channels, Fit, Layout, OnBadFile};
+use crate::quant::{IntType, Scheme};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+pub(super) fn settings(text: &str) -> Result<Settings> {
+    Raw::parse(text, Path::new("dir/p.yaml"))?.settings()
+}
+
+/// The error that `body`, from line 2 on, makes.
+fn fails(body: &str, line: usize, column: usize, message: &str) {
+    let error = settings(&format!("version: 1\n{body}")).map(|s| s.canonical()).unwrap_err().to_string();
+    assert_eq!(error, format!("dir/p.yaml:{line}:{column}: {message}"), "for {body}");
+}
+
+const SAMPLE: &str = "\
+version: 1
+model: model.onnx
+output: /out/model.int8.onnx
+report: model.int8.json
+mode: static
+target: onnxruntime
+data:
+  calibration: { path: photos/, samples: 100, on_bad_file: skip }
+  validation:  { path: test/, labels: test.csv, samples: 50, on_bad_file: stop }
+  preprocess:
+    size: [224, 192]
+    fit: crop
+    layout: nhwc
+    channels: bgr
+    scale: 0.00392156862745098
+    mean: [0.485, 0.456, 0.406]
+    std: 0.5
+activations: { type: int8, symmetric: true, calibrator: percentile, percentile: 99.9 }
+weights: { type: uint8, symmetric: true, granularity: per_tensor, reduce_range: true }
+rules:
+  - match: { node: \"/head/*\", op_type: [Conv, Gemm] }
+    quantize: false
+    reason: boxes are too fine for eight bits
+  - match: { op_type: Conv }
+    activations: { calibrator: mse }
+    weights: { granularity: per_channel }
+  - match: { value: 345 }
+    range: [1, 6]
+thresholds: { top1_drop: 0.02, top1_agreement: 0.9, top5_agreement: , sqnr_db: 10, mse: , cosine: , max_abs: }
+";
+
+#[test]
+fn a_policy_with_every_key_is_read() {
+    let s = settings(SAMPLE).unwrap();
+    assert_eq!(s.model, Some(PathBuf::from("dir/model.onnx")));
+    assert_eq!(s.output, Some(PathBuf::from("/out/model.int8.onnx")));
+    let (calibration, validation) = (s.calibration.unwrap(), s.validation.unwrap());
+    assert_eq!((calibration.samples, validation.samples), (100, 50));
+    assert_eq!((calibration.source.on_bad_file, validation.source.on_bad_file), (OnBadFile::Skip, OnBadFile::Stop));
+    assert_eq!(calibration.source.path, Path::new("dir/photos/"));
+    assert_eq!(validation.source.labels, Some(PathBuf::from("dir/test.csv")));
+    let p = calibration.source.preprocess;
+    assert_eq!(
+        (p.size, p.fit, p.layout, p.channels),
+        (Some([224, 192]), Fit::Crop, Some(Layout::Nhwc), Some(Channels::Bgr))
+    );
+    assert_eq!((p.scale, p.mean, p.std), (Some(1.0 / 255.0), vec![0.485, 0.456, 0.406], vec![0.5]));
+    assert_eq!(s.activations.scheme, Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false });
+    assert_eq!(s.activations.calibrator, Calibrator::Percentile(99.9));
+    assert_eq!(s.weights.scheme, Scheme { dtype: IntType::Uint8, symmetric: true, reduce_range: true });
+    assert_eq!(s.weights.granularity, Granularity::PerTensor);
+    assert_eq!((s.rules.len(), s.rules[2].range, s.rules[2].place.line), (3, Some((1.0, 6.0)), 27));
+    assert_eq!((s.thresholds.top1_drop, s.thresholds.top5_agreement), (Some(0.02), None));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let s = settings("version: 1\ndata: { calibration: { path: a }, validation: { path: b } }").unwrap();
+    assert_eq!(s.activations, ActivationSettings::default());
+    assert_eq!(s.activations.scheme.to_string(), "uint8 asymmetric");
+    assert_eq!(s.activations.calibrator, DEFAULT_CALIBRATOR);
+    assert_eq!(s.weights, WeightSettings::default());
+    assert_eq!(
+        (s.weights.scheme.to_string(), s.weights.granularity),
+        ("int8 symmetric".to_owned(), Granularity::PerChannel)
+    );
+    assert_eq!(s.calibration.map(|c| c.samples), Some(CALIBRATION_SAMPLES));
+    assert_eq!(s.validation.map(|c| c.samples), Some(VALIDATION_SAMPLES));
+    let number = settings("version: 1\nactivations: { calibrator: percentile }").unwrap();
+    assert_eq!(number.activations.calibrator, Calibrator::Percentile(DEFAULT_PERCENTILE));
+    // A policy without a file, as flags alone make it.
+    assert_eq!(Raw::default().settings().unwrap().canonical(), settings("version: 1").unwrap().canonical());
+}
+
+#[test]
+fn the_version_is_demanded() {
+    let error = |text: &str| settings(text).unwrap_err().to_string();
+    for text in ["", "# nothing\n", "model: a"] {
+        assert_eq!(error(text), "dir/p.yaml:1:1: the version is missing; begin with `version: 1`");
+    }
+    assert_eq!(error("version: 2"), "dir/p.yaml:1:10: version 2 is not known; this tool reads version 1");
+    assert_eq!(error("version: '1'"), "dir/p.yaml:1:10: version must be a whole number; found the quoted text \"1\"");
+}
+
+#[test]
+fn yaml_that_is_none_is_refused() {
+    fails(
+        "model: \"open\n",
+        2,
+        8,
+        "this is not valid YAML: while scanning a quoted scalar, found unexpected end of stream",
+    );
+    fails("model: *no", 2, 8, "this is not valid YAML: while parsing node, found unknown anchor");
+    fails("model: a\nmodel: b", 3, 1, "the key \"model\" is given twice, first on line 2; remove one");
+    fails("---\nversion: 1", 2, 1, "a second document begins here; a policy is one document, without ---");
+    fails("model: !!str a", 2, 8, "tags (!...) have no meaning in a policy; remove it, or quote the text");
+    fails("[a]: 1", 2, 1, "a key is a plain word, not a list, keys or an alias");
+    fails("rules: &a [*a]", 2, 12, "this alias stands inside what it names");
+}
+
+#[test]
+fn unknown_keys_and_words_name_the_nearest() {
+    fails(
+        "activations:\n  calibratr: mse",
+        3,
+        3,
+        "unknown key \"calibratr\"; did you mean \"calibrator\"? Known here: calibrator, type, symmetric, percentile",
+    );
+    fails("weights: { x: 1 }", 2, 12, "unknown key \"x\". Known here: type, symmetric, granularity, reduce_range");
+    fails(
+        "weights: { type: uint9 }",
+        2,
+        18,
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, int8",
+    );
+    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static");
+    fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
+    let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
+    assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");
+    assert_eq!(word::<CalibratorName>("mse").unwrap(), CalibratorName::Mse);
+    let error = word::<CalibratorName>("minimax").unwrap_err().to_string();
+    assert!(error.starts_with("unknown value \"minimax\"; did you mean \"minmax\"? Known here: minmax, "), "{error}");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_its_key() {
+    fails("weights: { symmetric: yes }", 2, 23, "symmetric must be true or false; found \"yes\"");
+    fails("weights: int8", 2, 10, "weights must be keys (type, symmetric, granularity, reduce_range); found \"int8\"");
+    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8; found a list of 1");
+    fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
+    fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");
+    fails("data: { preprocess: { mean: [1, x, 3] } }", 2, 33, "mean must be a number; found \"x\"");
+    fails("data: { preprocess: { scale: infinity } }", 2, 30, "scale must be a number; found \"infinity\"");
+    fails("model: { a: b }", 2, 8, "model must be a text; found keys");
+    fails("rules: { a: b }", 2, 8, "rules must be a list; found keys");
+    fails("rules:\n  - quantize: false", 3, 5, "the key \"match\" is missing");
+    fails("rules:\n  - match:\n", 3, 10, "match must be keys (node, op_type, value); found nothing");
+    let error = settings("- version: 1").unwrap_err().to_string();
+    assert!(error.starts_with("dir/p.yaml:1:1: the policy must be keys (version, "), "{error}");
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    fails("model: ''", 2, 8, "model is an empty path; name a file, or remove the key");
+    fails("data: { calibration: { samples: 3 } }", 2, 22, "data.calibration has no path; say where the samples are");
+    fails("data: { calibration: { path: a, samples: 0 } }", 2, 42, "samples must be at least 1; found 0");
+    fails(
+        "data: { preprocess: { size: [0, 9] } }",
+        2,
+        29,
+        "size is height and width, each from 1 to 16384; found [0, 9]",
+    );
+    fails(
+        "data: { preprocess: { size: [9, 16385] } }",
+        2,
+        29,
+        "size is height and width, each from 1 to 16384; found [9, 16385]",
+    );
+    fails("data: { preprocess: { mean: [1, 2] } }", 2, 29, "mean is one number, or three for three channels; found 2");
+    fails("data: { preprocess: { mean: .nan } }", 2, 29, "mean must be finite");
+    fails("data: { preprocess: { std: [1, 0, 1] } }", 2, 28, "std divides, so it must be above 0");
+    // Too small for float32, so zero there.
+    fails("data: { preprocess: { std: 1e-60 } }", 2, 28, "std divides, so it must be above 0");
+    fails("data: { preprocess: { scale: 0 } }", 2, 30, "scale must be a finite number other than 0");
+    for (text, shown) in [("50", "50"), ("100.5", "100.5"), (".nan", "NaN")] {
+        let message = format!("percentile must be above 50 and at most 100; found {shown}");
+        fails(&format!("activations:\n  percentile: {text}"), 3, 15, &message);
+    }
+    let alone = "percentile is only for calibrator: percentile; set that, or remove this";
+    fails("activations: { percentile: 99 }", 2, 28, alone);
+    fails("activations: { calibrator: mse, percentile: 99 }", 2, 45, alone);
+    let asymmetric =
+        "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
+    fails("weights: { symmetric: false }", 2, 23, asymmetric);
+    assert!(settings("version: 1\nweights: { type: uint8 }").is_ok(), "zero point 128 for every channel");
+    fails("thresholds: { mse: -1 }", 2, 20, "mse must be a finite number, 0 or above; found -1");
+    fails("thresholds: { top1_agreement: 90 }", 2, 31, "top1_agreement must be from 0 to 1; found 90");
+}
+
+#[test]
+fn flags_lie_over_the_policy() {
+    let mut raw = Raw::parse(SAMPLE, Path::new("dir/p.yaml")).unwrap();
+    raw.override_with(&Overrides {
+        model: Some("other.onnx".into()),
+        validation: Some("new/".into()),
+        samples: Some(7),
+        calibrator: Some(CalibratorName::Entropy),
+        mean: Some(vec![0.5]),
+        ..Overrides::default()
+    });
+    let s = raw.settings().unwrap();
+    assert_eq!(s.model, Some(PathBuf::from("other.onnx")), "relative to the working directory");
+    assert_eq!(s.activations.calibrator, Calibrator::Entropy, "and the policy's percentile is gone");
+    let (calibration, validation) = (s.calibration.unwrap(), s.validation.unwrap());
+    assert_eq!((calibration.samples, validation.samples), (7, 50));
+    assert_eq!(calibration.source.preprocess.mean, [0.5]);
+    assert_eq!((validation.source.path.as_path(), validation.source.labels), (Path::new("new/"), None));
+
+    let mut raw = Raw::default();
+    raw.override_with(&Overrides { percentile: Some(99.0), size: Some([8, 9]), ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().activations.calibrator, Calibrator::Percentile(99.0));
+}
+
+#[test]
+fn a_wrong_flag_blames_no_line() {
+    let mut raw = Raw::parse(SAMPLE, Path::new("dir/p.yaml")).unwrap();
+    raw.override_with(&Overrides { percentile: Some(5.0), ..Overrides::default() });
+    let error = raw.settings().unwrap_err();
+    assert!(matches!(error, Error::Other(_)));
+    assert_eq!(error.to_string(), "percentile must be above 50 and at most 100; found 5");
+}
+
+#[test]
+fn the_canonical_form_holds_what_decides_the_bytes() {
+    let all = settings(SAMPLE).unwrap().canonical();
+    let other = SAMPLE.replace("boxes are too fine", "no").replace("model.onnx", "m.onnx").replace("0.02", "0.5");
+    assert_eq!(settings(&other).unwrap().canonical().to_string(), all.to_string());
+    for (from, to) in [("99.9", "99.8"), ("samples: 100", "samples: 101"), ("crop", "stretch"), ("[1, 6]", "[1, 7]")] {
+        assert_ne!(settings(&SAMPLE.replace(from, to)).unwrap().canonical(), all, "{from} to {to}");
+    }
+    let weights = json!({ "granularity": "per_tensor", "reduce_range": true, "symmetric": true, "type": "uint8" });
+    assert_eq!(all["weights"], weights);
+    assert_eq!(all["rules"][2], json!({ "match": { "value": "345" }, "range": [1.0, 6.0] }));
+}
+
+#[test]
+fn every_example_policy_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    assert!(paths.len() >= 5, "{paths:?}");
+    for path in paths {
+        let settings = load(&path).and_then(|raw| raw.settings()).unwrap();
+        // Names as in the example model.
+        let nodes =
+            [("stem.conv", "Conv", "c"), ("stem.relu6", "Clip", "stem.relu6.out"), ("classifier", "Gemm", "logits")];
+        let nodes = nodes.map(|(name, op_type, output)| NodeKey { name, op_type, outputs: vec![output] });
+        settings.match_model(&nodes, &["image", "c", "stem.relu6.out", "logits"]).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_policy_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.yaml");
+    assert!(load(&path).unwrap_err().to_string().contains("p.yaml: the policy cannot be opened: "));
+    std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
+    assert!(load(&path).unwrap_err().to_string().ends_with("p.yaml: the policy is not UTF-8 text; save it as UTF-8"));
+    std::fs::write(&path, " ".to_owned() + &"\u{e9}".repeat(1 << 20)).unwrap();
+    let error = load(&path).unwrap_err().to_string();
+    assert!(
+        error.ends_with("p.yaml: this is larger than 1 MiB, which no policy needs; is it the right file?"),
+        "{error}"
+    );
+    std::fs::write(&path, "\u{feff}version: 1\r\nmodel: m.onnx\r\n").unwrap();
+    assert_eq!(load(&path).unwrap().model, Some(folder.path().join("m.onnx")));
+}
+
+#[test]
+fn hostile_texts_cost_little_and_overflow_nothing() {
+    for unit in ["[", "{", "- ", "? ", "a: [", "[a: {b: ", "&a [", "!a ", "a: ", ": ", "- - a\n", "{a: 1}, "] {
+        for begin in ["", "version: 1\nrules: ", "version: 1\nrules: ["] {
+            settings(&format!("{begin}{}", unit.repeat(100_000))).map(|s| s.canonical()).unwrap_err();
+        }
+    }
+    let deep = settings(&format!("version: 1\nrules: {}", "[".repeat(33))).unwrap_err().to_string();
+    assert_eq!(deep, "dir/p.yaml:2:39: the policy is nested more than 32 deep");
+
+    // Each line names the one before ten times: 10^9 values, written out.
+    let bomb = (1..10).fold("a0: &a0 [x]\n".to_owned(), |text, i| {
+        let names = vec![format!("*a{}", i - 1); 10].join(", ");
+        text + &format!("a{i}: &a{i} [{names}]\n")
+    });
+    let error = settings(&bomb).unwrap_err().to_string();
+    assert!(error.ends_with("the policy has more than 100000 keys and values, aliases written out"), "{error}");
+    // Small lists, named very often.
+    let wide = format!("a: &a [{}]\nb: [{}]", "x,".repeat(1000), "*a,".repeat(100_000));
+    assert!(settings(&wide).unwrap_err().to_string().contains("more than 100000 keys"));
+}

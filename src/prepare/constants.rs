@@ -1,0 +1,117 @@
+//! Constant expressions: exporters hide weights behind Constant, Cast, Reshape, Transpose and whole chains of them.
+
+use crate::error::Result;
+use crate::exec::{self, Executor};
+use crate::ir::{Graph, Model, NodeId};
+use crate::pass::{Outcome, Pass};
+use crate::tensor::{Tensor, element_count};
+
+/// Replaces each node whose inputs are all constant by its result.
+pub struct Fold<'a> {
+    /// Computes the results.
+    pub executor: &'a dyn Executor,
+}
+
+/// Operators whose output is at most as large as a few times their inputs, or as their largest inputs broadcast. Only these
+/// are folded: a node that makes gigabytes out of a shape stays a node.
+const FOLDABLE: &[&str] = &[
+    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "Cos", "Div", "Equal", "Erf", "Exp", "Flatten", "Floor", "Gather", "Greater",
+    "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceMax", "ReduceMean",
+    "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "Shape", "Sigmoid", "Sin", "Size", "Slice", "Sqrt", "Squeeze", "Sub",
+    "Tanh", "Transpose", "Unsqueeze", "Where",
+];
+
+/// The largest result worth keeping, in bytes.
+const LARGEST_RESULT: usize = 1 << 28;
+
+impl Pass for Fold<'_> {
+    fn name(&self) -> &'static str {
+        "fold-constants"
+    }
+
+    fn run(&self, model: &mut Model) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let opset = model.opset("").unwrap_or(super::OUTPUT_OPSET);
+        for id in model.graph.topological()? {
+            let node = model.graph.node(id);
+            if !node.domain().is_empty() || node.outputs().len() != 1 {
+                continue;
+            }
+            let Some(output) = node.output(0) else { continue };
+            let result = match node.op_type() {
+                "Constant" => literal(&model.graph, id)?,
+                "Identity" => node.input(0).and_then(|v| model.graph.constant(v).transpose()).transpose()?,
+                other if FOLDABLE.contains(&other) && is_small(&model.graph, id)? => {
+                    match self.compute(&model.graph, id, opset) {
+                        Ok(result) => result,
+                        Err(why) => {
+                            outcome.refuse(model.graph.label(id), why.to_string());
+                            None
+                        }
+                    }
+                }
+                _ => None,
+            };
+            if let Some(tensor) = result {
+                model.graph.make_constant(output, &tensor);
+                outcome.changed += 1;
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+impl Fold<'_> {
+    /// The node's result, from a model of this node alone.
+    fn compute(&self, graph: &Graph, id: NodeId, opset: i64) -> Result<Option<Tensor>> {
+        let Some(alone) = Model::of_constant_node(graph, id, opset)? else { return Ok(None) };
+        Ok(exec::evaluate(self.executor, &alone)?.into_iter().next())
+    }
+}
+
+/// The number that a Constant node holds; `None` for strings and sparse tensors.
+fn literal(graph: &Graph, id: NodeId) -> Result<Option<Tensor>> {
+    let attributes = graph.node(id).attributes();
+    if attributes.has("value") {
+        // A tensor of strings cannot be read as numbers; it stays where it is.
+        return Ok(attributes.tensor("value").ok().flatten());
+    }
+    Ok(if let Some(v) = attributes.float("value_float") {
+        Some(Tensor::from_f32(vec![], &[v]))
+    } else if let Some(v) = attributes.int("value_int") {
+        Some(Tensor::from_i64(vec![], &[v]))
+    } else if let Some(v) = attributes.floats("value_floats") {
+        Some(Tensor::from_f32(vec![v.len()], v))
+    } else {
+        attributes.ints("value_ints").map(|v| Tensor::from_i64(vec![v.len()], v))
+    })
+}
+
+/// Whether all inputs are constant and their broadcast shape is of a size worth keeping.
+fn is_small(graph: &Graph, id: NodeId) -> Result<bool> {
+    let mut broadcast: Vec<usize> = Vec::new();
+    let mut bytes = 0usize;
+    let node = graph.node(id);
+    if node.inputs().is_empty() {
+        return Ok(false);
+    }
+    for &value in node.inputs().iter().flatten() {
+        if !graph.is_constant(value) {
+            return Ok(false);
+        }
+        let Some(tensor) = graph.constant(value)? else { return Ok(false) };
+        bytes = bytes.saturating_add(tensor.bytes().len());
+        for (axis, &d) in tensor.shape().iter().rev().enumerate() {
+            match broadcast.get_mut(axis) {
+                Some(largest) => *largest = d.max(*largest),
+                None => broadcast.push(d),
+            }
+        }
+    }
+    let mut largest = element_count(&broadcast).and_then(|n| n.checked_mul(8)).unwrap_or(usize::MAX);
+    if node.is("Gather") {
+        // It may repeat its whole table for each index.
+        largest = largest.saturating_mul(bytes);
+    }
+    Ok(largest.max(bytes) <= LARGEST_RESULT)
+}

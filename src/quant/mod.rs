@@ -1,0 +1,14 @@
+//! Quantization as arithmetic: schemes, scales and zero points, rounding, integer arrays. Nothing here knows a graph.
+//!
+//! The arithmetic is that of ONNX's QuantizeLinear: `q = saturate(round_half_even(x / scale) + zero_point)`, with a true
+//! division in float32, so that what is computed here is bit for bit what a runtime computes.
+
+mod array;
+mod bias;
+mod params;
+mod scheme;
+
+pub use array::{AxisParams, quantize, quantize_axis};
+pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
+pub use params::Params;
+pub use scheme::{IntType, Scheme};

@@ -1,0 +1,127 @@
+//! Scale and zero point of one grid, from a range.
+
+use super::scheme::{IntType, Scheme};
+
+/// One affine grid: `real = scale * (q - zero_point)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Params {
+    /// The integer type.
+    pub dtype: IntType,
+    /// The step, a positive normal float32.
+    pub scale: f32,
+    /// The integer that stands for zero.
+    pub zero_point: i32,
+}
+
+impl Params {
+    /// The grid of `scheme` that covers `[low, high]`, widened to hold zero: zero is always represented exactly.
+    ///
+    /// A range without extent (nothing but zeros was seen), or one so small that its step would not be a normal float32,
+    /// gets the step 1: every value in it rounds to zero, and products of scales stay far from underflow.
+    pub fn from_range(low: f32, high: f32, scheme: Scheme) -> Self {
+        let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
+        let (qmin, qmax) = scheme.limits();
+        let (scale, zero_point) = if scheme.symmetric {
+            let half = f64::from(qmax - qmin) / 2.0;
+            (high.max(-low) / half, (qmin + qmax) / 2)
+        } else {
+            let scale = (high - low) / f64::from(qmax - qmin);
+            let zero = (f64::from(qmin) - low / scale).round_ties_even();
+            (scale, if zero.is_finite() { zero as i32 } else { qmin })
+        };
+        let scale = scale.min(f64::from(f32::MAX)) as f32;
+        if scale < f32::MIN_POSITIVE {
+            return Self { dtype: scheme.dtype, scale: 1.0, zero_point: zero_point.clamp(qmin, qmax) };
+        }
+        Self { dtype: scheme.dtype, scale, zero_point: zero_point.clamp(qmin, qmax) }
+    }
+
+    /// The integer of `value`: `saturate(round_half_even(value / scale) + zero_point)`. NaN becomes the lowest integer.
+    pub fn quantize(&self, value: f32) -> i32 {
+        let (min, max) = self.dtype.limits();
+        let steps = (value / self.scale).round_ties_even();
+        // Saturating before adding keeps infinities and huge quotients out of the integer conversion.
+        (steps.clamp(-65536.0, 65536.0) as i32).saturating_add(self.zero_point).clamp(min, max)
+    }
+
+    /// The real number of `q`.
+    pub fn dequantize(&self, q: i32) -> f32 {
+        (q - self.zero_point) as f32 * self.scale
+    }
+
+    /// The smallest and largest real number on the grid.
+    pub fn real_range(&self) -> (f32, f32) {
+        let (min, max) = self.dtype.limits();
+        (self.dequantize(min), self.dequantize(max))
+    }
+
+    /// Whether clamping to `[low, high]` before quantizing changes nothing, because the grid ends within the bounds:
+    /// `rint(low / scale) + zp <= qmin` and `rint(high / scale) + zp >= qmax`. This is the per-tensor test that ONNX
+    /// Runtime applies before it drops a Relu or Clip ahead of a QuantizeLinear.
+    pub fn absorbs_clamp(&self, low: f32, high: f32) -> bool {
+        let (min, max) = self.dtype.limits();
+        let steps = |bound: f32| f64::from((bound / self.scale).round_ties_even()) + f64::from(self.zero_point);
+        steps(low) <= f64::from(min) && steps(high) >= f64::from(max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const U8: Scheme = Scheme { dtype: IntType::Uint8, symmetric: false, reduce_range: false };
+    const S8: Scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+
+    #[test]
+    fn a_positive_range_starts_at_zero() {
+        let p = Params::from_range(0.5, 6.0, U8);
+        assert_eq!((p.zero_point, p.quantize(0.0), p.quantize(6.0)), (0, 0, 255));
+        assert!((p.scale - 6.0 / 255.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn zero_is_exact_in_an_asymmetric_range() {
+        let p = Params::from_range(-1.3, 2.9, U8);
+        assert_eq!(p.dequantize(p.quantize(0.0)), 0.0);
+        assert!(p.real_range().0 <= -1.3 + p.scale / 2.0 && p.real_range().1 >= 2.9 - p.scale / 2.0);
+    }
+
+    #[test]
+    fn a_symmetric_range_reaches_both_ends_alike() {
+        let p = Params::from_range(-2.0, 1.0, S8);
+        assert_eq!((p.zero_point, p.quantize(-2.0), p.quantize(2.0)), (0, -127, 127));
+        let u = Params::from_range(-2.0, 1.0, Scheme { dtype: IntType::Uint8, ..S8 });
+        assert_eq!((u.zero_point, u.quantize(-2.0), u.quantize(2.0)), (128, 1, 255));
+    }
+
+    #[test]
+    fn a_range_without_extent_has_a_usable_step() {
+        for high in [0.0, 1e-42, f32::MIN_POSITIVE] {
+            let p = Params::from_range(0.0, high, U8);
+            assert_eq!((p.scale, p.quantize(0.0)), (1.0, p.zero_point));
+        }
+    }
+
+    #[test]
+    fn the_widest_range_does_not_overflow() {
+        let p = Params::from_range(f32::MIN, f32::MAX, U8);
+        assert!(p.scale.is_finite());
+        assert_eq!((p.quantize(f32::MIN), p.quantize(f32::MAX), p.quantize(f32::NEG_INFINITY)), (0, 255, 0));
+    }
+
+    #[test]
+    fn ties_go_to_even() {
+        let p = Params { dtype: IntType::Int8, scale: 1.0, zero_point: 0 };
+        assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(|v| p.quantize(v)), [0, 2, 2, 0, -2]);
+    }
+
+    #[test]
+    fn a_relu_is_absorbed_only_where_the_grid_has_no_negatives() {
+        let relu = (0.0, f32::INFINITY);
+        assert!(Params::from_range(0.0, 3.0, U8).absorbs_clamp(relu.0, relu.1));
+        assert!(!Params::from_range(-0.1, 3.0, U8).absorbs_clamp(relu.0, relu.1));
+        assert!(!Params::from_range(0.0, 3.0, S8).absorbs_clamp(relu.0, relu.1));
+        assert!(Params::from_range(0.0, 5.9, U8).absorbs_clamp(0.0, 6.0));
+        assert!(!Params::from_range(0.0, 6.1, U8).absorbs_clamp(0.0, 6.0));
+    }
+}

@@ -1,0 +1,95 @@
+//! From ranges to grids: a plan and statistics give every scale and zero point.
+
+use crate::calibrate::{self, Calibration};
+use crate::error::{Error, Result};
+use crate::ir::{NodeId, ValueId};
+use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
+use crate::quant::Params;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The grids of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Resolved {
+    params: HashMap<ValueId, Params>,
+    /// Clamps that vanish: the grid of what they make ends within their bounds.
+    pub absorbed: HashSet<NodeId>,
+    /// Values whose range says little, with what is odd about them.
+    pub warnings: Vec<(String, &'static str)>,
+    /// The range of each value that has one of its own, by name.
+    pub ranges: BTreeMap<String, (f32, f32)>,
+}
+
+impl Resolved {
+    /// The grid of a value, if it has one.
+    pub fn params(&self, value: ValueId) -> Option<Params> {
+        self.params.get(&value).copied()
+    }
+}
+
+/// Chooses every grid.
+///
+/// # Errors
+/// When the statistics lack a value: they are of another model or another plan.
+pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
+    let mut resolved = Resolved::default();
+    for value in &plan.values {
+        if matches!(value.range, RangeSource::SameAs(_)) {
+            continue;
+        }
+        let (low, high) = range(value, calibration, &mut resolved.warnings)?;
+        resolved.ranges.insert(value.name.clone(), (low, high));
+        resolved.params.insert(value.id, Params::from_range(low, high, value.settings.scheme));
+    }
+    for value in &plan.values {
+        let root = plan.root(value.id);
+        let params = resolved.params.get(&root).copied();
+        // A shared grid is copied, never computed anew: runtimes compare the bits.
+        let params = params.ok_or_else(|| Error::value(&value.name, "shares the grid of a value that has none"))?;
+        resolved.params.insert(value.id, params);
+    }
+    resolved.absorb_clamps(plan);
+    Ok(resolved)
+}
+
+fn range(value: &ValuePlan, calibration: &Calibration, warnings: &mut Vec<(String, &'static str)>) -> Result<(f32, f32)> {
+    let settings = value.settings;
+    match value.range {
+        RangeSource::Given(low, high) => Ok((low.min(0.0), high.max(0.0))),
+        RangeSource::Unit => {
+            // One step is exactly 1/256, or 1/128 where the grid is symmetric and half of it lies below zero.
+            let (min, max) = settings.scheme.limits();
+            let steps = if settings.scheme.symmetric { (max - min) / 2 } else { max - min };
+            let unit = if settings.scheme.symmetric { 128.0 } else { 256.0 };
+            Ok((0.0, steps as f32 / unit))
+        }
+        _ => {
+            let missing = || Error::value(&value.name, "has no statistics: they were taken with another model or policy; calibrate again");
+            let statistics = calibration.values.get(&value.name).ok_or_else(missing)?;
+            let seen = statistics.range();
+            if statistics.samples() == 0 {
+                warnings.push((value.name.clone(), "was never computed while the samples ran"));
+            } else if seen.0 == seen.1 {
+                warnings.push((value.name.clone(), "had the same number in every sample"));
+            }
+            Ok(calibrate::range(statistics, settings.calibrator, settings.scheme))
+        }
+    }
+}
+
+impl Resolved {
+    /// Clamps behind one node vanish together or not at all: what is left between them would need a grid of its own.
+    fn absorb_clamps(&mut self, plan: &Plan) {
+        let nodes = plan.by_node();
+        for node in &plan.nodes {
+            let Placement::Integer(integer) = &node.placement else { continue };
+            let Some(params) = integer.end.and_then(|end| self.params(end)) else { continue };
+            let within = |clamp: &NodeId| match nodes.get(clamp).map(|n| &n.placement) {
+                Some(Placement::Clamp { low, high, .. }) => params.absorbs_clamp(*low, *high),
+                _ => false,
+            };
+            if integer.clamps.iter().all(within) {
+                self.absorbed.extend(&integer.clamps);
+            }
+        }
+    }
+}

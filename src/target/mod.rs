@@ -1,0 +1,19 @@
+//! What a runtime does with a quantized graph: which operators it runs on integers.
+
+mod onnxruntime;
+
+pub use onnxruntime::OnnxRuntimeCpu;
+
+use crate::ir::{Graph, NodeId};
+
+/// One runtime's rules.
+pub trait Target {
+    /// The name in policies and reports.
+    fn name(&self) -> &'static str;
+
+    /// Whether the runtime has a kernel that runs the node on 8-bit integers once its inputs and outputs are quantized.
+    fn has_integer_kernel(&self, graph: &Graph, node: NodeId) -> bool;
+
+    /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
+    fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;
+}

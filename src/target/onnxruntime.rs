@@ -1,0 +1,33 @@
+//! ONNX Runtime's CPU execution provider, version 1.31.
+
+use super::Target;
+use crate::ir::{Graph, NodeId};
+
+/// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
+const INTEGER_KERNELS: &[&str] = &[
+    "Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Expand", "Flatten", "Gather", "GatherElements", "Gemm",
+    "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax",
+    "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+];
+
+/// Their integer kernels can hand out float numbers (`MatMulIntegerToFloat`, `QGemm` without an output scale).
+const FLOAT_OUTPUT: &[&str] = &["Gemm", "MatMul"];
+
+/// ONNX Runtime on a CPU.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OnnxRuntimeCpu;
+
+impl Target for OnnxRuntimeCpu {
+    fn name(&self) -> &'static str {
+        "onnxruntime"
+    }
+
+    fn has_integer_kernel(&self, graph: &Graph, node: NodeId) -> bool {
+        let node = graph.node(node);
+        node.domain().is_empty() && INTEGER_KERNELS.contains(&node.op_type())
+    }
+
+    fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {
+        !FLOAT_OUTPUT.contains(&graph.node(node).op_type())
+    }
+}
