@@ -3,7 +3,8 @@
 
 What it needs
     pip packages:   torch numpy onnx onnxruntime pillow   (CPU versions are enough;
-                    Debian's python3-torch and python3-numpy do as well)
+                    Debian 12's python3-torch and python3-numpy do as well,
+                    then with onnx 1.17, as newer ones want a newer numpy)
     Debian package: dataset-fashion-mnist   (or the four idx files from elsewhere)
 
 How to run it (from the folder of this file)

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is told of a value while a model runs: which of the observed values it is, its shape, its elements.
 pub type Observer<'a> = dyn FnMut(usize, &[usize], &[f32]) + 'a;
 
+/// Shapes of values by name.
+pub type Shapes = HashMap<String, Vec<usize>>;
+
 /// A model ready to run on inputs of one shape. Runs on one thread; any number may run at once.
 pub trait Program: Send + Sync {
     /// Runs once and returns the graph's outputs, telling `observe` of each observed value as soon as it is computed.
@@ -36,6 +39,12 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// When the engine lacks an operator, or the shapes do not fit together.
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>>;
+
+    /// The shape of every value whose shape follows from concrete inputs of the types `inputs`, by name.
+    ///
+    /// # Errors
+    /// When the engine lacks an operator, or the shapes do not fit together.
+    fn shapes(&self, model: &[u8], inputs: &[TensorType]) -> Result<Shapes>;
 }
 
 /// A model, what to observe of it, and a program for each input shape met so far.

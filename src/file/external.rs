@@ -10,7 +10,7 @@ use crate::proto::tensor_proto::DataLocation;
 use crate::proto::{ModelProto, StringStringEntryProto, TensorProto};
 use crate::tensor::DataType;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Component, Path};
 
@@ -22,6 +22,18 @@ const ALIGNMENT: u64 = 64;
 
 fn is_external(tensor: &TensorProto) -> bool {
     tensor.data_location() == DataLocation::External
+}
+
+/// The files that hold external data, each once.
+pub fn locations(model: &mut ModelProto) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let _ = for_each(model, &mut |tensor| {
+        if is_external(tensor) {
+            found.extend(tensor.external_data.iter().filter(|e| e.key() == "location").map(|e| e.value().to_owned()));
+        }
+        Ok(())
+    });
+    found
 }
 
 /// Whether the model came with external data.

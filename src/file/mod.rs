@@ -89,6 +89,22 @@ pub fn digest(path: &Path) -> Result<String> {
     }
 }
 
+/// The bytes of a model file together with those of its external data.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn size(path: &Path) -> Result<u64> {
+    let length = |path: &Path| {
+        let metadata = std::fs::metadata(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")));
+        metadata.map(|m| m.len())
+    };
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+    let mut proto = decode(Bytes::from(bytes)).map_err(|e| Error::file(path, e))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let external = external::locations(&mut proto);
+    external.iter().try_fold(length(path)?, |sum, location| Ok(sum + length(&folder.join(location))?))
+}
+
 /// The SHA-256 of `bytes` in hexadecimal.
 pub fn digest_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

@@ -5,6 +5,7 @@
 //! a [`Reader`] holds one sample at a time, so that memory does not grow with the number of samples.
 
 mod arrays;
+mod axes;
 mod convert;
 mod dataset;
 mod labels;

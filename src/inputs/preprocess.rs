@@ -1,6 +1,7 @@
 //! What has to be done to a picture so that it fits the model's input: what the policy says, completed by what
 //! the input itself says. All of it is settled before the first picture is opened.
 
+use super::axes::{Axes, find_axes};
 use super::{InputSpec, MAX_TENSOR_BYTES};
 use crate::error::{Error, Result};
 use crate::tensor::{DataType, element_count};
@@ -85,18 +86,6 @@ pub struct PictureSettings {
     pub shape: Vec<usize>,
     /// How often the picture is repeated to fill a batch that the model fixes; otherwise 1.
     pub repeats: usize,
-}
-
-/// The axes of an input that a picture can feed; a size of `None` varies.
-struct Axes {
-    /// The size of the batch where there is such an axis, 1 where it varies.
-    batch: Option<usize>,
-    layout: Layout,
-    /// Whether there is an axis of channels; not so for [H,W] and [N,H,W].
-    has_channel_axis: bool,
-    channels: Option<usize>,
-    height: Option<usize>,
-    width: Option<usize>,
 }
 
 impl Preprocess {
@@ -196,45 +185,6 @@ impl Preprocess {
              if they belong to levels of 0..255, set data.preprocess.scale to 1"
                 .to_owned()
         })
-    }
-}
-
-/// Tells batch, channels, height and width apart. A channel axis is one of size 1 or 3, unless `layout` names it.
-fn find_axes(dims: &[Option<usize>], layout: Option<Layout>) -> std::result::Result<Axes, String> {
-    let bare = |batch, height, width| {
-        Ok(Axes { batch, layout: Layout::Nchw, has_channel_axis: false, channels: Some(1), height, width })
-    };
-    let (batch, [a, b, c]) = match *dims {
-        [batch, a, b, c] => (Some(batch.unwrap_or(1)), [a, b, c]),
-        // No axis of 1 or 3: a batch of grey pictures.
-        [batch, height, width] if channel_layout(batch, width, layout)?.is_none() => {
-            return bare(Some(batch.unwrap_or(1)), height, width);
-        }
-        [a, b, c] => (None, [a, b, c]),
-        // One row or an open first dimension is a batch of feature vectors, not a picture.
-        [height @ Some(2..), width] => return bare(None, height, width),
-        _ => return Err("it should have 4 dimensions (or 3 without a batch)".to_owned()),
-    };
-    let has_channel_axis = true;
-    Ok(match channel_layout(a, c, layout)? {
-        Some(layout @ Layout::Nchw) => Axes { batch, layout, has_channel_axis, channels: a, height: b, width: c },
-        Some(layout @ Layout::Nhwc) => Axes { batch, layout, has_channel_axis, channels: c, height: a, width: b },
-        None => return Err("no axis has 1 or 3 channels; if that axis varies, give data.preprocess.layout".to_owned()),
-    })
-}
-
-fn channel_layout(
-    first: Option<usize>,
-    last: Option<usize>,
-    layout: Option<Layout>,
-) -> std::result::Result<Option<Layout>, String> {
-    let is_channels = |dim| matches!(dim, Some(1 | 3));
-    match (layout, is_channels(first), is_channels(last)) {
-        (Some(layout), _, _) => Ok(Some(layout)),
-        (None, true, false) => Ok(Some(Layout::Nchw)),
-        (None, false, true) => Ok(Some(Layout::Nhwc)),
-        (None, false, false) => Ok(None),
-        (None, true, true) => Err("two axes could be the channels: give data.preprocess.layout".to_owned()),
     }
 }
 

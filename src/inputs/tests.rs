@@ -240,7 +240,7 @@ fn damaged_files_never_panic() {
         fs::write(path, bytes).expect("written");
         if let Ok(data) = open(open_at, &inputs) {
             let all: Vec<usize> = (0..data.len().min(8)).collect();
-            return data.read(&all).filter(Result::is_ok).count();
+            return data.read(&all).flatten().count();
         }
         0
     };

@@ -5,5 +5,7 @@
 
 mod conditions;
 mod table;
+mod work;
 
 pub use table::{Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
+pub use work::multiply_accumulates;

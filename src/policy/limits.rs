@@ -4,7 +4,7 @@
 //! bounded while it grows, aliases included, and a hostile file costs no more than an honest one of its size. What
 //! the two parsers would read differently is refused, so that what was measured is what serde_yaml reads.
 
-use super::differences::{Names, check_characters};
+use super::differences::{Names, check_characters, check_plain};
 use super::places::{Content, Extent, Key, Node, Place, Trouble};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::collections::HashMap;
@@ -61,7 +61,11 @@ pub(super) fn places(text: &str) -> Result<Node, Trouble> {
                 return Err(Trouble::new(place, message));
             }
             Event::Scalar(text, style, anchor, None) => {
-                let content = Content::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                let plain = style == ScalarStyle::Plain;
+                if plain {
+                    check_plain(&text, place)?;
+                }
+                let content = Content::Scalar { text: text.into_owned(), plain };
                 builder.scalar(Node { place, content }, anchor)?;
             }
             Event::SequenceStart(anchor, None) => builder.open(place, Content::List(Vec::new()), anchor)?,

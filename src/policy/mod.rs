@@ -25,6 +25,8 @@ mod tests;
 mod tests_rules;
 #[cfg(test)]
 mod tests_schema;
+#[cfg(test)]
+mod tests_text;
 mod wording;
 
 pub use overrides::Overrides;

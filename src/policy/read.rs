@@ -55,6 +55,7 @@ impl Raw {
     /// not YAML, an unknown key or word, a value of the wrong type, a missing or unknown version, an empty path.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         check_size(text.len(), path)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let here = |place: Place, message: String| Error::Policy {
             path: path.to_path_buf(),
             line: place.line,

@@ -4,10 +4,11 @@ mod convert;
 mod observe;
 mod qdq;
 
-use super::{Executor, Observer, Program};
+use super::{Executor, Observer, Program, Shapes};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, TensorType};
 use observe::Sink;
+use std::collections::HashMap;
 use std::io::Cursor;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
@@ -38,6 +39,14 @@ impl Executor for Tract {
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         guarded(|| self.build(model, inputs, observed))
     }
+
+    fn shapes(&self, model: &[u8], inputs: &[TensorType]) -> Result<Shapes> {
+        guarded(|| {
+            let (model, by_name) = self.analysed(model, inputs)?;
+            let shape = |outlet| model.outlet_fact(outlet).ok()?.shape.as_concrete_finite().ok()?;
+            Ok(by_name.into_iter().filter_map(|(name, outlet)| Some((name, shape(outlet)?.to_vec()))).collect())
+        })
+    }
 }
 
 /// tract panics on some malformed models; a converter must not.
@@ -54,13 +63,16 @@ fn chain(error: &TractError) -> String {
     format!("tract cannot run it: {}", causes.join(": "))
 }
 
+type Outlets = HashMap<String, OutletId>;
+
 struct TractProgram {
     plan: Arc<TypedRunnableModel>,
     outputs: usize,
 }
 
 impl Tract {
-    fn build(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> TractResult<Box<dyn Program>> {
+    /// The model with all types and shapes that follow from its inputs, and where each ONNX value is in it.
+    fn analysed(&self, model: &[u8], inputs: &[TensorType]) -> TractResult<(InferenceModel, Outlets)> {
         let proto = self.onnx.proto_model_for_read(&mut Cursor::new(model))?;
         let parsed = self.onnx.parse(&proto, None)?;
         let (mut model, by_name) = (parsed.model, parsed.outlets_by_name);
@@ -72,6 +84,11 @@ impl Tract {
             model.set_output_fact(index, InferenceFact::default())?;
         }
         model.analyse(false)?;
+        Ok((model, by_name.into_iter().collect()))
+    }
+
+    fn build(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> TractResult<Box<dyn Program>> {
+        let (mut model, by_name) = self.analysed(model, inputs)?;
         let outputs = model.outputs.clone();
         let taps = observed.iter().map(|name| {
             by_name.get(name).copied().with_context(|| format!("tract does not know the value {name:?}"))

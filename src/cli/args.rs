@@ -1,0 +1,310 @@
+//! The command line as written.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use tare::error::{Error, Result};
+use tare::policy::{self, Overrides, Raw, Settings};
+
+/// Post-training quantization of ONNX models.
+#[derive(Parser)]
+#[command(name = "tare", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Convert a float model to a static int8 QDQ model, and validate it by running both.
+    Quantize(Quantize),
+    /// Audit a model: operators, sizes, what can be quantized, what stays float and why.
+    Inspect(Model),
+    /// List what would be done, without running anything.
+    Plan(Model),
+    /// Run calibration samples and save the statistics, so that `quantize --ranges` needs no data.
+    Calibrate(Calibrate),
+    /// Run two models on the same samples and measure the difference.
+    Validate(Validate),
+    /// Print the JSON Schema of the policy, for editors.
+    Schema,
+}
+
+/// What every command prints.
+#[derive(Args)]
+pub struct Output {
+    /// Print nothing but errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log what is done; twice for every decision.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines look on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A model and the policy for it.
+#[derive(Args)]
+pub struct Model {
+    /// The float model.
+    pub model: Option<PathBuf>,
+    /// The policy (YAML). Flags override it.
+    #[arg(short = 'c', long = "config", value_name = "POLICY")]
+    pub config: Option<PathBuf>,
+}
+
+/// Samples, and how pictures become tensors.
+#[derive(Args)]
+pub struct Data {
+    /// Samples: a folder of pictures, a .npz or .npy, or ONNX test data.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// At most so many samples, spread evenly.
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Labels of the validation samples: a column of integers, `file,label` lines, or an array.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Height and width of pictures, as 224x224.
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<[usize; 2]>,
+    /// How pictures come to that size: stretch or crop.
+    #[arg(long)]
+    pub fit: Option<String>,
+    /// Order of the axes: nchw or nhwc.
+    #[arg(long)]
+    pub layout: Option<String>,
+    /// Order of the channels: rgb, bgr or grey.
+    #[arg(long)]
+    pub channels: Option<String>,
+    /// Factor for the 8-bit levels, as 0.0039215686 or 1/255.
+    #[arg(long, value_parser = fraction, allow_hyphen_values = true)]
+    pub scale: Option<f64>,
+    /// Subtracted after scaling: one number or one for each channel.
+    #[arg(long, value_delimiter = ',', value_parser = fraction, allow_hyphen_values = true)]
+    pub mean: Option<Vec<f64>>,
+    /// Divisor after that: one number or one for each channel.
+    #[arg(long, value_delimiter = ',', value_parser = fraction)]
+    pub std: Option<Vec<f64>>,
+    /// Samples that run side by side; by default as many as there are cores. The result is the same.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// How ranges are found.
+#[derive(Args)]
+pub struct Ranges {
+    /// minmax, moving_average, percentile, entropy or mse.
+    #[arg(long)]
+    pub calibrator: Option<String>,
+    /// Share of the numbers, in per cent, that the percentile calibrator keeps.
+    #[arg(long)]
+    pub percentile: Option<f64>,
+}
+
+#[derive(Args)]
+pub struct Quantize {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub calibration: Ranges,
+    /// Samples to validate on. By default every fifth calibration sample is held back.
+    #[arg(long, value_name = "PATH")]
+    pub validation: Option<PathBuf>,
+    /// Saved statistics; no calibration data is needed then.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
+    pub ranges: Option<PathBuf>,
+    /// Where the quantized model goes.
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Where the report goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Calibrate {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    /// Where the statistics go, as JSON.
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Validate {
+    /// The float model.
+    pub float: PathBuf,
+    /// The quantized model.
+    pub quantized: PathBuf,
+    /// A policy, for its thresholds, samples and preprocessing.
+    #[arg(short = 'c', long = "config", value_name = "POLICY")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub thresholds: Thresholds,
+    /// Where the comparison goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Demands on the result, over those of the policy.
+#[derive(Args)]
+pub struct Thresholds {
+    /// Least SQNR of any output, in dB.
+    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    pub min_sqnr: Option<f64>,
+    /// Least mean cosine of any output.
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub min_cosine: Option<f64>,
+    /// Largest mean squared error of any output.
+    #[arg(long, value_name = "X")]
+    pub max_mse: Option<f64>,
+    /// Largest absolute error of any output.
+    #[arg(long, value_name = "X")]
+    pub max_abs: Option<f64>,
+    /// Largest loss of labelled top-1 accuracy, as a share (0.01 is one point).
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    pub max_top1_drop: Option<f64>,
+    /// Least share of samples whose top class is the same.
+    #[arg(long, value_name = "SHARE")]
+    pub min_top1_agreement: Option<f64>,
+}
+
+impl Thresholds {
+    /// Lays the flags over the policy's thresholds.
+    pub fn over(&self, thresholds: &mut policy::Thresholds) {
+        let pairs = [
+            (self.min_sqnr, &mut thresholds.sqnr_db),
+            (self.min_cosine, &mut thresholds.cosine),
+            (self.max_mse, &mut thresholds.mse),
+            (self.max_abs, &mut thresholds.max_abs),
+            (self.max_top1_drop, &mut thresholds.top1_drop),
+            (self.min_top1_agreement, &mut thresholds.top1_agreement),
+        ];
+        for (flag, threshold) in pairs {
+            *threshold = flag.or(*threshold);
+        }
+    }
+}
+
+/// The policy file, or an empty policy.
+fn raw(config: Option<&PathBuf>) -> Result<Raw> {
+    config.map_or_else(|| Ok(Raw::default()), |path| policy::load(path))
+}
+
+/// A word of the policy given as a flag.
+fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Result<Option<T>> {
+    let parse = |text: &String| policy::word(text).map_err(|e| Error::other(format!("--{flag}: {e}")));
+    text.map(parse).transpose()
+}
+
+impl Data {
+    fn overrides(&self) -> Result<Overrides> {
+        Ok(Overrides {
+            calibration: self.data.clone(),
+            samples: self.samples,
+            size: self.size,
+            fit: word("fit", self.fit.as_ref())?,
+            layout: word("layout", self.layout.as_ref())?,
+            channels: word("channels", self.channels.as_ref())?,
+            scale: self.scale,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            ..Overrides::default()
+        })
+    }
+
+    /// How many samples run side by side.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.unwrap_or_else(cores).clamp(1, 1024)
+    }
+}
+
+impl Model {
+    /// The policy with the model over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.config.as_ref())?;
+        raw.override_with(&Overrides { model: self.model.clone(), ..Overrides::default() });
+        raw.settings()
+    }
+}
+
+impl Quantize {
+    /// The policy with all flags over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.model.config.as_ref())?;
+        raw.override_with(&Overrides {
+            model: self.model.model.clone(),
+            output: self.output.clone(),
+            report: self.report.clone(),
+            validation: self.validation.clone(),
+            labels: self.data.labels.clone(),
+            calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
+            percentile: self.calibration.percentile,
+            ..self.data.overrides()?
+        });
+        raw.settings()
+    }
+}
+
+impl Calibrate {
+    /// The policy with all flags over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.model.config.as_ref())?;
+        raw.override_with(&Overrides { model: self.model.model.clone(), ..self.data.overrides()? });
+        raw.settings()
+    }
+}
+
+impl Validate {
+    /// The policy with all flags over it: `--data` are the samples to validate on.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.config.as_ref())?;
+        let data = self.data.overrides()?;
+        raw.override_with(&Overrides {
+            validation: self.data.data.clone(),
+            labels: self.data.labels.clone(),
+            calibration: None,
+            samples: None,
+            ..data
+        });
+        let mut settings = raw.settings()?;
+        if let (Some(validation), Some(samples)) = (&mut settings.validation, self.data.samples) {
+            validation.samples = samples.max(1);
+        }
+        self.thresholds.over(&mut settings.thresholds);
+        Ok(settings)
+    }
+}
+
+fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let parts: Option<Vec<usize>> = text.split(['x', 'X']).map(|p| p.parse().ok()).collect();
+    match parts.as_deref() {
+        Some(&[height, width]) => Ok([height, width]),
+        Some(&[side]) => Ok([side, side]),
+        _ => Err("expected HxW, as 224x224".to_owned()),
+    }
+}
+
+fn fraction(text: &str) -> std::result::Result<f64, String> {
+    let number = |t: &str| t.trim().parse::<f64>().map_err(|_| format!("{t:?} is not a number"));
+    match text.split_once('/') {
+        Some((above, below)) => Ok(number(above)? / number(below)?),
+        None => number(text),
+    }
+}

@@ -1,0 +1,81 @@
+//! What each command does, in terms of the library.
+
+use super::Verdict;
+use super::args::{Calibrate, Model, Output, Quantize, Validate};
+use super::progress::Bars;
+use tare::error::{Error, Result};
+use tare::pipeline::{self, Context, Planned};
+use tare::{file, policy, report, validate as checks};
+
+/// Prints to standard output; a closed pipe ends the program quietly.
+fn print(text: impl std::fmt::Display) {
+    use std::io::Write;
+    if write!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
+    let settings = args.settings()?;
+    let bars = Bars::new(output.quiet);
+    let context = Context { threads: args.data.threads(), progress: &bars };
+    let report = pipeline::quantize(&settings, args.ranges.as_deref(), &context)?;
+    if !output.quiet {
+        print(&report);
+        if let Some(path) = &settings.report {
+            print(format_args!("report       {}\n", path.display()));
+        }
+    }
+    Ok(if report.missed.is_empty() { Verdict::Good } else { Verdict::ThresholdMissed })
+}
+
+pub fn inspect(args: &Model) -> Result<Verdict> {
+    print(pipeline::inspect(&args.settings()?)?);
+    Ok(Verdict::Good)
+}
+
+pub fn plan(args: &Model) -> Result<Verdict> {
+    let planned = Planned::new(&args.settings()?)?;
+    print(planned.plan.listing(&planned.model.graph));
+    Ok(Verdict::Good)
+}
+
+pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
+    let settings = args.settings()?;
+    file::check_writable(&args.output)?;
+    let bars = Bars::new(output.quiet);
+    let planned = Planned::new(&settings)?;
+    let context = Context { threads: args.data.threads(), progress: &bars };
+    let (calibration, summary) = planned.calibrate(&settings, &context)?;
+    file::write_atomically(&args.output, calibration.to_json()?.as_bytes())?;
+    if !output.quiet {
+        let (values, samples) = (calibration.values.len(), summary.samples);
+        print(format_args!("{values} values over {samples} samples -> {}\n", args.output.display()));
+    }
+    Ok(Verdict::Good)
+}
+
+pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
+    let settings = args.settings()?;
+    if let Some(path) = &args.report {
+        file::check_writable(path)?;
+    }
+    let bars = Bars::new(output.quiet);
+    let context = Context { threads: args.data.threads(), progress: &bars };
+    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, &context)?;
+    let missed = checks::misses(&settings.thresholds, Some(&comparison));
+    if let Some(path) = &args.report {
+        report::save_json(&comparison, path)?;
+    }
+    if !output.quiet {
+        print(&comparison);
+        missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
+    }
+    Ok(if missed.is_empty() { Verdict::Good } else { Verdict::ThresholdMissed })
+}
+
+pub fn schema() -> Result<Verdict> {
+    let text = serde_json::to_string_pretty(&policy::schema()).map_err(Error::other)?;
+    print(format_args!("{text}\n"));
+    Ok(Verdict::Good)
+}

@@ -1,0 +1,51 @@
+//! Arguments, exit codes, progress bars and printing: the only place that talks to a terminal.
+//!
+//! Exit codes: 0 when all is well, 1 when a threshold was missed, 2 for an error.
+
+mod args;
+mod commands;
+mod logging;
+mod progress;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+use tare::error::Result;
+
+/// What a command found.
+enum Verdict {
+    Good,
+    ThresholdMissed,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    logging::init(&cli.output);
+    match run(&cli) {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::ThresholdMissed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Verdict> {
+    let output = &cli.output;
+    match &cli.command {
+        Command::Quantize(args) => commands::quantize(args, output),
+        Command::Inspect(args) => commands::inspect(args),
+        Command::Plan(args) => commands::plan(args),
+        Command::Calibrate(args) => commands::calibrate(args, output),
+        Command::Validate(args) => commands::validate(args, output),
+        Command::Schema => commands::schema(),
+    }
+}

@@ -1,0 +1,271 @@
+//! The whole story on one page: load, prepare, plan, calibrate, resolve, rewrite, validate, report.
+
+use crate::calibrate::{self, Calibration};
+use crate::error::{Error, Result};
+use crate::exec::{Executor, Shapes, Tract};
+use crate::file;
+use crate::inputs::{self, Dataset, InputSpec};
+use crate::ir::Model;
+use crate::plan::{Plan, plan};
+use crate::policy::{self, Data, Settings};
+use crate::prepare;
+use crate::progress::Progress;
+use crate::report::{CalibrationSummary, FileSummary, Report, summarize};
+use crate::resolve::{Resolved, resolve};
+use crate::rewrite;
+use crate::target::{OnnxRuntimeCpu, Target};
+use crate::tensor::TensorType;
+use crate::validate::{self, Comparison};
+use std::path::{Path, PathBuf};
+
+/// The program's name and version, as written into models and reports.
+pub const TOOL: &str = concat!("tare ", env!("CARGO_PKG_VERSION"));
+
+/// What a conversion needs beside the settings.
+pub struct Context<'a> {
+    /// How many samples run side by side.
+    pub threads: usize,
+    /// Who hears of progress.
+    pub progress: &'a dyn Progress,
+}
+
+/// A model made ready and planned.
+pub struct Planned {
+    /// The model as it was loaded.
+    pub original: Model,
+    /// The prepared model.
+    pub model: Model,
+    /// The plan for it.
+    pub plan: Plan,
+    /// The runtime it is for.
+    pub target: OnnxRuntimeCpu,
+    path: PathBuf,
+    executor: Tract,
+}
+
+impl Planned {
+    /// Loads, prepares and plans the model of `settings`.
+    ///
+    /// # Errors
+    /// When there is no such model, it is malformed, or a rule of the policy matches nothing in it.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let path = settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
+        let original = file::load(&path)?;
+        let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
+        let mut model = original.clone();
+        prepare::prepare(&mut model, &executor).map_err(|e| Error::file(&path, e))?;
+        let plan = plan(&model.graph, settings, &target)?;
+        Ok(Self { original, model, plan, target, path, executor })
+    }
+
+    /// What each graph input wants.
+    ///
+    /// # Errors
+    /// When the model does not state the type of an input.
+    pub fn inputs(&self) -> Result<Vec<InputSpec>> {
+        input_specs(&self.original)
+    }
+
+    /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
+    ///
+    /// # Errors
+    /// When samples are missing or bad, or the engine cannot run the model.
+    pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
+        let data = settings.calibration.as_ref();
+        let data = data.ok_or_else(|| Error::other("no calibration samples: name them with --data, or state data.calibration in the policy"))?;
+        let set = Dataset::open(&data.source, &self.inputs()?)?;
+        let indices = match &settings.validation {
+            Some(_) => inputs::spread(set.len(), data.samples),
+            None => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
+        };
+        if indices.is_empty() {
+            return Err(Error::file(&data.source.path, "holds no samples"));
+        }
+        let digest = file::digest(&self.path)?;
+        let source = (&set, indices.as_slice());
+        let calibration =
+            calibrate::collect(&self.model, digest, &self.plan, &self.executor, source, context.threads, context.progress)?;
+        let summary = CalibrationSummary {
+            source: data.source.path.display().to_string(),
+            samples: calibration.samples,
+            statistics_sha256: calibration.digest()?,
+            preprocessing: preprocessing_note(&set),
+        };
+        Ok((calibration, summary))
+    }
+
+    /// Statistics that were saved before, if they are of this model.
+    ///
+    /// # Errors
+    /// When they are of another model.
+    pub fn load_ranges(&self, path: &Path) -> Result<(Calibration, CalibrationSummary)> {
+        let calibration = Calibration::load(path)?;
+        if calibration.model != file::digest(&self.path)? {
+            let model = self.path.display();
+            return Err(Error::file(path, format!("holds the statistics of another model than {model}; calibrate again")));
+        }
+        let (source, samples) = (path.display().to_string(), calibration.samples);
+        let statistics_sha256 = calibration.digest()?;
+        Ok((calibration, CalibrationSummary { source, samples, statistics_sha256, preprocessing: None }))
+    }
+
+    /// Shapes at the inputs' stated sizes, with one for each dimension that varies; `None` when the engine cannot tell.
+    fn shapes(&self, inputs: &[InputSpec], sample: Option<&[TensorType]>) -> Option<Shapes> {
+        let fixed = |i: &InputSpec| TensorType { dims: i.ty.dims.iter().map(|d| Some(d.unwrap_or(1))).collect(), ..i.ty };
+        let types = sample.map_or_else(|| inputs.iter().map(fixed).collect(), <[_]>::to_vec);
+        self.executor.shapes(&file::to_bytes(&self.model).ok()?, &types).ok()
+    }
+}
+
+fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
+    let spec = |v| {
+        let name = model.graph.value(v).name().to_owned();
+        let ty = model.graph.stated_type(v).ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
+        Ok(InputSpec { name, ty })
+    };
+    model.graph.inputs().map(spec).collect()
+}
+
+fn preprocessing_note(set: &Dataset) -> Option<String> {
+    set.describe().pictures.as_ref().map(|p| format!("pictures: {p}"))
+}
+
+/// Converts a model: the main job. Returns the report, after writing it where the settings say.
+///
+/// # Errors
+/// When anything on the way fails; nothing is then written.
+pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
+    let output = settings.output.clone().ok_or_else(|| Error::other("no output: name one with -o, or state it in the policy"))?;
+    let planned = Planned::new(settings)?;
+    if output.canonicalize().ok().is_some_and(|o| planned.path.canonicalize().ok() == Some(o)) {
+        return Err(Error::file(&output, "is the model itself; name another output"));
+    }
+    // Hours of calibration must not end at a folder that cannot be written.
+    std::iter::once(&output).chain(&settings.report).try_for_each(|path| file::check_writable(path))?;
+    let validation = validation_samples(settings, &planned.inputs()?)?;
+    let (calibration, summary) = match ranges {
+        Some(path) => planned.load_ranges(path)?,
+        None => planned.calibrate(settings, context)?,
+    };
+    let resolved = resolve(&planned.plan, &calibration)?;
+    let mut model = planned.model.clone();
+    rewrite::insert_qdq(&mut model, &planned.plan, &resolved)?;
+    let policy_sha256 = file::digest_bytes(settings.canonical().to_string().as_bytes());
+    model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
+    model.set_metadata("tare.policy_sha256", &policy_sha256);
+    model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
+    file::save(&model, &output)?;
+    let compared = match &validation {
+        Some((set, indices)) => {
+            compare_files(&planned.original, &output, &planned.executor, (set, indices), context).map(Some)
+        }
+        None => Ok(None),
+    };
+    let sample = validation.as_ref().and_then(|(set, indices)| sample_types(set, indices));
+    let report = finish(settings, &planned, &resolved, compared, summary, policy_sha256, &output, sample.as_deref())?;
+    if let Some(path) = &settings.report {
+        report.save(path)?;
+    }
+    Ok(report)
+}
+
+/// The samples to validate on, none of which calibrates.
+fn validation_samples(settings: &Settings, inputs: &[InputSpec]) -> Result<Option<(Dataset, Vec<usize>)>> {
+    let (data, held_back): (&Data, bool) = match (&settings.validation, &settings.calibration) {
+        (Some(data), _) => (data, false),
+        (None, Some(data)) => (data, true),
+        (None, None) => return Ok(None),
+    };
+    let set = Dataset::open(&data.source, inputs)?;
+    let indices = if held_back {
+        inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).1
+    } else {
+        inputs::spread(set.len(), data.samples)
+    };
+    Ok((!indices.is_empty()).then_some((set, indices)))
+}
+
+fn sample_types(set: &Dataset, indices: &[usize]) -> Option<Vec<TensorType>> {
+    let sample = set.read(indices.get(..1)?).next()?.ok()?;
+    let concrete = |t: &crate::tensor::Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
+    Some(sample.inputs.iter().map(concrete).collect())
+}
+
+/// Loads the written file again and runs it beside the original.
+fn compare_files(
+    original: &Model,
+    output: &Path,
+    executor: &dyn Executor,
+    samples: (&Dataset, &[usize]),
+    context: &Context<'_>,
+) -> Result<Comparison> {
+    let written = file::load(output)?;
+    validate::compare(original, &written, executor, samples, context.threads, context.progress)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the ends of every strand of the story meet here")]
+fn finish(
+    settings: &Settings,
+    planned: &Planned,
+    resolved: &Resolved,
+    compared: Result<Option<Comparison>>,
+    calibration: CalibrationSummary,
+    policy_sha256: String,
+    output: &Path,
+    sample: Option<&[TensorType]>,
+) -> Result<Report> {
+    let (validation, not_validated) = match compared {
+        Ok(Some(comparison)) => (Some(comparison), None),
+        Ok(None) => (None, Some("there are no samples to validate on; name some with --validation".to_owned())),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let shapes = planned.shapes(&planned.inputs()?, sample);
+    let mut warnings: Vec<String> =
+        resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
+    if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
+        warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
+    }
+    Ok(Report {
+        tool: TOOL.to_owned(),
+        model: file_summary(&planned.path)?,
+        output: file_summary(output)?,
+        policy_sha256,
+        calibration,
+        placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), shapes.as_ref()),
+        missed: validate::misses(&settings.thresholds, validation.as_ref()),
+        validation,
+        not_validated,
+        warnings,
+    })
+}
+
+fn file_summary(path: &Path) -> Result<FileSummary> {
+    Ok(FileSummary { path: path.display().to_string(), bytes: file::size(path)?, sha256: file::digest(path)? })
+}
+
+/// Compares two model files on samples.
+///
+/// # Errors
+/// When either cannot be loaded or run, or there are no samples.
+pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Context<'_>) -> Result<Comparison> {
+    let original = file::load(float)?;
+    let inputs = input_specs(&original)?;
+    let data = settings.validation.as_ref().or(settings.calibration.as_ref());
+    let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
+    let set = Dataset::open(&data.source, &inputs)?;
+    let indices = inputs::spread(set.len(), data.samples);
+    if indices.is_empty() {
+        return Err(Error::file(&data.source.path, "holds no samples"));
+    }
+    compare_files(&original, quantized, &Tract::default(), (&set, &indices), context)
+}
+
+/// The size of a model file with its external data, for the audit.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn inspect(settings: &Settings) -> Result<String> {
+    let planned = Planned::new(settings)?;
+    let bytes = file::size(&planned.path)?;
+    crate::report::audit(&planned.original, &planned.model, &planned.plan, &planned.target as &dyn Target, bytes)
+}

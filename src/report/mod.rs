@@ -1,0 +1,82 @@
+//! What was done and how much was lost: for people as text, for machines as JSON.
+
+mod audit;
+mod placement;
+mod terminal;
+
+pub use audit::audit;
+pub use placement::{FloatGroup, PlacementSummary, summarize};
+
+use crate::error::{Error, Result};
+use crate::validate::{Comparison, Miss};
+use serde::Serialize;
+use std::path::Path;
+
+/// A file that was read or written.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileSummary {
+    /// The path as the user named it.
+    pub path: String,
+    /// Bytes, with external data.
+    pub bytes: u64,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Where ranges came from.
+#[derive(Debug, Clone, Serialize)]
+pub struct CalibrationSummary {
+    /// The samples, or the file with saved statistics.
+    pub source: String,
+    /// How many samples were run.
+    pub samples: u64,
+    /// SHA-256 of the statistics, in hexadecimal.
+    pub statistics_sha256: String,
+    /// What was assumed about pictures.
+    pub preprocessing: Option<String>,
+}
+
+/// The outcome of a conversion.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The program and its version.
+    pub tool: String,
+    /// The float model.
+    pub model: FileSummary,
+    /// The quantized model.
+    pub output: FileSummary,
+    /// SHA-256 of the policy as used, in hexadecimal.
+    pub policy_sha256: String,
+    /// Where ranges came from.
+    pub calibration: CalibrationSummary,
+    /// What became of the nodes.
+    pub placement: PlacementSummary,
+    /// The comparison with the float model, on samples that did not calibrate.
+    pub validation: Option<Comparison>,
+    /// Why there is no comparison.
+    pub not_validated: Option<String>,
+    /// Thresholds of the policy that were missed.
+    pub missed: Vec<Miss>,
+    /// What a user should look at.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Writes the report as JSON, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        save_json(self, path)
+    }
+}
+
+/// Writes anything as indented JSON, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_json(what: &impl Serialize, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(what).map_err(Error::other)?;
+    text.push('\n');
+    crate::file::write_atomically(path, text.as_bytes())
+}

@@ -1,0 +1,89 @@
+//! What became of the nodes, in numbers and groups.
+
+use crate::exec::Shapes;
+use crate::ir::Graph;
+use crate::ops;
+use crate::plan::{Placement, Plan};
+use crate::resolve::Resolved;
+use crate::target::Target;
+use serde::Serialize;
+
+/// Nodes that stay float for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FloatGroup {
+    /// Their operator.
+    pub op_type: String,
+    /// Why.
+    pub reason: String,
+    /// Their names.
+    pub nodes: Vec<String>,
+}
+
+/// Where a plan puts its nodes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlacementSummary {
+    /// The runtime whose rules were followed.
+    pub target: String,
+    /// Nodes of the prepared graph.
+    pub nodes: usize,
+    /// Nodes that run on integers.
+    pub integer: usize,
+    /// Clamps that vanished into the grid of the node before them.
+    pub absorbed: usize,
+    /// Share of the multiply-accumulates that run on integers, between 0 and 1; `None` when shapes are not known.
+    pub integer_work: Option<f64>,
+    /// What stays float, and why.
+    pub float: Vec<FloatGroup>,
+}
+
+/// Sums up a plan. Without `resolved` every clamp that may vanish counts as vanished.
+pub fn summarize(
+    plan: &Plan,
+    graph: &Graph,
+    target: &dyn Target,
+    resolved: Option<&Resolved>,
+    shapes: Option<&Shapes>,
+) -> PlacementSummary {
+    let mut summary = PlacementSummary {
+        target: target.name().to_owned(),
+        nodes: plan.nodes.len(),
+        integer: 0,
+        absorbed: 0,
+        integer_work: None,
+        float: Vec::new(),
+    };
+    let (mut integer_work, mut work) = (0u64, 0u64);
+    for node in &plan.nodes {
+        let shape = |name: &str| shapes.and_then(|s| s.get(name)).map(Vec::as_slice);
+        let own = ops::multiply_accumulates(graph, node.id, shape).unwrap_or(0);
+        work += own;
+        match &node.placement {
+            Placement::Integer(_) => {
+                summary.integer += 1;
+                if target.has_integer_kernel(graph, node.id) {
+                    integer_work += own;
+                }
+            }
+            Placement::Clamp { .. } if resolved.is_none_or(|r| r.absorbed.contains(&node.id)) => summary.absorbed += 1,
+            Placement::Clamp { .. } => {
+                summary.keep_float(&node.op_type, "the grid before it does not end within its bounds", &node.name);
+            }
+            Placement::Float { reason } => summary.keep_float(&node.op_type, reason, &node.name),
+        }
+    }
+    summary.integer_work = (work > 0).then(|| integer_work as f64 / work as f64);
+    summary
+}
+
+impl PlacementSummary {
+    fn keep_float(&mut self, op_type: &str, reason: &str, name: &str) {
+        match self.float.iter_mut().find(|g| g.op_type == op_type && g.reason == reason) {
+            Some(group) => group.nodes.push(name.to_owned()),
+            None => self.float.push(FloatGroup {
+                op_type: op_type.to_owned(),
+                reason: reason.to_owned(),
+                nodes: vec![name.to_owned()],
+            }),
+        }
+    }
+}

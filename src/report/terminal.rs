@@ -1,0 +1,92 @@
+//! The report as text for a terminal.
+
+use super::{FloatGroup, PlacementSummary, Report};
+use crate::validate::{Comparison, Miss};
+use std::fmt::{self, Display, Formatter};
+
+/// Names shown of a group; the JSON report has all of them.
+const NAMES_SHOWN: usize = 3;
+
+/// Bytes in the unit that suits them.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (before, after) = (self.model.bytes, self.output.bytes);
+        let percent = after as f64 / before.max(1) as f64 * 100.0;
+        writeln!(f, "model        {}  {}", self.model.path, size(before))?;
+        writeln!(f, "quantized    {}  {} ({percent:.0} %)", self.output.path, size(after))?;
+        writeln!(f, "calibration  {} samples of {}", self.calibration.samples, self.calibration.source)?;
+        if let Some(note) = &self.calibration.preprocessing {
+            writeln!(f, "             {note}")?;
+        }
+        write!(f, "{}", self.placement)?;
+        match (&self.validation, &self.not_validated) {
+            (Some(comparison), _) => write!(f, "{comparison}")?,
+            (None, Some(why)) => writeln!(f, "validation   not re-executed: {why}")?,
+            (None, None) => {}
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning      {warning}")?;
+        }
+        self.missed.iter().try_for_each(|miss| writeln!(f, "{miss}"))
+    }
+}
+
+impl Display for PlacementSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let float: usize = self.float.iter().map(|g| g.nodes.len()).sum();
+        let Self { nodes, integer, absorbed, target, .. } = self;
+        write!(f, "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float")?;
+        if let Some(share) = self.integer_work {
+            write!(f, "; {:.1} % of the multiply-accumulates", share * 100.0)?;
+        }
+        writeln!(f)?;
+        self.float.iter().try_for_each(|group| writeln!(f, "  float      {group}"))
+    }
+}
+
+impl Display for FloatGroup {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.nodes.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+        let more = self.nodes.len().saturating_sub(NAMES_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        write!(f, "{} x {}: {} ({}{more})", self.nodes.len(), self.op_type, self.reason, shown.join(", "))
+    }
+}
+
+impl Display for Comparison {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "validation   {} other samples, both models run by {}", self.samples, self.engine)?;
+        for output in &self.outputs {
+            let sqnr = output.sqnr_db.map_or("no difference".to_owned(), |db| format!("SQNR {db:.1} dB"));
+            let cosine = output.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
+            write!(f, "  output     {}: {sqnr}, MSE {:.3e}{cosine}, max abs {:.3e}", output.name, output.mse, output.max_abs)?;
+            if output.not_finite > 0 {
+                write!(f, "; {} elements NaN or infinite", output.not_finite)?;
+            }
+            writeln!(f)?;
+        }
+        let Some(classes) = &self.classification else { return Ok(()) };
+        let percent = |share: f64| format!("{:.2} %", share * 100.0);
+        if let (Some(float), Some(quantized)) = (classes.top1_float, classes.top1_quantized) {
+            let points = (quantized - float) * 100.0;
+            writeln!(f, "  top-1      {} before, {} after ({points:+.2} points)", percent(float), percent(quantized))?;
+        }
+        let (one, five) = (percent(classes.top1_agreement), percent(classes.top5_agreement));
+        writeln!(f, "  agreement  top-1 {one}, within the float model's top-5 {five}")
+    }
+}
+
+impl Display for Miss {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let found = self.found.map_or("could not be measured".to_owned(), |v| format!("is {v:.5}"));
+        write!(f, "missed       {} {found}, wanted {}", self.threshold, self.wanted)
+    }
+}

@@ -1,0 +1,9 @@
+//! Carries out a resolved plan: the float graph becomes one with QuantizeLinear and DequantizeLinear nodes.
+
+mod constants;
+mod qdq;
+
+pub use qdq::insert_qdq;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The QDQ form: every activation that has a grid passes through QuantizeLinear and DequantizeLinear.
+//!
+//! Rules that runtimes ask for and that hold here by construction: an integer node reads and makes values only through
+//! Q/DQ; what it makes is read by its QuantizeLinear alone; scale and zero point of a pair are the same initializers; a
+//! graph output keeps its name, on the DequantizeLinear.
+
+use super::constants::Constants;
+use crate::error::{Error, Result};
+use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
+use crate::plan::{IntegerNode, Placement, Plan};
+use crate::quant::Params;
+use crate::resolve::Resolved;
+use crate::tensor::Tensor;
+use bytes::Bytes;
+use std::collections::HashMap;
+
+/// Rewrites the prepared `model` as the plan says. Node and value ids are those that the plan was made with.
+///
+/// # Errors
+/// When plan and model do not belong together.
+pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<()> {
+    let graph = &mut model.graph;
+    let mut writer = Writer { plan, resolved, grids: HashMap::new(), constants: Constants::default() };
+    let readers = integer_readers(plan);
+    for value in &plan.values {
+        if graph.value(value.id).producer().is_none() {
+            writer.activation(graph, value.id, &readers, false)?;
+        }
+    }
+    for node in &plan.nodes {
+        match &node.placement {
+            Placement::Integer(integer) => writer.integer_node(graph, node.id, integer, &readers)?,
+            Placement::Float { .. } => {
+                for value in graph.node(node.id).outputs().to_vec().into_iter().flatten() {
+                    writer.activation(graph, value, &readers, false)?;
+                }
+            }
+            // Done with the node it belongs to.
+            Placement::Clamp { .. } => {}
+        }
+    }
+    graph.remove_unused();
+    Ok(())
+}
+
+/// Inputs that must read a dequantized activation.
+fn integer_readers(plan: &Plan) -> HashMap<NodeId, &IntegerNode> {
+    let integer = plan.nodes.iter().filter_map(|n| match &n.placement {
+        Placement::Integer(node) => Some((n.id, node)),
+        _ => None,
+    });
+    integer.collect()
+}
+
+struct Writer<'a> {
+    plan: &'a Plan,
+    resolved: &'a Resolved,
+    /// Scale and zero point initializers of each grid, by the value it belongs to.
+    grids: HashMap<ValueId, (ValueId, ValueId)>,
+    constants: Constants,
+}
+
+impl Writer<'_> {
+    fn integer_node(
+        &mut self,
+        graph: &mut Graph,
+        id: NodeId,
+        node: &IntegerNode,
+        readers: &HashMap<NodeId, &IntegerNode>,
+    ) -> Result<()> {
+        let input = node.activations.first().and_then(|&slot| graph.node(id).input(slot));
+        // The input is a DequantizeLinear's output by now; its grid is that of what was quantized.
+        let params = input.and_then(|v| self.params_behind(graph, v));
+        self.constants.quantize(graph, id, node, params)?;
+        if !node.quantized_output {
+            return Ok(());
+        }
+        for &clamp in &node.clamps {
+            let Some(end) = graph.get_node(clamp).and_then(|n| n.output(0)) else { continue };
+            if self.resolved.absorbed.contains(&clamp) {
+                graph.take_over_output(id, 0, end);
+            }
+        }
+        for value in graph.node(id).outputs().to_vec().into_iter().flatten() {
+            self.activation(graph, value, readers, true)?;
+            match node.end {
+                // A clamp that stays reads the node's output on the grid that it will have after the clamp.
+                Some(end) if end != value && self.plan.value(value).is_none() => {
+                    let params = self.resolved.params(end).ok_or_else(|| lost(graph, end))?;
+                    self.pair(graph, value, end, params, |_, _| true);
+                    self.activation(graph, end, readers, true)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a pair behind `value`, if it has a grid. What an integer node makes is read through the pair by everybody, what
+    /// a float node makes only by integer nodes.
+    fn activation(
+        &mut self,
+        graph: &mut Graph,
+        value: ValueId,
+        readers: &HashMap<NodeId, &IntegerNode>,
+        made_by_integers: bool,
+    ) -> Result<()> {
+        if self.plan.value(value).is_none() {
+            return Ok(());
+        }
+        let params = self.resolved.params(value).ok_or_else(|| lost(graph, value))?;
+        let root = self.plan.root(value);
+        let dequantized = self.pair(graph, value, root, params, |node, slot| {
+            made_by_integers || readers.get(&node).is_some_and(|n| n.activations.contains(&slot))
+        });
+        let goes_by_name = graph.value(value).is_output() || graph.value(value).is_captured();
+        if made_by_integers && goes_by_name {
+            let stem = format!("{}_QuantizeLinear_Input", graph.value(value).name());
+            graph.hand_over_name(value, dequantized, &stem);
+        }
+        Ok(())
+    }
+
+    /// Adds QuantizeLinear and DequantizeLinear behind `value` and points the readers that `takes` accepts to the latter.
+    fn pair(
+        &mut self,
+        graph: &mut Graph,
+        value: ValueId,
+        root: ValueId,
+        params: Params,
+        takes: impl Fn(NodeId, usize) -> bool,
+    ) -> ValueId {
+        let taken: Vec<_> = graph.value(value).readers().filter(|&(node, slot)| takes(node, slot)).collect();
+        let name = graph.value(value).name().to_owned();
+        let (scale, zero) = self.grid(graph, root, params);
+        let mut add = |op_type: &str, input: ValueId| {
+            let node = format!("{name}_{op_type}");
+            let inputs = vec![Some(input), Some(scale), Some(zero)];
+            graph.add_node(NewNode { op_type, name: &node, inputs, ints: vec![] }, &format!("{node}_Output")).1
+        };
+        let quantized = add("QuantizeLinear", value);
+        let dequantized = add("DequantizeLinear", quantized);
+        for (node, slot) in taken {
+            graph.set_input(node, slot, Some(dequantized));
+        }
+        dequantized
+    }
+
+    /// The initializers of a grid, made once.
+    fn grid(&mut self, graph: &mut Graph, root: ValueId, params: Params) -> (ValueId, ValueId) {
+        *self.grids.entry(root).or_insert_with(|| {
+            let name = graph.value(root).name().to_owned();
+            let scale = graph.add_initializer(&format!("{name}_scale"), &Tensor::from_f32(vec![], &[params.scale]));
+            let zero = Bytes::copy_from_slice(&[params.zero_point as u8]);
+            let zero = Tensor::new(params.dtype.data_type(), vec![], zero).expect("one byte for one element");
+            (scale, graph.add_initializer(&format!("{name}_zero_point"), &zero))
+        })
+    }
+
+    /// The grid of the value that a DequantizeLinear output stands for.
+    fn params_behind(&self, graph: &Graph, value: ValueId) -> Option<Params> {
+        let dequantize = graph.value(value).producer()?;
+        let quantize = graph.value(graph.node(dequantize).input(0)?).producer()?;
+        self.resolved.params(graph.node(quantize).input(0)?)
+    }
+}
+
+fn lost(graph: &Graph, value: ValueId) -> Error {
+    Error::value(graph.value(value).name(), "has no grid: plan and statistics do not belong together")
+}

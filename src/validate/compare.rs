@@ -1,0 +1,93 @@
+//! Runs two models side by side.
+
+use super::metrics::{Classification, OutputError, Ranking, Sums};
+use crate::error::{Error, Result};
+use crate::exec::{self, Executor, Session};
+use crate::inputs::{Dataset, Sample};
+use crate::ir::Model;
+use crate::progress::Progress;
+use crate::tensor::Tensor;
+use serde::Serialize;
+
+/// How the outputs of a quantized model differ from those of its original.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The engine that ran both.
+    pub engine: String,
+    /// How many samples were run.
+    pub samples: usize,
+    /// Each output, in the order of the graph.
+    pub outputs: Vec<OutputError>,
+    /// For a classifier.
+    pub classification: Option<Classification>,
+}
+
+struct Row {
+    index: usize,
+    sample: String,
+    sums: Vec<Sums>,
+    ranking: Option<Ranking>,
+}
+
+/// Runs the samples `indices` of `data` through both models.
+///
+/// # Errors
+/// When the models' inputs or outputs differ, a sample cannot be read, or the engine cannot run one of them.
+pub fn compare(
+    float: &Model,
+    quantized: &Model,
+    executor: &dyn Executor,
+    (data, indices): (&Dataset, &[usize]),
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Comparison> {
+    let names = output_names(float);
+    if output_names(quantized) != names {
+        let other = output_names(quantized);
+        return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
+    }
+    let float = Session::new(executor, float, vec![])?;
+    let quantized = Session::new(executor, quantized, vec![])?;
+    progress.start("validating", indices.len());
+    let states = exec::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
+        rows.push(row(index, sample, &float, &quantized, &names)?);
+        Ok(())
+    });
+    progress.finish();
+    let mut rows: Vec<Row> = states?.into_iter().flatten().collect();
+    // Sums of floating-point numbers depend on their order: always that of the samples.
+    rows.sort_by_key(|row| row.index);
+    let of_output = |(i, name): (usize, &String)| {
+        OutputError::of(name, &rows.iter().map(|r| (r.sample.as_str(), r.sums[i])).collect::<Vec<_>>())
+    };
+    let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
+    Ok(Comparison {
+        engine: executor.name(),
+        samples: rows.len(),
+        outputs: names.iter().enumerate().map(of_output).collect(),
+        classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
+    })
+}
+
+fn output_names(model: &Model) -> Vec<String> {
+    model.graph.outputs().map(|v| model.graph.value(v).name().to_owned()).collect()
+}
+
+fn row(index: usize, sample: &Sample, float: &Session<'_>, quantized: &Session<'_>, names: &[String]) -> Result<Row> {
+    let run = |session: &Session<'_>| -> Result<Vec<Tensor>> { session.run(&sample.inputs, &mut |_, _, _| {}) };
+    let (reference, other) = (run(float)?, run(quantized)?);
+    let mut sums = Vec::with_capacity(names.len());
+    let mut ranking = None;
+    for (i, (name, (a, b))) in names.iter().zip(reference.iter().zip(&other)).enumerate() {
+        if a.shape() != b.shape() {
+            let message = format!("has shape {:?} in one model and {:?} in the other", a.shape(), b.shape());
+            return Err(Error::value(name, message));
+        }
+        let (x, y) = (a.to_f32()?, b.to_f32()?);
+        sums.push(Sums::of(&x, &y));
+        if i == 0 {
+            ranking = Ranking::of(a.shape(), &x, &y, sample.label);
+        }
+    }
+    Ok(Row { index, sample: sample.name.clone(), sums, ranking })
+}

@@ -1,0 +1,9 @@
+//! Whether the quantized model still says what the float one says: both are run again on the same samples.
+
+mod compare;
+mod metrics;
+mod thresholds;
+
+pub use compare::{Comparison, compare};
+pub use metrics::{Classification, OutputError};
+pub use thresholds::{Miss, misses};

@@ -1,0 +1,48 @@
+//! What the policy demands of the result, against what was measured.
+
+use super::compare::Comparison;
+use crate::policy::Thresholds;
+use serde::Serialize;
+
+/// A demand that was not met, or could not be checked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Miss {
+    /// The threshold's name in the policy.
+    pub threshold: &'static str,
+    /// What it demands.
+    pub wanted: f64,
+    /// What was measured; `None` when nothing could be.
+    pub found: Option<f64>,
+}
+
+/// Every threshold that `comparison` misses. Of several outputs the worst counts. One that cannot be checked is missed:
+/// a check that did not run is no success.
+pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<Miss> {
+    let outputs = comparison.map_or(&[][..], |c| &c.outputs);
+    let classes = comparison.and_then(|c| c.classification.as_ref());
+    let worst = |f: fn(&super::OutputError) -> f64, pick: fn(f64, f64) -> f64| outputs.iter().map(f).reduce(pick);
+    let broken = outputs.iter().any(|o| o.not_finite > 0);
+    let sqnr = worst(|o| o.sqnr_db.unwrap_or(f64::INFINITY), f64::min).filter(|_| !broken);
+    let cosine = worst(|o| o.cosine.unwrap_or(1.0), f64::min).filter(|_| !broken);
+    let mse = worst(|o| o.mse, f64::max).filter(|_| !broken);
+    let max_abs = worst(|o| o.max_abs, f64::max).filter(|_| !broken);
+    let drop = classes.and_then(|c| Some(c.top1_float? - c.top1_quantized?));
+    let at_least = |name, wanted: Option<f64>, found: Option<f64>| {
+        let wanted = wanted?;
+        (!found.is_some_and(|f| f >= wanted)).then_some(Miss { threshold: name, wanted, found })
+    };
+    let at_most = |name, wanted: Option<f64>, found: Option<f64>| {
+        let wanted = wanted?;
+        (!found.is_some_and(|f| f <= wanted)).then_some(Miss { threshold: name, wanted, found })
+    };
+    let checks = [
+        at_most("top1_drop", thresholds.top1_drop, drop),
+        at_least("top1_agreement", thresholds.top1_agreement, classes.map(|c| c.top1_agreement)),
+        at_least("top5_agreement", thresholds.top5_agreement, classes.map(|c| c.top5_agreement)),
+        at_least("sqnr_db", thresholds.sqnr_db, sqnr),
+        at_least("cosine", thresholds.cosine, cosine),
+        at_most("mse", thresholds.mse, mse),
+        at_most("max_abs", thresholds.max_abs, max_abs),
+    ];
+    checks.into_iter().flatten().collect()
+}

@@ -1,0 +1,163 @@
+"""Defects known from other quantizers that take more than one conversion to see; the others are among the generated
+models, named by the same numbers."""
+
+import resource
+
+import numpy as np
+import onnx
+from common import Suite, report_outputs, run, sqnr, tare
+from net import BATCH, Net
+
+HISTOGRAMS = ("percentile", "entropy", "mse")
+
+
+def save(case, net, name="float.onnx"):
+    path = case.folder / name
+    onnx.save(net.model(), path)
+    return path
+
+
+def small_net(name="small"):
+    net = Net(name)
+    x = net.input([3, 10, 10])
+    x = net.node("Relu", net.conv(x, 3, 6))
+    net.output(net.conv(x, 6, 4), [4, 10, 10])
+    return net
+
+
+def d1_entropy_clips(case):
+    """Another calibrator has to give other scales: entropy that equals min-max has not looked for a threshold."""
+    net = small_net()
+    model = save(case, net)
+    samples = net.samples(40)
+    # One number far out, as real activations have: it sets the range of min-max.
+    samples["x"][3, 0, 0, 0] = 60.0
+    np.savez(case.folder / "data.npz", **samples)
+    files = {}
+    for calibrator in ("minmax", "entropy"):
+        out = case.folder / f"{calibrator}.onnx"
+        tare("quantize", model, "--data", case.folder / "data.npz", "-o", out, "--calibrator", calibrator, "-q")
+        files[calibrator] = onnx.load(out).graph
+    scales = {name: input_scale(graph) for name, graph in files.items()}
+    case.note(f"scales of x {scales['minmax']:.4f} and {scales['entropy']:.4f}")
+    case.expect(scales["entropy"] < 0.5 * scales["minmax"], f"entropy does not cut off a lone extreme: {scales}")
+
+
+def input_scale(graph):
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    first = next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == graph.input[0].name)
+    return float(stored[first.input[1]])
+
+
+def d10_bad_sample(case, value, word):
+    """One number of one sample is no number: an error that names the value and the sample."""
+    net = small_net()
+    model = save(case, net)
+    samples = net.samples(20)
+    samples["x"][7, 1, 2, 3] = value
+    data, out = case.folder / "data.npz", case.folder / "int8.onnx"
+    np.savez(data, **samples)
+    said = tare("quantize", model, "--data", data, "-o", out, expect=2).stderr
+    case.expect(word in said.lower(), f"the message does not say {word}: {said.strip()}")
+    case.expect("data.npz[7]" in said, f"the message does not name the sample data.npz[7]: {said.strip()}")
+    case.expect('"x"' in said, f"the message does not name the value x: {said.strip()}")
+    case.expect(not out.exists(), "a model was written all the same")
+
+
+def d10_infinity_inside(case):
+    """The samples are finite, a value inside is not."""
+    net = Net("overflow")
+    x = net.input([3, 10, 10])
+    x = net.node("Exp", net.conv(x, 3, 6), name="grow")
+    net.output(net.conv(x, 6, 4), [4, 10, 10])
+    samples = net.samples(20)
+    samples["x"][9] *= 1000
+    data, out = case.folder / "data.npz", case.folder / "int8.onnx"
+    np.savez(data, **samples)
+    said = tare("quantize", save(case, net), "--data", data, "-o", out, expect=2).stderr
+    case.expect("grow_out" in said, f"the message does not name the value grow_out: {said.strip()}")
+    case.expect("data.npz[9]" in said, f"the message does not name the sample data.npz[9]: {said.strip()}")
+
+
+def d11_varying_shapes(case, calibrator):
+    """Samples of unlike length: a folder of archives, of which each holds samples of one length."""
+    net = Net("varying")
+    net.inputs.append(onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [BATCH, 4, "L"]))
+    x = net.node("Conv", "x", net.constant(net.weights(6, 4, 3)), net.constant(net.bias(6)), pads=[1, 1])
+    x = net.node("Conv", net.node("Relu", x), net.constant(net.weights(3, 6, 3)), pads=[1, 1])
+    net.outputs.append(onnx.helper.make_tensor_value_info(x, onnx.TensorProto.FLOAT, [BATCH, 3, "L"]))
+    model, out = save(case, net), case.folder / "int8.onnx"
+    data = case.folder / "data"
+    data.mkdir()
+    batches = [net.random.normal(0, 1, (10, 4, length)).astype(np.float32) for length in (12, 31, 20)]
+    for number, batch in enumerate(batches):
+        np.savez(data / f"{number}.npz", x=batch)
+    report = case.folder / "report.json"
+    tare("quantize", model, "--data", data, "--validation", data, "-o", out, "--calibrator", calibrator, "--report", report)
+    onnx.checker.check_model(str(out), full_check=True)
+    pairs = [(run(model, {"x": b})[x].ravel(), run(out, {"x": b})[x].ravel()) for b in batches]
+    measured = sqnr(*(np.concatenate(part) for part in zip(*pairs)))
+    case.note(f"{measured:.1f} dB")
+    # Entropy and percentile cut off what is rare, which costs on random data, where nothing is an outlier.
+    case.expect(measured >= 15, f"SQNR {measured:.1f} dB, expected 15 or more")
+    stated = report_outputs(report)[x]
+    case.expect(abs(stated - measured) < 0.3, f"the report states {stated:.2f} dB, ONNX Runtime shows {measured:.2f}")
+
+
+def d13_long_chain(case):
+    """Twice the nodes take about twice the time, not four times."""
+    seconds = []
+    for length in (150, 300, 600):
+        net = Net(f"chain_{length}")
+        x = net.input([4, 4, 4])
+        for _ in range(length):
+            x = net.node("Relu", net.conv(x, 4, 4, kernel=1))
+        net.output(x, [4, 4, 4])
+        model = save(case, net, f"{length}.onnx")
+        np.savez(case.folder / "data.npz", **net.samples(2))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        tare("quantize", model, "--data", case.folder / "data.npz", "-o", case.folder / f"{length}.int8.onnx", "-q")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime - before.ru_utime)
+    case.note("CPU seconds for 150, 300 and 600 nodes: " + ", ".join(f"{s:.2f}" for s in seconds))
+    growth = (seconds[2] - seconds[1]) / max(seconds[1] - seconds[0], 0.05)
+    # Linear is 2 and quadratic is 4.
+    case.expect(growth < 3.2, f"the second doubling took {growth:.1f} times as much more as the first")
+
+
+def d19_batching(case, calibrator):
+    """How the samples are spread over files changes no byte of the result."""
+    net = small_net()
+    model = save(case, net)
+    samples = net.samples(30)["x"]
+    made = []
+    for number, cuts in enumerate(([30], [7, 19, 30])):
+        data = case.folder / f"data{number}"
+        data.mkdir()
+        for part in np.split(samples, cuts[:-1]):
+            np.savez(data / f"{len(list(data.iterdir()))}.npz", x=part)
+        out = case.folder / f"{number}.onnx"
+        tare("quantize", model, "--data", data, "-o", out, "--calibrator", calibrator, "-q")
+        made.append(out.read_bytes())
+    case.expect(made[0] == made[1], "the same samples in other files gave another model")
+
+
+def main():
+    suite = Suite()
+    tests = [
+        ("d1_entropy_clips", d1_entropy_clips, ()),
+        ("d10_infinity", d10_bad_sample, (np.inf, "inf")),
+        ("d10_not_a_number", d10_bad_sample, (np.nan, "nan")),
+        ("d10_infinity_inside", d10_infinity_inside, ()),
+        ("d13_long_chain", d13_long_chain, ()),
+    ]
+    tests += [(f"d11_varying_shapes_{name}", d11_varying_shapes, (name,)) for name in HISTOGRAMS]
+    tests += [(f"d19_batching_{name}", d19_batching, (name,)) for name in ("moving_average", "mse")]
+    for name, test, arguments in tests:
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                test(case, *arguments)
+    suite.finish()
+
+
+main()
