@@ -12,10 +12,10 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Opens a new file beside `target`.
+    /// Opens a new file beside `target`, in a folder that is made if it is missing.
     ///
     /// # Errors
-    /// When the folder does not exist or cannot be written, or `target` is a folder.
+    /// When the folder cannot be made or written, or `target` is a folder.
     pub fn create(target: &Path) -> Result<Self> {
         if target.is_dir() || target.file_name().is_none() {
             return Err(Error::file(target, "is a folder; name a file to write to"));
@@ -29,10 +29,8 @@ impl Beside {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let file = builder.tempfile_in(folder).map_err(|e| {
-            let hint = if folder.is_dir() { "" } else { "; its folder does not exist" };
-            Error::file(target, format!("cannot be written: {e}{hint}"))
-        })?;
+        let made = std::fs::create_dir_all(folder).and_then(|()| builder.tempfile_in(folder));
+        let file = made.map_err(|e| Error::file(target, format!("cannot be written: {e}")))?;
         Ok(Self { file: BufWriter::new(file), target: target.to_path_buf() })
     }
 

@@ -75,10 +75,10 @@ fn read_exact(reader: &mut dyn Read, buffer: &mut [u8]) -> Parsed<()> {
 
 fn parse(text: &str) -> Parsed<Header> {
     let (mut descr, mut fortran, mut shape) = (None, None, None);
-    let mut rest = expect(text, '{')?;
+    let mut rest = strip_char(text, '{')?;
     while !rest.starts_with('}') {
         let (key, after) = quoted(rest)?;
-        let (value, after) = value(expect(after, ':')?)?;
+        let (value, after) = value(strip_char(after, ':')?)?;
         match key {
             "descr" => descr = Some(value),
             "fortran_order" => fortran = Some(value == "True"),
@@ -96,7 +96,7 @@ fn parse(text: &str) -> Parsed<Header> {
     Ok(Header { descr, number, fortran, shape: shape.ok_or("no 'shape'")?, bytes: 0 })
 }
 
-fn expect(text: &str, what: char) -> Parsed<&str> {
+fn strip_char(text: &str, what: char) -> Parsed<&str> {
     text.trim_start().strip_prefix(what).map(str::trim_start).ok_or_else(|| format!("expected {what:?}"))
 }
 

@@ -224,7 +224,7 @@ fn indices_that_are_not_there_are_errors() {
     assert!(pictures.read(&[]).next().is_none());
 }
 
-/// Every prefix and many single-byte changes of good files: an error or a sample, never a panic.
+/// Prefixes and single-byte changes of good files: an error or a sample, never a panic.
 #[test]
 fn damaged_files_never_panic() {
     let array = npy_f32(&[4, 2], &[1.0; 8]);
@@ -248,10 +248,12 @@ fn damaged_files_never_panic() {
         let path = dir.path().join(name);
         let open_at = if name.ends_with("pb") { dir.path() } else { &path };
         assert!(try_all(&path, open_at, &bytes) > 0, "{name} is good before it is damaged");
-        for length in 0..bytes.len() {
+        // Every byte of a short file, every few of a longer one.
+        let step = 1 + bytes.len() / 200;
+        for length in (0..bytes.len()).step_by(step) {
             try_all(&path, open_at, &bytes[..length]);
         }
-        for at in 0..bytes.len() {
+        for at in (0..bytes.len()).step_by(step) {
             for change in [0xff, 0x01] {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= change;

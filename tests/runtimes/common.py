@@ -178,6 +178,6 @@ def interface(path):
 
 
 def report_outputs(path):
-    """SQNR in dB of every output, as the converter's own report states it; None stands for no error at all."""
-    report = json.loads(Path(path).read_text())
-    return {output["name"]: output["sqnr_db"] for output in report["outputs"]}
+    """SQNR in dB of every output, as the converter's own report states it; infinite where there is no error at all."""
+    outputs = json.loads(Path(path).read_text())["validation"]["outputs"]
+    return {o["name"]: float("inf") if o["mse"] == 0 else o["sqnr_db"] for o in outputs}
