@@ -2,7 +2,7 @@
 
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
-use crate::exec::{Executor, Shapes, Tract};
+use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
@@ -109,11 +109,10 @@ impl Planned {
         Ok((calibration, CalibrationSummary { source, samples, statistics_sha256, preprocessing: None }))
     }
 
-    /// Shapes at the inputs' stated sizes, with one for each dimension that varies; `None` when the engine cannot tell.
-    fn shapes(&self, inputs: &[InputSpec], sample: Option<&[TensorType]>) -> Option<Shapes> {
-        let fixed = |i: &InputSpec| TensorType { dims: i.ty.dims.iter().map(|d| Some(d.unwrap_or(1))).collect(), ..i.ty };
-        let types = sample.map_or_else(|| inputs.iter().map(fixed).collect(), <[_]>::to_vec);
-        self.executor.shapes(&file::to_bytes(&self.model).ok()?, &types).ok()
+    /// The type of each value, for inputs like those of a sample, or as the model states them.
+    fn types(&self, inputs: &[InputSpec], sample: Option<&[TensorType]>) -> Option<Types> {
+        let types = sample.map_or_else(|| inputs.iter().map(|i| i.ty.clone()).collect(), <[_]>::to_vec);
+        self.executor.types(&file::to_bytes(&self.model).ok()?, &types).ok()
     }
 }
 
@@ -219,7 +218,7 @@ fn finish(
         Ok(None) => (None, Some("there are no samples to validate on; name some with --validation".to_owned())),
         Err(error) => (None, Some(error.to_string())),
     };
-    let shapes = planned.shapes(&planned.inputs()?, sample);
+    let types = planned.types(&planned.inputs()?, sample);
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
@@ -231,7 +230,7 @@ fn finish(
         output: file_summary(output)?,
         policy_sha256,
         calibration,
-        placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), shapes.as_ref()),
+        placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types.as_ref()),
         missed: validate::misses(&settings.thresholds, validation.as_ref()),
         validation,
         not_validated,

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What is told of a value while a model runs: which of the observed values it is, its shape, its elements.
 pub type Observer<'a> = dyn FnMut(usize, &[usize], &[f32]) + 'a;
 
-/// Shapes of values by name.
-pub type Shapes = HashMap<String, Vec<usize>>;
+/// Types of values by name.
+pub type Types = HashMap<String, TensorType>;
 
 /// A model ready to run on inputs of one shape. Runs on one thread; any number may run at once.
 pub trait Program: Send + Sync {
@@ -40,11 +40,12 @@ pub trait Executor: Send + Sync {
     /// When the engine lacks an operator, or the shapes do not fit together.
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>>;
 
-    /// The shape of every value whose shape follows from concrete inputs of the types `inputs`, by name.
+    /// The type of every value of known rank, as far as it follows from inputs of the types `inputs`; dimensions of these
+    /// may vary. What cannot be told is left out.
     ///
     /// # Errors
-    /// When the engine lacks an operator, or the shapes do not fit together.
-    fn shapes(&self, model: &[u8], inputs: &[TensorType]) -> Result<Shapes>;
+    /// When the engine cannot read the model at all.
+    fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types>;
 }
 
 /// A model, what to observe of it, and a program for each input shape met so far.

@@ -173,7 +173,7 @@ mod tests {
         let read = header("{'shape': (3L,), 'fortran_order': True, 'descr': \">i8\"}").expect("good");
         assert_eq!(read.number, Some(Number { dtype: DataType::Int64, big_endian: true }));
         assert_eq!((read.fortran, read.shape), (true, vec![3]));
-        assert_eq!(header("{'descr': '|b1', 'fortran_order': False, 'shape': (), }").expect("good").shape, []);
+        assert_eq!(header("{'descr': '|b1', 'fortran_order': False, 'shape': (), }").expect("good").shape, [0usize; 0]);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! `.npz` archives: where each array lies inside, and how its bytes are streamed out.
 //!
-//! The zip library is reached by way of `npyz`. It believes the number of entries that an archive claims, and panics
-//! on some encrypted ones, so both are looked at here before it is asked.
+//! The zip library allocates by the number of entries that an archive claims, so that is looked at here before it is
+//! asked. Its deflate is flate2 in pure Rust, a backend that is enabled by way of `image`'s PNG reader.
 
-use npyz::npz::array_name_from_file_name;
-use npyz::zip::{CompressionMethod, ZipArchive};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use zip::read::{ArchiveOffset, Config};
+use zip::{CompressionMethod, ZipArchive};
 
 /// Arrays in one archive: a folder's worth, and a limit to what a false count can make the zip library allocate.
 const MAX_ENTRIES: u64 = 65_536;
@@ -46,19 +46,21 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<Entry>> {
     if count > MAX_ENTRIES {
         return Err(invalid(format!("claims to hold {count} arrays; at most {MAX_ENTRIES} are read")));
     }
-    let mut archive = ZipArchive::new(BufReader::new(file))?;
-    let mut flags = File::open(path)?;
+    let mut archive = open(file)?;
+    // Of entries with the same name, the library keeps but the last.
+    if archive.has_duplicate_names() {
+        return Err(invalid("holds a file of the same name twice"));
+    }
     let mut entries: Vec<Entry> = Vec::new();
     for index in 0..archive.len() {
         // Raw, so that nothing is decrypted or decompressed yet.
         let entry = archive.by_index_raw(index)?;
-        let Some(array) = array_name_from_file_name(entry.name()).map(str::to_owned) else { continue };
-        let (method, size, compressed) = (entry.compression(), entry.size(), entry.compressed_size());
-        let (data, header) = (entry.data_start(), entry.central_header_start());
-        drop(entry);
-        if is_encrypted(&mut flags, header)? {
+        let Some(array) = array_name(&entry.name()?).map(str::to_owned) else { continue };
+        if entry.encrypted() {
             return Err(invalid(format!("the array {array:?} is encrypted")));
         }
+        let (method, size, compressed) = (entry.compression(), entry.size(), entry.compressed_size());
+        let data = entry.data_start().ok_or_else(|| invalid(format!("the array {array:?} is not in the file")))?;
         let stored_at = match method {
             CompressionMethod::Stored => Some(data),
             CompressionMethod::Deflated => None,
@@ -80,47 +82,53 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<Entry>> {
     }
 }
 
-/// The number of entries that the end of the archive claims.
+/// The array's name by the name of its file, as numpy sees it: up to a NUL, and without `.npy`, which others lack.
+fn array_name(file_name: &str) -> Option<&str> {
+    file_name.split('\0').next()?.strip_suffix(".npy")
+}
+
+/// Without a search for an archive that begins later in the file: its directory would be one that
+/// [`claimed_entries`] has not seen.
+fn open(file: File) -> io::Result<ZipArchive<BufReader<File>>> {
+    Ok(ZipArchive::with_config(Config { archive_offset: ArchiveOffset::Known(0) }, BufReader::new(file))?)
+}
+
+/// The number of entries that the end of the archive claims, or any earlier end that the zip library may fall back to.
 fn claimed_entries(file: &mut File, file_len: u64) -> io::Result<u64> {
     const END: usize = 22;
     const LOCATOR: usize = 20;
+    /// The end may be followed by a comment of 16-bit length, and preceded by the locator of a 64-bit one.
+    const TAIL: u64 = 1 << 17;
     let not_whole = || invalid("truncated, or not an .npz: a zip archive ends with its directory, this file does not");
-    // The end may be followed by a comment of 16-bit length, and preceded by the locator of a 64-bit one.
-    let tail_len = file_len.min((END + LOCATOR + usize::from(u16::MAX)) as u64);
-    file.seek(SeekFrom::Start(file_len - tail_len))?;
+    file.seek(SeekFrom::Start(file_len.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
-    file.take(tail_len).read_to_end(&mut tail)?;
-    let at = tail.windows(END).rposition(|window| window.starts_with(b"PK\x05\x06")).ok_or_else(not_whole)?;
-    let (before, end) = tail.split_at(at);
-    // Exactly at the end: then the zip library finds the same directory.
-    let comment = usize::from(u16::from_le_bytes(bytes_at(end, 20).ok_or_else(not_whole)?));
-    if end.len() != END + comment {
+    file.take(TAIL).read_to_end(&mut tail)?;
+    let ends = tail.windows(END).enumerate().filter(|(_, window)| window.starts_with(b"PK\x05\x06"));
+    let ends: Vec<usize> = ends.map(|(at, _)| at).collect();
+    let last = *ends.last().ok_or_else(not_whole)?;
+    let comment = usize::from(u16::from_le_bytes(bytes_at(&tail, last + 20).ok_or_else(not_whole)?));
+    if tail.len() != last + END + comment {
         return Err(not_whole());
     }
-    let locator = before.len().checked_sub(LOCATOR).and_then(|start| before.get(start..));
-    let Some(locator) = locator.filter(|l| l.starts_with(b"PK\x06\x07")) else {
-        return Ok(u16::from_le_bytes(bytes_at(end, 8).ok_or_else(not_whole)?).into());
-    };
-    let offset = u64::from_le_bytes(bytes_at(locator, 8).ok_or_else(not_whole)?);
-    let mut directory = [0; 40];
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(&mut directory)?;
-    if !directory.starts_with(b"PK\x06\x06") {
-        return Err(not_whole());
+    let mut most = 0;
+    for at in ends {
+        let count = u16::from_le_bytes(bytes_at(&tail, at + 10).ok_or_else(not_whole)?);
+        most = most.max(count.into());
+        let locator = at.checked_sub(LOCATOR).and_then(|start| tail.get(start..at));
+        let Some(locator) = locator.filter(|l| l.starts_with(b"PK\x06\x07")) else { continue };
+        file.seek(SeekFrom::Start(u64::from_le_bytes(bytes_at(locator, 8).ok_or_else(not_whole)?)))?;
+        let mut directory = [0; 40];
+        file.read_exact(&mut directory)?;
+        if !directory.starts_with(b"PK\x06\x06") {
+            return Err(not_whole());
+        }
+        most = most.max(u64::from_le_bytes(bytes_at(&directory, 32).ok_or_else(not_whole)?));
     }
-    Ok(u64::from_le_bytes(bytes_at(&directory, 32).ok_or_else(not_whole)?))
+    Ok(most)
 }
 
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk::<N>().copied()
-}
-
-/// Whether the flags in the directory's entry at `header` say so.
-fn is_encrypted(file: &mut File, header: u64) -> io::Result<bool> {
-    let mut start = [0; 10];
-    file.seek(SeekFrom::Start(header))?;
-    file.read_exact(&mut start)?;
-    Ok(start[8] & 1 == 1)
 }
 
 fn invalid(message: impl Into<String>) -> io::Error {
@@ -133,13 +141,8 @@ pub(super) fn with_entry<T>(
     packed: Packed,
     read: impl FnOnce(&mut dyn Read) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
-    // Asking with a password, which is not used, returns what asking without one panics on: an entry with marks of
-    // encryption that is not flagged as encrypted.
-    match archive.by_index_decrypt(packed.0, b"")? {
-        Ok(mut entry) => read(&mut entry),
-        Err(_) => Err(invalid("an array is encrypted")),
-    }
+    // An entry that is encrypted after all is an error here.
+    read(&mut open(File::open(path)?)?.by_index(packed.0)?)
 }
 
 /// The bytes of a compressed entry, decompressed by a thread of its own that stays a few blocks ahead.

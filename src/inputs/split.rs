@@ -39,8 +39,8 @@ mod tests {
         assert_eq!(spread(4, 10), [0, 1, 2, 3]);
         assert_eq!(spread(10, 5), [0, 2, 4, 6, 8]);
         assert_eq!(spread(10, 3), [0, 3, 6]);
-        assert_eq!(spread(0, 3), []);
-        assert_eq!(spread(3, 0), []);
+        assert_eq!(spread(0, 3), [0usize; 0]);
+        assert_eq!(spread(3, 0), [0usize; 0]);
         assert_eq!(spread(usize::MAX, 2), [0, usize::MAX / 2]);
     }
 

@@ -145,6 +145,17 @@ impl Graph {
         self.values[value.index()].source = Source::Node { node, slot };
     }
 
+    /// Output `slot` of `node` makes a new value, called `stem` or as near to it as is free; what it made before is made by
+    /// nothing until another node takes it over.
+    pub fn split_output(&mut self, node: NodeId, slot: usize, stem: &str) -> ValueId {
+        let value = self.new_value(stem, Source::Node { node, slot });
+        let outputs = &mut self.nodes[node.index()].as_mut().expect("the node was removed").outputs;
+        if let Some(old) = outputs[slot].replace(value) {
+            self.values[old.index()].source = Source::Nowhere;
+        }
+        value
+    }
+
     /// Turns `value` into a constant. A node that made it is removed when nothing else of it is read.
     pub fn make_constant(&mut self, value: ValueId, tensor: &Tensor) {
         let producer = self.value(value).producer();

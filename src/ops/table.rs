@@ -15,6 +15,9 @@ pub enum Role {
     Movement,
     /// Cuts numbers off at bounds: vanishes into the grid of what made them, where that grid ends within the bounds.
     Clamp,
+    /// Computes in float, for accuracy; only the range of its output is known. Differences in a Softmax's input of less than
+    /// a step are differences in its output of several per cent.
+    Float,
 }
 
 /// Which inputs carry activations.
@@ -108,7 +111,6 @@ const TABLE: &[Op] = &[
     arithmetic("LeakyRelu", Slots::First),
     arithmetic("Mul", Slots::All),
     Op { range: OutputRange::Unit, ..arithmetic("Sigmoid", Slots::First) },
-    Op { range: OutputRange::Unit, ..arithmetic("Softmax", Slots::First) },
     movement("DepthToSpace"),
     movement("Expand"),
     movement("Flatten"),
@@ -126,6 +128,7 @@ const TABLE: &[Op] = &[
     movement("Tile"),
     movement("Transpose"),
     movement("Unsqueeze"),
+    Op { range: OutputRange::Unit, ..simple("Softmax", Role::Float, Slots::First) },
     simple("Clip", Role::Clamp, Slots::First),
     simple("Relu", Role::Clamp, Slots::First),
 ];

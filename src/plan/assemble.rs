@@ -182,9 +182,9 @@ impl Plan {
                 }
             }
             Placement::Float { .. } => {
-                outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| {
-                    self.add_value(graph, v, RangeSource::Observed, matched);
-                });
+                let unit = ops::lookup(graph, id).is_some_and(|op| op.range == OutputRange::Unit);
+                let range = if unit { RangeSource::Unit } else { RangeSource::Observed };
+                outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
             }
             _ => {}
         }

@@ -74,6 +74,9 @@ fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
     if let Some(reason) = (op.unless)(graph, id) {
         return Candidate::No(reason);
     }
+    if op.role == Role::Float {
+        return Candidate::No(format!("{} needs more than eight bits in its input", op.op_type));
+    }
     if op.role == Role::Clamp && op.bounds(graph, id).is_none() {
         return Candidate::No("its bounds are computed while the model runs".to_owned());
     }

@@ -12,10 +12,10 @@ pub struct Fold<'a> {
     pub executor: &'a dyn Executor,
 }
 
-/// Operators whose output is at most as large as a few times their inputs, or as their largest inputs broadcast. Only these
-/// are folded: a node that makes gigabytes out of a shape stays a node.
+/// Operators whose output size can be told from their inputs. Only these are folded: a node that makes gigabytes out of a
+/// shape stays a node.
 const FOLDABLE: &[&str] = &[
-    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "Cos", "Div", "Equal", "Erf", "Exp", "Flatten", "Floor", "Gather", "Greater",
+    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Cos", "Div", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater",
     "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceMax", "ReduceMean",
     "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "Shape", "Sigmoid", "Sin", "Size", "Slice", "Sqrt", "Squeeze", "Sub",
     "Tanh", "Transpose", "Unsqueeze", "Where",
@@ -109,6 +109,12 @@ fn is_small(graph: &Graph, id: NodeId) -> Result<bool> {
         }
     }
     let mut largest = element_count(&broadcast).and_then(|n| n.checked_mul(8)).unwrap_or(usize::MAX);
+    if node.is("ConstantOfShape") || node.is("Expand") {
+        // The shape is the number in the last input.
+        let shape = node.inputs().last().copied().flatten().map(|v| graph.constant(v)).transpose()?.flatten();
+        let made = shape.and_then(|s| Some(s.to_i64().ok()?.iter().fold(8usize, |n, &d| n.saturating_mul(d.max(0) as usize))));
+        largest = largest.saturating_mul(made.unwrap_or(usize::MAX));
+    }
     if node.is("Gather") {
         // It may repeat its whole table for each index.
         largest = largest.saturating_mul(bytes);

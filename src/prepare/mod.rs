@@ -7,6 +7,7 @@ mod gemm;
 mod identity;
 mod inputs;
 mod opset;
+mod pad;
 
 use crate::error::Result;
 use crate::exec::Executor;
@@ -24,13 +25,14 @@ pub type Preparation = Vec<(&'static str, Outcome)>;
 /// # Errors
 /// When the operator set is one that is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor) -> Result<Preparation> {
-    let passes: [&dyn Pass; 7] = [
+    let passes: [&dyn Pass; 8] = [
         &inputs::DefaultsToConstants,
-        &opset::Upgrade { to: OUTPUT_OPSET },
+        &opset::Upgrade { to: OUTPUT_OPSET, executor },
         &constants::Fold { executor },
         &identity::Eliminate,
         &gemm::FoldAlphaBeta,
         &affine::Fold,
+        &pad::Fold,
         &RemoveUnused,
     ];
     passes.iter().map(|p| Ok((p.name(), pass::run(*p, model)?))).collect()

@@ -1,6 +1,6 @@
 //! What became of the nodes, in numbers and groups.
 
-use crate::exec::Shapes;
+use crate::exec::Types;
 use crate::ir::Graph;
 use crate::ops;
 use crate::plan::{Placement, Plan};
@@ -42,7 +42,7 @@ pub fn summarize(
     graph: &Graph,
     target: &dyn Target,
     resolved: Option<&Resolved>,
-    shapes: Option<&Shapes>,
+    types: Option<&Types>,
 ) -> PlacementSummary {
     let mut summary = PlacementSummary {
         target: target.name().to_owned(),
@@ -54,8 +54,8 @@ pub fn summarize(
     };
     let (mut integer_work, mut work) = (0u64, 0u64);
     for node in &plan.nodes {
-        let shape = |name: &str| shapes.and_then(|s| s.get(name)).map(Vec::as_slice);
-        let own = ops::multiply_accumulates(graph, node.id, shape).unwrap_or(0);
+        let ty = |name: &str| types.and_then(|t| t.get(name));
+        let own = ops::multiply_accumulates(graph, node.id, ty).unwrap_or(0);
         work += own;
         match &node.placement {
             Placement::Integer(_) => {

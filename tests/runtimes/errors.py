@@ -169,19 +169,35 @@ def truncated_data(case, bench):
 
 
 def not_a_number(case, bench):
-    bench.samples["x"][4, 1, 1, 1] = np.nan
+    not_a_number_in(case, bench, 3)
+
+
+def not_a_number_held_back(case, bench):
+    """Every fifth sample is held back: it does not calibrate but validates, and what it says would be worthless."""
+    not_a_number_in(case, bench, 4)
+
+
+def not_a_number_in(case, bench, row):
+    bench.samples["x"][row, 1, 1, 1] = np.nan
     np.savez(bench.data, **bench.samples)
-    fails(case, bench, bench.quantize(), "data.npz[4]", '"x"')
+    fails(case, bench, bench.quantize(), f"data.npz[{row}]", '"x"')
+
+
+def blocked_folder(bench):
+    """A file in the place of a folder stops even the superuser, whom permissions do not."""
+    blocked = bench.folder / "blocked"
+    blocked.write_text("a file")
+    return blocked
+
+
+def output_folder_is_made(case, bench):
+    out = bench.folder / "not" / "yet" / "int8.onnx"
+    tare(*bench.quantize(out=out))
+    case.expect(out.exists(), "no model was written")
 
 
 def unwritable_output(case, bench):
-    nowhere = bench.folder / "nowhere" / "int8.onnx"
-    fails(case, bench, bench.quantize(out=nowhere), "nowhere")
-    case.expect(not nowhere.parent.exists(), "the folder was made")
-    # A file in the place of the folder stops even the superuser, whom permissions do not.
-    blocked = bench.folder / "blocked"
-    blocked.write_text("a file")
-    fails(case, bench, bench.quantize(out=blocked / "int8.onnx"), "blocked")
+    fails(case, bench, bench.quantize(out=blocked_folder(bench) / "int8.onnx"), "blocked")
     if os.geteuid() != 0:
         bench.out.parent.chmod(0o500)
         fails(case, bench, bench.quantize(), "int8.onnx")
@@ -196,8 +212,8 @@ def output_is_a_folder(case, bench):
 
 def unwritable_report(case, bench):
     """Found before the work, not after it: no model either."""
-    report = bench.folder / "nowhere" / "report.json"
-    fails(case, bench, bench.quantize(more=["--report", report]), "nowhere")
+    report = blocked_folder(bench) / "report.json"
+    fails(case, bench, bench.quantize(more=["--report", report]), "blocked")
 
 
 def nothing_to_quantize_with(case, bench):
@@ -245,6 +261,8 @@ TESTS = [
     wrong_name,
     truncated_data,
     not_a_number,
+    not_a_number_held_back,
+    output_folder_is_made,
     unwritable_output,
     output_is_a_folder,
     unwritable_report,

@@ -1,11 +1,11 @@
-"""The example that comes with the converter: converted by its policy, judged by ONNX Runtime on the labelled pictures."""
+"""The example that comes with the converter: converted by its policy, judged by ONNX Runtime on labelled pictures."""
 
 import csv
 import json
 
 import numpy as np
 import onnx
-from common import FLOAT_COMPUTE, ROOT, Suite, float_compute, interface, session, tare
+from common import ROOT, Suite, float_compute, interface, session, tare
 from PIL import Image
 
 FOLDER = ROOT / "calibration" / "fashion"
@@ -28,35 +28,32 @@ def pictures():
     return (np.stack(grey)[:, None] / 255 - MEAN) / STD, np.array([int(row["label"]) for row in rows])
 
 
-def logits(path, samples, optimize, optimized_path=None):
-    running = session(path, optimize, optimized_path)
-    return running.run(["logits"], {"image": samples})[0]
-
-
 def convert(case):
     tare("quantize", "-c", POLICY)
     onnx.checker.check_model(str(OUT), full_check=True)
     case.expect(interface(MODEL) == interface(OUT), "inputs or outputs changed their names, types or shapes")
     share = OUT.stat().st_size / MODEL.stat().st_size
     case.note(f"size {share:.3f} of the float model's")
-    case.expect(share < MOST_OF_THE_SIZE, f"the size is {share:.3f} of the float model's, expected < {MOST_OF_THE_SIZE}")
+    case.expect(share < MOST_OF_THE_SIZE, f"size {share:.3f} of the float model's, expected < {MOST_OF_THE_SIZE}")
 
 
 def accuracy(case):
     samples, labels = pictures()
     case.expect(len(labels) == 1000, f"{len(labels)} labelled pictures instead of 1000")
 
-    def right(path, optimize, optimized_path=None):
-        return float(np.mean(logits(path, samples, optimize, optimized_path).argmax(1) == labels))
+    def right(path, **how):
+        logits = session(path, **how).run(["logits"], {"image": samples})[0]
+        return float(np.mean(logits.argmax(1) == labels))
 
-    original = right(MODEL, True)
-    simulated = right(OUT, False)
+    original = right(MODEL)
+    simulated = right(OUT)
+    fused = right(OUT, optimize=True, precise=True)
     optimized = case.folder / "optimized.onnx"
-    fused = right(OUT, True, optimized)
+    session(OUT, optimize=True, optimized_path=optimized)
     case.note(f"top-1 {original:.3f} in float, {simulated:.3f} simulated, {fused:.3f} with integer kernels")
     for found, how in ((simulated, "simulated"), (fused, "with integer kernels")):
-        case.expect(original - found <= MOST_LOST, f"{how} {found:.3f} of the pictures are right, {original:.3f} in float")
-    for node in float_compute(optimized, FLOAT_COMPUTE):
+        case.expect(original - found <= MOST_LOST, f"top-1 {found:.3f} {how}, {original:.3f} in float")
+    for node in float_compute(optimized):
         case.expect(False, f"ONNX Runtime runs {node} in float")
     stated = json.loads(REPORT.read_text())
     compare(case, stated, original, simulated)
@@ -81,9 +78,39 @@ def same_bytes(case):
     case.expect(made[1] == OUT.read_bytes(), "the first run made another file")
 
 
+def ranges_kept_in_a_file(case):
+    """Statistics saved by one command and used by another make the same graph as both at once."""
+    ranges, out = case.folder / "ranges.json", case.folder / "int8.onnx"
+    tare("calibrate", "-c", POLICY, "-o", ranges, "-q")
+    tare("quantize", "-c", POLICY, "--ranges", ranges, "-o", out, "-q")
+    case.expect(onnx.load(out).graph == onnx.load(OUT).graph, "another graph than without the file")
+
+
+def comparing_two_files(case):
+    """`tare validate` on the finished files finds what `tare quantize` reported."""
+    found = case.folder / "comparison.json"
+    tare("validate", MODEL, OUT, "-c", POLICY, "--report", found, "-q")
+    stated, again = (json.loads(path.read_text()) for path in (REPORT, found))
+    case.expect(again["outputs"] == stated["validation"]["outputs"], f"{again['outputs']}")
+
+
+def other_commands(case):
+    case.expect(tare("inspect", MODEL).stdout, "inspect says nothing")
+    case.expect(tare("plan", "-c", POLICY).stdout, "plan says nothing")
+    schema = json.loads(tare("schema").stdout)
+    case.expect("activations" in schema["properties"], "the schema does not know activations")
+
+
+def every_policy(case):
+    """The policies that come with the converter meet their own thresholds."""
+    for policy in sorted((ROOT / "configs").glob("*.yaml")):
+        tare("quantize", "-c", policy, "-o", case.folder / f"{policy.stem}.onnx", "-q")
+
+
 def main():
     suite = Suite()
-    for test in (convert, accuracy, same_bytes):
+    tests = convert, accuracy, same_bytes, ranges_kept_in_a_file, comparing_two_files, other_commands, every_policy
+    for test in tests:
         with suite.case(test.__name__) as case:
             test(case)
     suite.finish()

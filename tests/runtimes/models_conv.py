@@ -153,7 +153,7 @@ def squeeze_and_excitation(net):
 
 @entry(name="d21_dead_channel")
 def dead_channel(net):
-    """All weights of a channel are zero, so its scale is as small as scales get, and its bias does not fit beside it."""
+    """A channel without weights, or with hardly any: its scale is as small as scales get, and its bias does not fit."""
     x = net.input([3, 12, 12])
     weight, bias = net.weights(6, 3, 3, 3), net.bias(6)
     weight[2], bias[2] = 0, 5.0
@@ -162,7 +162,8 @@ def dead_channel(net):
     net.output(x, [6, 12, 12])
 
 
-@entry(name="d15_shared_weight_and_bias", scale={"x": 1.0, "y": 30.0})
+# ONNX Runtime 1.31.1 cannot load it with session.x64quantprecision: it converts the shared weight twice, to one name.
+@entry(name="d15_shared_weight_and_bias", scale={"x": 1.0, "y": 30.0}, kernels=False)
 def shared_weight_and_bias(net):
     """One weight and one bias, two inputs whose scales differ: the integer bias cannot be the same for both."""
     x, y = net.input([4, 10, 10]), net.input([4, 10, 10], name="y")

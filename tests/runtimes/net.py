@@ -80,5 +80,8 @@ class Net:
 
     def samples(self, count, scale=1.0):
         """Random values for every input, drawn anew at each call."""
-        shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim[1:]] for i in self.inputs}
-        return {name: self.random.normal(0, scale, (count, *shape)).astype(np.float32) for name, shape in shapes.items()}
+        samples = {}
+        for value in self.inputs:
+            shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]
+            samples[value.name] = self.random.normal(0, scale, (count, *shape)).astype(np.float32)
+        return samples

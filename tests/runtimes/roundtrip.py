@@ -69,7 +69,7 @@ def external(folder):
 
 
 def content(path):
-    """The message, with external data taken inside, in a form that can be compared: NaN differs from itself, bytes do not."""
+    """The message with external data taken inside, as bytes: unlike a NaN, they are equal to themselves."""
     model = onnx.load(path)
     for tensor in tensors(model.graph):
         # After loading, a tensor that was external says that it is not; one that never was says nothing.

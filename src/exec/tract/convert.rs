@@ -1,6 +1,6 @@
 //! Tensors and element types to and from tract's.
 
-use crate::tensor::{DataType, Tensor};
+use crate::tensor::{DataType, Tensor, TensorType};
 use bytes::Bytes;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
@@ -26,6 +26,22 @@ const TYPES: [(DataType, DatumType); 13] = [
 pub fn datum_type(dtype: DataType) -> TractResult<DatumType> {
     let found = TYPES.iter().find(|(ours, _)| *ours == dtype);
     found.map(|(_, theirs)| *theirs).with_context(|| format!("tract has no {dtype} tensors"))
+}
+
+/// What is known of a value of type `ty`. `symbol` names a dimension that varies: with a name tract can calculate, while a
+/// dimension of which nothing is known ends its analysis at the first broadcast.
+pub fn fact(ty: &TensorType, mut symbol: impl FnMut() -> TDim) -> TractResult<InferenceFact> {
+    let dims: TVec<TDim> = ty.dims.iter().map(|d| d.map_or_else(&mut symbol, |d| d.to_dim())).collect();
+    Ok(InferenceFact::dt_shape(datum_type(ty.dtype)?, &dims))
+}
+
+/// The type that a fact tells, if it tells element type and rank.
+pub fn tensor_type(fact: &InferenceFact) -> Option<TensorType> {
+    let theirs = fact.datum_type.concretize()?;
+    let (dtype, _) = TYPES.iter().find(|(_, t)| *t == theirs.unquantized())?;
+    fact.shape.rank().concretize()?;
+    let dims = fact.shape.dims().map(|d| d.concretize()?.to_usize().ok());
+    Some(TensorType { dtype: *dtype, dims: dims.collect() })
 }
 
 /// A copy of the tensor for tract.

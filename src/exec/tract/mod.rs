@@ -4,7 +4,7 @@ mod convert;
 mod observe;
 mod qdq;
 
-use super::{Executor, Observer, Program, Shapes};
+use super::{Executor, Observer, Program, Types};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, TensorType};
 use observe::Sink;
@@ -40,11 +40,13 @@ impl Executor for Tract {
         guarded(|| self.build(model, inputs, observed))
     }
 
-    fn shapes(&self, model: &[u8], inputs: &[TensorType]) -> Result<Shapes> {
+    fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {
         guarded(|| {
-            let (model, by_name) = self.analysed(model, inputs)?;
-            let shape = |outlet| model.outlet_fact(outlet).ok()?.shape.as_concrete_finite().ok()?;
-            Ok(by_name.into_iter().filter_map(|(name, outlet)| Some((name, shape(outlet)?.to_vec()))).collect())
+            let (mut model, by_name) = self.parse(model, inputs)?;
+            // Obstinate: what follows in spite of an operator that cannot be analysed is still told.
+            let _ = model.analyse(true);
+            let known = |outlet| convert::tensor_type(model.outlet_fact(outlet).ok()?);
+            Ok(by_name.into_iter().filter_map(|(name, outlet)| Some((name, known(outlet)?))).collect())
         })
     }
 }
@@ -71,24 +73,29 @@ struct TractProgram {
 }
 
 impl Tract {
-    /// The model with all types and shapes that follow from its inputs, and where each ONNX value is in it.
-    fn analysed(&self, model: &[u8], inputs: &[TensorType]) -> TractResult<(InferenceModel, Outlets)> {
+    /// The model with the types of its inputs set, and where each ONNX value is in it.
+    fn parse(&self, model: &[u8], inputs: &[TensorType]) -> TractResult<(InferenceModel, Outlets)> {
         let proto = self.onnx.proto_model_for_read(&mut Cursor::new(model))?;
         let parsed = self.onnx.parse(&proto, None)?;
         let (mut model, by_name) = (parsed.model, parsed.outlets_by_name);
+        let symbols = model.symbols.clone();
+        let mut named = 0;
         for (index, ty) in inputs.iter().enumerate() {
-            let shape: Vec<usize> = ty.dims.iter().map(|d| d.unwrap_or(1)).collect();
-            model.set_input_fact(index, InferenceFact::dt_shape(convert::datum_type(ty.dtype)?, &shape))?;
+            let fact = convert::fact(ty, || {
+                named += 1;
+                symbols.sym(&format!("varying_{named}")).to_dim()
+            });
+            model.set_input_fact(index, fact?)?;
         }
         for index in 0..model.outputs.len() {
             model.set_output_fact(index, InferenceFact::default())?;
         }
-        model.analyse(false)?;
         Ok((model, by_name.into_iter().collect()))
     }
 
     fn build(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> TractResult<Box<dyn Program>> {
-        let (mut model, by_name) = self.analysed(model, inputs)?;
+        let (mut model, by_name) = self.parse(model, inputs)?;
+        model.analyse(false)?;
         let outputs = model.outputs.clone();
         let taps = observed.iter().map(|name| {
             by_name.get(name).copied().with_context(|| format!("tract does not know the value {name:?}"))
