@@ -49,6 +49,9 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// The engine cannot run a model: it lacks an operator, or the model is at fault.
+    #[error("{0}")]
+    Engine(String),
     /// Anything that has no narrower place.
     #[error("{0}")]
     Other(String),

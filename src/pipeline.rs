@@ -153,13 +153,24 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
     model.set_metadata("tare.policy_sha256", &policy_sha256);
     model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
-    file::save(&model, &output)?;
+    // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
+    let staged = file::stage(&model, &output)?;
     let compared = match &validation {
         Some((set, indices)) => {
-            compare_files(&planned.original, &output, &planned.executor, (set, indices), context).map(Some)
+            let samples = (set, indices.as_slice());
+            let (threads, progress) = (context.threads, context.progress);
+            match validate::compare(&planned.original, &staged.load()?, &planned.executor, samples, threads, progress) {
+                Ok(comparison) => Ok(comparison),
+                Err(Error::Engine(why)) => Err(why),
+                Err(other) => return Err(other),
+            }
         }
-        None => Ok(None),
+        None => {
+            staged.load()?;
+            Err("there are no samples to validate on; name some with --validation".to_owned())
+        }
     };
+    staged.commit()?;
     let sample = validation.as_ref().and_then(|(set, indices)| sample_types(set, indices));
     let report = finish(settings, &planned, &resolved, compared, summary, policy_sha256, &output, sample.as_deref())?;
     if let Some(path) = &settings.report {
@@ -190,33 +201,20 @@ fn sample_types(set: &Dataset, indices: &[usize]) -> Option<Vec<TensorType>> {
     Some(sample.inputs.iter().map(concrete).collect())
 }
 
-/// Loads the written file again and runs it beside the original.
-fn compare_files(
-    original: &Model,
-    output: &Path,
-    executor: &dyn Executor,
-    samples: (&Dataset, &[usize]),
-    context: &Context<'_>,
-) -> Result<Comparison> {
-    let written = file::load(output)?;
-    validate::compare(original, &written, executor, samples, context.threads, context.progress)
-}
-
 #[expect(clippy::too_many_arguments, reason = "the ends of every strand of the story meet here")]
 fn finish(
     settings: &Settings,
     planned: &Planned,
     resolved: &Resolved,
-    compared: Result<Option<Comparison>>,
+    compared: std::result::Result<Comparison, String>,
     calibration: CalibrationSummary,
     policy_sha256: String,
     output: &Path,
     sample: Option<&[TensorType]>,
 ) -> Result<Report> {
     let (validation, not_validated) = match compared {
-        Ok(Some(comparison)) => (Some(comparison), None),
-        Ok(None) => (None, Some("there are no samples to validate on; name some with --validation".to_owned())),
-        Err(error) => (None, Some(error.to_string())),
+        Ok(comparison) => (Some(comparison), None),
+        Err(why) => (None, Some(why)),
     };
     let types = planned.types(&planned.inputs()?, sample);
     let mut warnings: Vec<String> =
@@ -256,7 +254,8 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
     if indices.is_empty() {
         return Err(Error::file(&data.source.path, "holds no samples"));
     }
-    compare_files(&original, quantized, &Tract::default(), (&set, &indices), context)
+    let samples = (&set, indices.as_slice());
+    validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
 }
 
 /// The size of a model file with its external data, for the audit.

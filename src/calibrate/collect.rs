@@ -3,8 +3,8 @@
 use super::statistics::Statistics;
 use super::stored::{Calibration, ModelDigest};
 use crate::error::{Error, Result};
-use crate::exec::{self, Executor, Session};
-use crate::inputs::Dataset;
+use crate::exec::{Executor, Session};
+use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -25,7 +25,7 @@ pub fn collect(
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
     let session = Session::new(executor, model, names.clone())?;
     progress.start("calibrating", indices.len());
-    let states = exec::run_samples(
+    let states = inputs::run_samples(
         data.read(indices),
         threads,
         progress,

@@ -4,33 +4,42 @@
 use super::histogram::Histogram;
 use crate::quant::Scheme;
 
-/// Candidates: both ends shrunk to the same share of what was seen.
+/// Candidates for each end of the range.
 const STEPS: usize = 128;
-/// The narrowest candidate.
-const NARROWEST: f64 = 0.1;
+/// The narrowest candidate, as a share of what was seen.
+const NARROWEST: f64 = 0.02;
 /// Mass put where the grid leaves none, so that the divergence stays finite.
 const FLOOR: f64 = 1e-4;
 
-/// The range of least divergence.
+/// The range of least divergence: both ends of a symmetric scheme together, those of any other one after the other.
 pub fn range(histogram: &Histogram, seen: (f32, f32), scheme: Scheme) -> (f32, f32) {
     let bins: Vec<_> = histogram.bins().map(|(low, n)| (low + histogram.width() / 2.0, n as f64)).collect();
     let (low, high) = (f64::from(seen.0).min(0.0), f64::from(seen.1).max(0.0));
     let (qmin, qmax) = scheme.limits();
     let levels = f64::from(qmax - qmin);
-    let mut best = (f64::INFINITY, 1.0);
-    for i in 0..STEPS {
-        let share = 1.0 - (1.0 - NARROWEST) * i as f64 / (STEPS - 1) as f64;
-        let (l, h) = (low * share, high * share);
+    let divergence_at = |l: f64, h: f64| {
         let step = if scheme.symmetric { 2.0 * h.max(-l) } else { h - l } / levels;
-        if step <= 0.0 {
-            continue;
-        }
-        let divergence = divergence(&bins, l, h, step);
-        if divergence < best.0 {
-            best = (divergence, share);
-        }
-    }
-    ((low * best.1) as f32, (high * best.1) as f32)
+        if step > 0.0 { divergence(&bins, l, h, step) } else { f64::INFINITY }
+    };
+    let (l, h) = if scheme.symmetric {
+        let largest = high.max(-low);
+        let share = best_share(|share| divergence_at(low.max(-largest * share), high.min(largest * share)));
+        (low.max(-largest * share), high.min(largest * share))
+    } else {
+        let h = high * best_share(|share| divergence_at(low, high * share));
+        (low * best_share(|share| divergence_at(low * share, h)), h)
+    };
+    (l as f32, h as f32)
+}
+
+/// The share of least divergence; on a tie the widest.
+fn best_share(divergence: impl Fn(f64) -> f64) -> f64 {
+    let shares = (0..STEPS).map(|i| 1.0 - (1.0 - NARROWEST) * i as f64 / (STEPS - 1) as f64);
+    shares.fold((f64::INFINITY, 1.0), |best, share| {
+        let d = divergence(share);
+        if d < best.0 { (d, share) } else { best }
+    })
+    .1
 }
 
 /// Divergence of the numbers, with those beyond the ends moved to the ends, from what is left when all bins that round to

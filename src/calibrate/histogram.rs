@@ -36,6 +36,13 @@ fn exponent_for(largest: f32) -> i32 {
     exponent
 }
 
+/// The floor of a number that an i32 holds: exact, unlike adding an offset before truncating, and without the library call
+/// that `f32::floor` is on CPUs before SSE4.1.
+fn floor(x: f32) -> i32 {
+    let truncated = x as i32;
+    truncated - i32::from(truncated as f32 > x)
+}
+
 impl Histogram {
     /// Counts finite `values`, whose magnitudes are at most `largest`.
     pub fn add(&mut self, values: &[f32], largest: f32) {
@@ -47,9 +54,7 @@ impl Histogram {
         let mut zeros = 0;
         for &v in values {
             zeros += u64::from(v == 0.0);
-            // Truncation after a shift into the positive numbers is a floor.
-            let bin = (v * reciprocal + HALF as f32) as usize;
-            self.counts[bin.min(2 * HALF - 1)] += 1;
+            self.counts[((floor(v * reciprocal) + HALF as i32) as usize).min(2 * HALF - 1)] += 1;
         }
         self.counts[HALF] -= zeros;
         self.zeros += zeros;
@@ -150,6 +155,18 @@ mod tests {
             (state >> 8) as f32 / (1 << 24) as f32 - 0.4
         };
         (0..count).map(|_| next() * scale).collect()
+    }
+
+    #[test]
+    fn a_number_just_below_an_edge_stays_below_it_at_every_width() {
+        for wide in [1.0f32, 100.0, 2000.0] {
+            let mut h = Histogram::default();
+            h.add(&[wide], wide);
+            let below = f32::from_bits((h.width() as f32).to_bits() - 1);
+            h.add(&[below, -below], wide);
+            let edges: Vec<f64> = h.bins().map(|b| b.0).collect();
+            assert_eq!(edges[..2], [-h.width(), 0.0]);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod progress;
 use args::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
-use tare::error::Result;
+use tare::error::{Error, Result};
 
 /// What a command found.
 enum Verdict {
@@ -28,7 +28,10 @@ pub fn main() -> ExitCode {
         }
     };
     logging::init(&cli.output);
-    match run(&cli) {
+    // A defect of this program still ends in one line and the exit code of an error.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&cli)));
+    let defect = |_| Err(Error::other("tare itself failed (a panic); run it again with -vv and report what it logs"));
+    match outcome.unwrap_or_else(defect) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::ThresholdMissed) => ExitCode::from(1),
         Err(error) => {

@@ -1,10 +1,8 @@
 //! Running models. An [`Executor`] compiles a model for concrete input shapes; a [`Session`] keeps one program for each
 //! shape it has met and may be used from many threads.
 
-mod parallel;
 mod tract;
 
-pub use parallel::run_samples;
 pub use tract::Tract;
 
 use crate::error::{Error, Result};

@@ -34,9 +34,25 @@ impl Beside {
         Ok(Self { file: BufWriter::new(file), target: target.to_path_buf() })
     }
 
-    /// Where to write to.
-    pub fn writer(&mut self) -> &mut impl Write {
-        &mut self.file
+    /// Writes some bytes.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| Error::file(&self.target, format!("cannot be written: {e}")))
+    }
+
+    /// Hands everything written so far to the operating system, so that it can be read at [`Beside::path`].
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|e| Error::file(&self.target, format!("cannot be written: {e}")))
+    }
+
+    /// Where the bytes are for now.
+    pub fn path(&self) -> &Path {
+        self.file.get_ref().path()
     }
 
     /// Puts the file in the target's place, once its bytes are on disk.
@@ -58,7 +74,7 @@ impl Beside {
 /// When the file cannot be written; what stood at `path` is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = Beside::create(path)?;
-    file.writer().write_all(bytes).map_err(|e| Error::file(path, format!("cannot be written: {e}")))?;
+    file.write(bytes)?;
     file.rename()
 }
 

@@ -11,7 +11,6 @@ use crate::proto::{ModelProto, StringStringEntryProto, TensorProto};
 use crate::tensor::DataType;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write;
 use std::path::{Component, Path};
 
 /// Tensors below this many bytes stay inside the model: readers of shapes and scales need not open a second file.
@@ -47,20 +46,24 @@ pub fn wanted(model: &ModelProto) -> bool {
     found
 }
 
-/// Fills `raw_data` of every external tensor from files in `folder`.
-pub fn read(model: &mut ModelProto, folder: &Path) -> Result<()> {
+/// Fills `raw_data` of every external tensor; `map` finds a file by its location.
+pub fn read(model: &mut ModelProto, map: impl Fn(&str) -> Result<Bytes>) -> Result<()> {
     let mut files: HashMap<String, Bytes> = HashMap::new();
     for_each(model, &mut |tensor| {
         if !is_external(tensor) {
             return Ok(());
         }
-        let bytes = locate(tensor, folder, &mut files);
+        let bytes = locate(tensor, &map, &mut files);
         tensor.raw_data = Some(bytes.map_err(|e| Error::value(tensor.name(), e))?);
         Ok(())
     })
 }
 
-fn locate(tensor: &TensorProto, folder: &Path, files: &mut HashMap<String, Bytes>) -> Result<Bytes> {
+fn locate(
+    tensor: &TensorProto,
+    map: &impl Fn(&str) -> Result<Bytes>,
+    files: &mut HashMap<String, Bytes>,
+) -> Result<Bytes> {
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key() == key).map(StringStringEntryProto::value);
     let location = entry("location").ok_or_else(|| Error::other("external data without a location"))?;
     let number = |key: &str| {
@@ -71,7 +74,7 @@ fn locate(tensor: &TensorProto, folder: &Path, files: &mut HashMap<String, Bytes
     };
     let file = match files.get(location) {
         Some(file) => file.clone(),
-        None => files.entry(location.to_owned()).or_insert(map(location, folder)?).clone(),
+        None => files.entry(location.to_owned()).or_insert(map(location)?).clone(),
     };
     let offset = number("offset")?.unwrap_or(0);
     let length = match number("length")? {
@@ -94,8 +97,7 @@ fn stated_length(tensor: &TensorProto) -> Option<usize> {
 }
 
 /// Maps a file that must lie in `folder`: a model is not allowed to read the rest of the disk.
-#[expect(unsafe_code, reason = "mapping a file is unsafe: see below")]
-fn map(location: &str, folder: &Path) -> Result<Bytes> {
+pub fn map(location: &str, folder: &Path) -> Result<Bytes> {
     let outside = || Error::other(format!("external data {location:?} lies outside the model's folder; move it beside the model"));
     let relative = Path::new(location);
     if !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
@@ -108,14 +110,21 @@ fn map(location: &str, folder: &Path) -> Result<Bytes> {
     if !path.starts_with(&root) {
         return Err(outside());
     }
-    let file = std::fs::File::open(&path).map_err(missing)?;
-    if file.metadata().map_err(missing)?.len() == 0 {
+    map_file(&path)
+}
+
+/// Maps a file into memory.
+#[expect(unsafe_code, reason = "mapping a file is unsafe: see below")]
+pub fn map_file(path: &Path) -> Result<Bytes> {
+    let failed = |e: std::io::Error| Error::file(path, format!("cannot be read: {e}"));
+    let file = std::fs::File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
         return Ok(Bytes::new());
     }
     // SAFETY: the mapping is private and read-only. Should another program truncate the file meanwhile, the operating
     // system ends this one; the bytes never change under a reader that this program itself gave them to, because its
     // own writes go to a new file that is renamed into place.
-    let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(missing)?;
+    let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
     Ok(Bytes::from_owner(mapped))
 }
 
@@ -130,8 +139,9 @@ pub fn make_internal(model: &mut ModelProto) {
     });
 }
 
-/// Writes the bytes of large tensors to `MODEL.data` beside `path` and leaves references to them in the message.
-pub fn write(model: &mut ModelProto, path: &Path) -> Result<()> {
+/// Writes the bytes of large tensors to a file to be called `MODEL.data` beside `path` and leaves references to them in the
+/// message. Returns that name and the file, not yet in its place.
+pub fn write(model: &mut ModelProto, path: &Path) -> Result<(String, Beside)> {
     make_internal(model);
     let name = path.file_name().map(|n| format!("{}.data", n.to_string_lossy())).unwrap_or_default();
     let target = path.with_file_name(&name);
@@ -140,8 +150,8 @@ pub fn write(model: &mut ModelProto, path: &Path) -> Result<()> {
     for_each(model, &mut |tensor| {
         let Some(bytes) = tensor.raw_data.take_if(|raw| raw.len() >= SMALLEST_EXTERNAL) else { return Ok(()) };
         let padding = offset.next_multiple_of(ALIGNMENT) - offset;
-        let written = file.writer().write_all(&vec![0; padding as usize]).and_then(|()| file.writer().write_all(&bytes));
-        written.map_err(|e| Error::file(&target, format!("cannot be written: {e}")))?;
+        file.write(&vec![0; padding as usize])?;
+        file.write(&bytes)?;
         offset += padding;
         let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
         tensor.external_data = vec![
@@ -153,5 +163,6 @@ pub fn write(model: &mut ModelProto, path: &Path) -> Result<()> {
         offset += bytes.len() as u64;
         Ok(())
     })?;
-    file.rename()
+    file.flush()?;
+    Ok((name, file))
 }

@@ -9,6 +9,7 @@ pub use atomic::{check_writable, write_atomically};
 use crate::error::{Error, Result};
 use crate::ir::Model;
 use crate::proto::ModelProto;
+use atomic::Beside;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -24,10 +25,15 @@ const MAX_MESSAGE: usize = i32::MAX as usize;
 /// When the file cannot be read, is no ONNX model, is truncated, or its external data is missing, too short or outside
 /// its folder.
 pub fn load(path: &Path) -> Result<Model> {
+    load_from(path, external::map)
+}
+
+/// Loads the model at `path`; `map` finds external data by its location and the model's folder.
+fn load_from(path: &Path, map: impl Fn(&str, &Path) -> Result<Bytes>) -> Result<Model> {
     let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
     let mut proto = decode(Bytes::from(bytes)).map_err(|e| Error::file(path, e))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    external::read(&mut proto, folder).map_err(|e| Error::file(path, e))?;
+    external::read(&mut proto, |location| map(location, folder)).map_err(|e| Error::file(path, e))?;
     Model::from_proto(proto).map_err(|e| Error::file(path, e))
 }
 
@@ -57,17 +63,58 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     Ok(proto.encode_to_vec())
 }
 
-/// Writes a model beside its target and renames it into place, so that nobody sees half of it. Data goes to
-/// `FILE.data` when the model had external data or passes 2 GiB.
+/// A model written beside its target, not yet in its place.
+pub struct Staged {
+    model: Beside,
+    data: Option<(String, Beside)>,
+}
+
+/// Writes a model beside `path`. Data goes to `FILE.data` when the model had external data or passes 2 GiB. Dropped without
+/// [`Staged::commit`], it leaves nothing behind.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn stage(model: &Model, path: &Path) -> Result<Staged> {
+    let mut proto = model.to_proto()?;
+    let data = if external::wanted(&proto) || proto.encoded_len() > MAX_MESSAGE {
+        Some(external::write(&mut proto, path)?)
+    } else {
+        None
+    };
+    let mut model = Beside::create(path)?;
+    model.write(&proto.encode_to_vec())?;
+    model.flush()?;
+    Ok(Staged { model, data })
+}
+
+impl Staged {
+    /// Loads what was written, from disk.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Model> {
+        load_from(self.model.path(), |location, folder| match &self.data {
+            Some((name, data)) if name == location => external::map_file(data.path()),
+            _ => external::map(location, folder),
+        })
+    }
+
+    /// Renames into place, so that nobody ever sees half a model: the data first, then the model that refers to it.
+    ///
+    /// # Errors
+    /// When the target cannot be replaced; it is then as it was.
+    pub fn commit(self) -> Result<()> {
+        self.data.map_or(Ok(()), |(_, data)| data.rename())?;
+        self.model.rename()
+    }
+}
+
+/// Writes a model to `path`, atomically.
 ///
 /// # Errors
 /// When the folder cannot be written; what stood at `path` is then untouched.
 pub fn save(model: &Model, path: &Path) -> Result<()> {
-    let mut proto = model.to_proto()?;
-    if external::wanted(&proto) || proto.encoded_len() > MAX_MESSAGE {
-        external::write(&mut proto, path)?;
-    }
-    write_atomically(path, &proto.encode_to_vec())
+    stage(model, path)?.commit()
 }
 
 /// The SHA-256 of a file in hexadecimal.

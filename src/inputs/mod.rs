@@ -12,6 +12,7 @@ mod labels;
 mod listing;
 mod npy;
 mod npz;
+mod parallel;
 mod picture;
 mod preprocess;
 mod resize;
@@ -27,6 +28,7 @@ mod tests_arrays;
 mod tests_pictures;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
+pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
 pub use split::{split, spread};
 

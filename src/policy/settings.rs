@@ -17,7 +17,7 @@ pub const VALIDATION_SAMPLES: usize = 1000;
 /// How many calibration samples at most are held back to validate, where the policy names no validation samples.
 pub const HELD_BACK_SAMPLES: usize = 50;
 /// The calibrator where the policy does not say.
-pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator::MinMax;
+pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator::Mse;
 /// The percentile where the calibrator is `percentile` and no number is given.
 pub const DEFAULT_PERCENTILE: f64 = 99.99;
 

@@ -65,7 +65,11 @@ impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "validation   {} other samples, both models run by {}", self.samples, self.engine)?;
         for output in &self.outputs {
-            let sqnr = output.sqnr_db.map_or("no difference".to_owned(), |db| format!("SQNR {db:.1} dB"));
+            let sqnr = match (output.identical, output.sqnr_db) {
+                (true, _) => "no difference".to_owned(),
+                (false, Some(db)) => format!("SQNR {db:.1} dB"),
+                (false, None) => "no SQNR, the float model gives only zeros".to_owned(),
+            };
             let cosine = output.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
             write!(f, "  output     {}: {sqnr}, MSE {:.3e}{cosine}, max abs {:.3e}", output.name, output.mse, output.max_abs)?;
             if output.not_finite > 0 {

@@ -2,8 +2,8 @@
 
 use super::metrics::{Classification, OutputError, Ranking, Sums};
 use crate::error::{Error, Result};
-use crate::exec::{self, Executor, Session};
-use crate::inputs::{Dataset, Sample};
+use crate::exec::{Executor, Session};
+use crate::inputs::{self, Dataset, Sample};
 use crate::ir::Model;
 use crate::progress::Progress;
 use crate::tensor::Tensor;
@@ -49,7 +49,7 @@ pub fn compare(
     let float = Session::new(executor, float, vec![])?;
     let quantized = Session::new(executor, quantized, vec![])?;
     progress.start("validating", indices.len());
-    let states = exec::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
+    let states = inputs::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
         rows.push(row(index, sample, &float, &quantized, &names)?);
         Ok(())
     });
@@ -73,7 +73,18 @@ fn output_names(model: &Model) -> Vec<String> {
     model.graph.outputs().map(|v| model.graph.value(v).name().to_owned()).collect()
 }
 
+/// A sample that is not finite itself says nothing about the models.
+fn check_finite(sample: &Sample) -> Result<()> {
+    for input in sample.inputs.iter().filter(|t| t.dtype().is_float()) {
+        if input.to_f32()?.iter().any(|v| !v.is_finite()) {
+            return Err(Error::other(format!("the sample {} holds NaN or infinity; take it out", sample.name)));
+        }
+    }
+    Ok(())
+}
+
 fn row(index: usize, sample: &Sample, float: &Session<'_>, quantized: &Session<'_>, names: &[String]) -> Result<Row> {
+    check_finite(sample)?;
     let run = |session: &Session<'_>| -> Result<Vec<Tensor>> { session.run(&sample.inputs, &mut |_, _, _| {}) };
     let (reference, other) = (run(float)?, run(quantized)?);
     let mut sums = Vec::with_capacity(names.len());

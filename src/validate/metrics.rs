@@ -46,7 +46,10 @@ impl Sums {
 pub struct OutputError {
     /// The output's name.
     pub name: String,
-    /// Signal to quantization noise ratio in dB, over all elements; `None` when there is no difference at all.
+    /// Whether there is no difference at all.
+    pub identical: bool,
+    /// Signal to quantization noise ratio in dB, over all elements; `None` when there is no noise, or no signal because the
+    /// float model gives only zeros.
     pub sqnr_db: Option<f64>,
     /// Mean squared error.
     pub mse: f64,
@@ -72,7 +75,8 @@ impl OutputError {
         let worst = samples.iter().max_by(|a, b| a.1.error.total_cmp(&b.1.error).then(std::cmp::Ordering::Greater));
         Self {
             name: name.to_owned(),
-            sqnr_db: (error > 0.0).then(|| 10.0 * (reference / error).log10()),
+            identical: error == 0.0 && samples.iter().all(|(_, s)| s.not_finite == 0),
+            sqnr_db: (error > 0.0 && reference > 0.0).then(|| 10.0 * (reference / error).log10()),
             mse: error / count,
             max_abs: samples.iter().map(|(_, s)| s.max_abs).fold(0.0, f64::max),
             cosine: (!cosines.is_empty()).then(|| cosines.iter().sum::<f64>() / cosines.len() as f64),

@@ -54,8 +54,8 @@ impl Executor for Tract {
 /// tract panics on some malformed models; a converter must not.
 fn guarded<T>(f: impl FnOnce() -> TractResult<T>) -> Result<T> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
-        Ok(result) => result.map_err(|e| Error::other(chain(&e))),
-        Err(_) => Err(Error::other("tract failed without saying why (it panicked)")),
+        Ok(result) => result.map_err(|e| Error::Engine(chain(&e))),
+        Err(_) => Err(Error::Engine("tract failed without saying why (it panicked)".to_owned())),
     }
 }
 
