@@ -6,7 +6,7 @@ use crate::quant::Scheme;
 /// Candidates for each end of the range.
 const STEPS: usize = 100;
 /// The narrowest candidate, as a share of the largest magnitude on its side.
-const NARROWEST: f64 = 0.02;
+const NARROWEST: f64 = 0.05;
 
 /// Numbers, their sum and the sum of their squares, at and beyond each bin of one side of zero.
 struct Tail {

@@ -7,5 +7,5 @@ mod conditions;
 mod table;
 mod work;
 
-pub use table::{Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
+pub use table::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
 pub use work::multiply_accumulates;

@@ -51,6 +51,17 @@ pub struct Weight {
     pub axis: WeightAxis,
 }
 
+/// Where a layer's bias is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// It has none.
+    None,
+    /// This input.
+    Input(usize),
+    /// The constant operand of an Add behind it.
+    AddBehind,
+}
+
 /// What is known of the output's range without running anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputRange {
@@ -71,15 +82,15 @@ pub struct Op {
     pub activations: Slots,
     /// The input that holds weights.
     pub weight: Option<Weight>,
-    /// The input that holds a bias.
-    pub bias: Option<usize>,
+    /// Where its bias is.
+    pub bias: Bias,
     /// The range of the output.
     pub range: OutputRange,
     /// Why this node is none after all; `None` when the row holds for it.
     pub unless: fn(&Graph, NodeId) -> Option<String>,
 }
 
-const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Option<usize>) -> Op {
+const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Bias) -> Op {
     let weight = Some(Weight { slot: 1, axis });
     let range = OutputRange::Calibrated;
     Op { op_type, role: Role::Compute, activations: slots, weight, bias, range, unless: unless::never }
@@ -87,7 +98,7 @@ const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Op
 
 const fn simple(op_type: &'static str, role: Role, activations: Slots) -> Op {
     let range = OutputRange::Calibrated;
-    Op { op_type, role, activations, weight: None, bias: None, range, unless: unless::never }
+    Op { op_type, role, activations, weight: None, bias: Bias::None, range, unless: unless::never }
 }
 
 const fn arithmetic(op_type: &'static str, activations: Slots) -> Op {
@@ -100,10 +111,10 @@ const fn movement(op_type: &'static str) -> Op {
 
 /// Sorted by name within each role.
 const TABLE: &[Op] = &[
-    Op { unless: unless::conv, ..compute("Conv", Slots::First, WeightAxis::At(0), Some(2)) },
-    Op { unless: unless::conv_transpose, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Some(2)) },
-    Op { unless: unless::gemm, ..compute("Gemm", Slots::First, WeightAxis::GemmColumns, Some(2)) },
-    compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, None),
+    Op { unless: unless::conv, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
+    Op { unless: unless::conv_transpose, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Bias::Input(2)) },
+    Op { unless: unless::gemm, ..compute("Gemm", Slots::First, WeightAxis::GemmColumns, Bias::Input(2)) },
+    compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind),
     arithmetic("Add", Slots::All),
     Op { unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
     arithmetic("Concat", Slots::All),
@@ -168,6 +179,12 @@ impl Op {
         };
         let (low, high) = (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);
         (low <= high).then_some((low, high))
+    }
+
+    /// How many groups share the rows of a transposed convolution's weight; 1 for anything else.
+    pub fn groups(&self, graph: &Graph, node: NodeId) -> usize {
+        let groups = graph.node(node).attributes().int("group").filter(|_| self.op_type == "ConvTranspose");
+        groups.and_then(|g| usize::try_from(g).ok()).map_or(1, |g| g.max(1))
     }
 
     /// The axis of the weight at `shape` along which channels lie, or `None` for a whole-tensor scale.

@@ -1,7 +1,8 @@
 //! From the decision where integers run to a plan with every detail.
 
+use super::bias::{bias_place, per_channel_bias};
 use super::place::{self, Candidate, Placed};
-use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan, per_channel_bias};
+use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
@@ -18,8 +19,8 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target) -> Result<P
     let order = graph.topological()?;
     let matched = match_rules(graph, &order, settings)?;
     let mut placed = place::place(graph, &order, &matched, target);
-    for (&id, node) in order.iter().zip(&matched.nodes) {
-        settle_constants(graph, id, node, &mut placed)?;
+    for &id in &order {
+        settle_constants(graph, id, &mut placed)?;
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, &order, target, &mut placed) {}
@@ -49,7 +50,7 @@ fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<M
 }
 
 /// Takes back integer nodes whose constants have no integer form.
-fn settle_constants(graph: &Graph, id: NodeId, _: &NodeSettings, placed: &mut Placed) -> Result<()> {
+fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()> {
     let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { return Ok(()) };
     if !placed.integer[id.index()] {
         return Ok(());
@@ -68,12 +69,14 @@ fn settle_constants(graph: &Graph, id: NodeId, _: &NodeSettings, placed: &mut Pl
             return Ok(());
         }
     }
-    match per_channel_bias(graph, op, id)? {
-        Some(None) => place::reject(placed, id, "its bias is not one float32 constant per channel"),
-        Some(Some(bias)) if bias.iter().any(|b| !b.is_finite()) => {
-            place::reject(placed, id, "its bias holds NaN or infinity");
+    if let Some(place) = bias_place(graph, op, id)? {
+        match per_channel_bias(graph, op, id, place)? {
+            None => place::reject(placed, id, "its bias is not one float32 constant per channel"),
+            Some(bias) if bias.iter().any(|b| !b.is_finite()) => {
+                place::reject(placed, id, "its bias holds NaN or infinity");
+            }
+            Some(_) => {}
         }
-        _ => {}
     }
     Ok(())
 }
@@ -131,20 +134,21 @@ fn integer_node(
     if let Some(slot) = weight_slot {
         let value = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten();
         let shape = value.map(|t| t.shape().to_vec()).unwrap_or_default();
-        let grouped_transpose =
-            op.op_type == "ConvTranspose" && graph.node(id).attributes().int("group").unwrap_or(1) != 1;
-        let per_channel = settings.weights.granularity == Granularity::PerChannel && !grouped_transpose;
+        // Groups share the rows of a transposed weight: a channel has no index of its own along one axis.
+        let per_channel = settings.weights.granularity == Granularity::PerChannel && op.groups(graph, id) == 1;
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
         constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true });
     }
+    let bias = bias_place(graph, op, id)?;
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
+    let quantized_output = demanded || target.needs_quantized_output(graph, id);
     Ok(IntegerNode {
         activations,
         constants,
-        bias: op.bias.filter(|&slot| graph.node(id).input(slot).is_some()),
+        bias: bias.filter(|(node, _)| *node == id || !quantized_output && !placed.integer[node.index()]),
         clamps: placed.clamps[id.index()].clone(),
         end: placed.ends(graph, id).first().copied(),
-        quantized_output: demanded || target.needs_quantized_output(graph, id),
+        quantized_output,
     })
 }
 

@@ -1,32 +1,49 @@
-//! Which biases have an int32 form.
+//! Where a layer's bias is, and whether it has an int32 form.
 
 use crate::error::Result;
-use crate::ir::{Graph, NodeId};
-use crate::ops::{Op, Weight};
+use crate::ir::{Graph, NodeId, Use};
+use crate::ops::{self, Bias, Op, Role, Weight};
 use crate::tensor::DataType;
 
-/// The bias of an integer node as one number per output channel. `None` when the node has none; `Some(None)` when it is
-/// not constant float32, or not one number per channel.
+/// The node and its input that hold the bias of layer `id`.
+pub(super) fn bias_place(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<(NodeId, usize)>> {
+    match op.bias {
+        Bias::None => Ok(None),
+        Bias::Input(slot) => Ok(graph.node(id).input(slot).map(|_| (id, slot))),
+        // Runtimes merge the two nodes: the merged one runs on integers only if its bias is int32.
+        Bias::AddBehind => {
+            let output = graph.node(id).output(0).map(|v| graph.value(v).uses());
+            let Some(&[Use::Input { node, slot }]) = output else { return Ok(None) };
+            let adds = ops::lookup(graph, node).is_some_and(|op| op.role == Role::Arithmetic) && graph.node(node).is("Add");
+            let place = (node, 1 - slot.min(1));
+            let constant = graph.node(node).input(place.1).map(|v| graph.constant(v)).transpose()?.flatten();
+            let vector = constant.is_some_and(|t| t.shape().len() == 1);
+            let usable = adds && vector && per_channel_bias(graph, op, id, place)?.is_some_and(|b| b.iter().all(|v| v.is_finite()));
+            Ok(usable.then_some(place))
+        }
+    }
+}
+
+/// The bias of layer `id` that lies at `place`, as one number per output channel; `None` when it is not constant float32,
+/// or not one number per channel.
 ///
 /// # Errors
 /// When a stored constant is malformed.
-#[expect(clippy::option_option, reason = "no bias, and a bias without an int32 form, are two things")]
-pub fn per_channel_bias(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<Option<Vec<f32>>>> {
-    let node = graph.node(id);
-    let Some(value) = op.bias.and_then(|slot| node.input(slot)) else { return Ok(None) };
+pub fn per_channel_bias(graph: &Graph, op: &Op, id: NodeId, place: (NodeId, usize)) -> Result<Option<Vec<f32>>> {
+    let Some(value) = graph.node(place.0).input(place.1) else { return Ok(None) };
     let (Some(bias), Some(channels)) = (graph.constant(value)?, output_channels(graph, op, id)?) else {
-        return Ok(Some(None));
+        return Ok(None);
     };
     let along_last = bias.shape().iter().rev().skip(1).all(|&d| d == 1);
     if bias.dtype() != DataType::Float32 || !along_last {
-        return Ok(Some(None));
+        return Ok(None);
     }
     let values = bias.to_f32()?;
-    Ok(Some(match values.len() {
+    Ok(match values.len() {
         1 => Some(vec![values[0]; channels]),
         n if n == channels => Some(values.into_owned()),
         _ => None,
-    }))
+    })
 }
 
 /// Output channels, by the shape of the weight.
@@ -35,8 +52,6 @@ fn output_channels(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<usize>> 
     let Some(weight) = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten() else {
         return Ok(None);
     };
-    let groups = graph.node(id).attributes().int("group").unwrap_or(1);
-    let groups = if op.op_type == "ConvTranspose" { usize::try_from(groups).unwrap_or(1) } else { 1 };
     let axis = op.weight_axis(graph, id, weight.shape());
-    Ok(axis.map(|axis| weight.shape()[axis] * groups))
+    Ok(axis.map(|axis| weight.shape()[axis] * op.groups(graph, id)))
 }

@@ -68,8 +68,8 @@ pub struct IntegerNode {
     pub activations: Vec<usize>,
     /// Inputs that read a constant to be quantized: weights, and operands of Add and the like.
     pub constants: Vec<ConstantPlan>,
-    /// The input that reads an int32 bias.
-    pub bias: Option<usize>,
+    /// Where its int32 bias is: a node, itself or an Add behind it, and which of its inputs.
+    pub bias: Option<(NodeId, usize)>,
     /// Clamps that may vanish into it, in order.
     pub clamps: Vec<NodeId>,
     /// Its output past the clamps.

@@ -28,7 +28,10 @@ impl Constants {
     /// Quantizes the constant inputs of `id`, then its bias. `input` is the grid of its activation input.
     pub fn quantize(&mut self, graph: &mut Graph, id: NodeId, node: &IntegerNode, input: Option<Params>) -> Result<()> {
         let Some(op) = ops::lookup(graph, id) else { return Ok(()) };
-        let bias = per_channel_bias(graph, op, id)?.flatten().zip(input);
+        let bias = match node.bias {
+            Some(place) => per_channel_bias(graph, op, id, place)?.zip(input),
+            None => None,
+        };
         for plan in &node.constants {
             let Some(value) = graph.node(id).input(plan.slot) else { continue };
             let Some(tensor) = graph.constant(value)? else { continue };
@@ -36,8 +39,8 @@ impl Constants {
             let grids = grids(&tensor, plan, bias.map(|(b, p)| (b.as_slice(), p.scale)))?;
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
-            if let (Some((bias, input)), Some(slot)) = (bias, node.bias) {
-                self.bias(graph, id, slot, bias, input.scale, &grids);
+            if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
+                quantize_bias(graph, place, bias, input.scale, &grids);
             }
         }
         Ok(())
@@ -74,18 +77,19 @@ impl Constants {
         Ok(dequantized)
     }
 
-    fn bias(&mut self, graph: &mut Graph, id: NodeId, slot: usize, bias: &[f32], input_scale: f32, weights: &[Params]) {
-        let Some(value) = graph.node(id).input(slot) else { return };
-        let name = graph.value(value).name().to_owned();
-        let quantized = quant::quantize_bias(bias, input_scale, weights);
-        let per_channel = quantized.scales.len() > 1;
-        let shape = if per_channel { vec![quantized.scales.len()] } else { vec![] };
-        let integers = Tensor::from_i32(vec![bias.len()], &quantized.values);
-        let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
-        let scales = Tensor::from_f32(shape, &quantized.scales);
-        let dequantized = dequantize(graph, &name, &integers, &scales, &zeros, per_channel.then_some(0));
-        graph.set_input(id, slot, Some(dequantized));
-    }
+}
+
+fn quantize_bias(graph: &mut Graph, (node, slot): (NodeId, usize), bias: &[f32], input_scale: f32, weights: &[Params]) {
+    let Some(value) = graph.node(node).input(slot) else { return };
+    let name = graph.value(value).name().to_owned();
+    let quantized = quant::quantize_bias(bias, input_scale, weights);
+    let per_channel = quantized.scales.len() > 1;
+    let shape = if per_channel { vec![quantized.scales.len()] } else { vec![] };
+    let integers = Tensor::from_i32(vec![bias.len()], &quantized.values);
+    let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
+    let scales = Tensor::from_f32(shape, &quantized.scales);
+    let dequantized = dequantize(graph, &name, &integers, &scales, &zeros, per_channel.then_some(0));
+    graph.set_input(node, slot, Some(dequantized));
 }
 
 /// The grids of a constant: one, or one for each channel. A weight's are widened where the bias asks for it.
