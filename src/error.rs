@@ -69,11 +69,7 @@ impl Error {
     }
 
     /// An error about the node called `node`, which runs `op_type`.
-    pub fn node(
-        node: impl Into<String>,
-        op_type: impl Into<String>,
-        message: impl ToString,
-    ) -> Self {
+    pub fn node(node: impl Into<String>, op_type: impl Into<String>, message: impl ToString) -> Self {
         Self::Node { node: node.into(), op_type: op_type.into(), message: message.to_string() }
     }
 

@@ -17,7 +17,7 @@ mod proto;
 pub mod quant;
 pub mod report;
 pub mod resolve;
-pub mod target;
 pub mod rewrite;
+pub mod target;
 pub mod tensor;
 pub mod validate;

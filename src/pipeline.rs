@@ -49,7 +49,8 @@ impl Planned {
     /// # Errors
     /// When there is no such model, it is malformed, or a rule of the policy matches nothing in it.
     pub fn new(settings: &Settings) -> Result<Self> {
-        let path = settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
+        let path =
+            settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
         let original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
@@ -72,7 +73,9 @@ impl Planned {
     /// When samples are missing or bad, or the engine cannot run the model.
     pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
         let data = settings.calibration.as_ref();
-        let data = data.ok_or_else(|| Error::other("no calibration samples: name them with --data, or state data.calibration in the policy"))?;
+        let data = data.ok_or_else(|| {
+            Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
+        })?;
         let set = Dataset::open(&data.source, &self.inputs()?)?;
         let indices = match &settings.validation {
             Some(_) => inputs::spread(set.len(), data.samples),
@@ -83,8 +86,15 @@ impl Planned {
         }
         let digest = file::digest(&self.path)?;
         let source = (&set, indices.as_slice());
-        let calibration =
-            calibrate::collect(&self.model, digest, &self.plan, &self.executor, source, context.threads, context.progress)?;
+        let calibration = calibrate::collect(
+            &self.model,
+            digest,
+            &self.plan,
+            &self.executor,
+            source,
+            context.threads,
+            context.progress,
+        )?;
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),
             samples: calibration.samples,
@@ -102,7 +112,10 @@ impl Planned {
         let calibration = Calibration::load(path)?;
         if calibration.model != file::digest(&self.path)? {
             let model = self.path.display();
-            return Err(Error::file(path, format!("holds the statistics of another model than {model}; calibrate again")));
+            return Err(Error::file(
+                path,
+                format!("holds the statistics of another model than {model}; calibrate again"),
+            ));
         }
         let (source, samples) = (path.display().to_string(), calibration.samples);
         let statistics_sha256 = calibration.digest()?;
@@ -119,7 +132,8 @@ impl Planned {
 fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
     let spec = |v| {
         let name = model.graph.value(v).name().to_owned();
-        let ty = model.graph.stated_type(v).ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
+        let ty =
+            model.graph.stated_type(v).ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
         Ok(InputSpec { name, ty })
     };
     model.graph.inputs().map(spec).collect()
@@ -134,7 +148,10 @@ fn preprocessing_note(set: &Dataset) -> Option<String> {
 /// # Errors
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
-    let output = settings.output.clone().ok_or_else(|| Error::other("no output: name one with -o, or state it in the policy"))?;
+    let output = settings
+        .output
+        .clone()
+        .ok_or_else(|| Error::other("no output: name one with -o, or state it in the policy"))?;
     let planned = Planned::new(settings)?;
     if output.canonicalize().ok().is_some_and(|o| planned.path.canonicalize().ok() == Some(o)) {
         return Err(Error::file(&output, "is the model itself; name another output"));
@@ -197,7 +214,8 @@ fn validation_samples(settings: &Settings, inputs: &[InputSpec]) -> Result<Optio
 
 fn sample_types(set: &Dataset, indices: &[usize]) -> Option<Vec<TensorType>> {
     let sample = set.read(indices.get(..1)?).next()?.ok()?;
-    let concrete = |t: &crate::tensor::Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
+    let concrete =
+        |t: &crate::tensor::Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
     Some(sample.inputs.iter().map(concrete).collect())
 }
 

@@ -51,7 +51,11 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
     Ok(resolved)
 }
 
-fn range(value: &ValuePlan, calibration: &Calibration, warnings: &mut Vec<(String, &'static str)>) -> Result<(f32, f32)> {
+fn range(
+    value: &ValuePlan,
+    calibration: &Calibration,
+    warnings: &mut Vec<(String, &'static str)>,
+) -> Result<(f32, f32)> {
     let settings = value.settings;
     match value.range {
         RangeSource::Given(low, high) => Ok((low.min(0.0), high.max(0.0))),
@@ -63,7 +67,12 @@ fn range(value: &ValuePlan, calibration: &Calibration, warnings: &mut Vec<(Strin
             Ok((0.0, steps as f32 / unit))
         }
         _ => {
-            let missing = || Error::value(&value.name, "has no statistics: they were taken with another model or policy; calibrate again");
+            let missing = || {
+                Error::value(
+                    &value.name,
+                    "has no statistics: they were taken with another model or policy; calibrate again",
+                )
+            };
             let statistics = calibration.values.get(&value.name).ok_or_else(missing)?;
             let seen = statistics.range();
             if statistics.samples() == 0 {

@@ -43,9 +43,34 @@ pub enum DataType {
 use DataType::*;
 
 const ALL: [DataType; 28] = [
-    Float32, Uint8, Int8, Uint16, Int16, Int32, Int64, String, Bool, Float16, Float64, Uint32, Uint64, Complex64, Complex128,
-    Bfloat16, Float8E4M3Fn, Float8E4M3FnUz, Float8E5M2, Float8E5M2FnUz, Uint4, Int4, Float4E2M1, Float8E8M0, Uint2, Int2,
-    Float6E2M3, Float6E3M2,
+    Float32,
+    Uint8,
+    Int8,
+    Uint16,
+    Int16,
+    Int32,
+    Int64,
+    String,
+    Bool,
+    Float16,
+    Float64,
+    Uint32,
+    Uint64,
+    Complex64,
+    Complex128,
+    Bfloat16,
+    Float8E4M3Fn,
+    Float8E4M3FnUz,
+    Float8E5M2,
+    Float8E5M2FnUz,
+    Uint4,
+    Int4,
+    Float4E2M1,
+    Float8E8M0,
+    Uint2,
+    Int2,
+    Float6E2M3,
+    Float6E3M2,
 ];
 
 impl DataType {
@@ -125,7 +150,10 @@ impl Tensor {
         let want = element_count(&shape).and_then(|n| n.checked_mul(bits)).map(|b| b.div_ceil(8));
         if want != Some(data.len()) {
             let want = want.map_or("more than memory can hold".to_owned(), |w| format!("{w}"));
-            return Err(Error::other(format!("{dtype} tensor of shape {shape:?} needs {want} bytes, found {}", data.len())));
+            return Err(Error::other(format!(
+                "{dtype} tensor of shape {shape:?} needs {want} bytes, found {}",
+                data.len()
+            )));
         }
         Ok(Self { dtype, shape, data })
     }
@@ -227,7 +255,8 @@ impl Tensor {
             Int32 => self.view::<i32>().iter().map(|&v| i64::from(v)).collect(),
             Uint32 => self.view::<u32>().iter().map(|&v| i64::from(v)).collect(),
             Uint64 => {
-                let wide: std::result::Result<Vec<i64>, _> = self.view::<u64>().iter().map(|&v| i64::try_from(v)).collect();
+                let wide: std::result::Result<Vec<i64>, _> =
+                    self.view::<u64>().iter().map(|&v| i64::try_from(v)).collect();
                 Cow::Owned(wide.map_err(|_| Error::other("a uint64 element is past the int64 range"))?)
             }
             other => return Err(Error::other(format!("{other} elements cannot be read as int64"))),

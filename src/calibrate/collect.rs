@@ -55,6 +55,8 @@ pub fn collect(
 fn not_finite(value: &str, sample: &str) -> Error {
     Error::value(
         value,
-        format!("is NaN or infinite for the sample {sample}: look at this sample, take it out, or keep the nodes around the value in float by a rule"),
+        format!(
+            "is NaN or infinite for the sample {sample}: look at this sample, take it out, or keep the nodes around the value in float by a rule"
+        ),
     )
 }

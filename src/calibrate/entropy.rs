@@ -35,11 +35,12 @@ pub fn range(histogram: &Histogram, seen: (f32, f32), scheme: Scheme) -> (f32, f
 /// The share of least divergence; on a tie the widest.
 fn best_share(divergence: impl Fn(f64) -> f64) -> f64 {
     let shares = (0..STEPS).map(|i| 1.0 - (1.0 - NARROWEST) * i as f64 / (STEPS - 1) as f64);
-    shares.fold((f64::INFINITY, 1.0), |best, share| {
-        let d = divergence(share);
-        if d < best.0 { (d, share) } else { best }
-    })
-    .1
+    shares
+        .fold((f64::INFINITY, 1.0), |best, share| {
+            let d = divergence(share);
+            if d < best.0 { (d, share) } else { best }
+        })
+        .1
 }
 
 /// Divergence of the numbers, with those beyond the ends moved to the ends, from what is left when all bins that round to

@@ -71,11 +71,15 @@ impl Calibration {
         let stored: Stored = serde_json::from_str(&text).map_err(wrong)?;
         if stored.format != FORMAT || stored.version != VERSION {
             let found = format!("{} version {}", stored.format, stored.version);
-            return Err(Error::file(path, format!("expected {FORMAT} version {VERSION}, found {found}; calibrate again")));
+            return Err(Error::file(
+                path,
+                format!("expected {FORMAT} version {VERSION}, found {found}; calibrate again"),
+            ));
         }
         let mut values = BTreeMap::new();
         for (name, value) in stored.values {
-            let damaged = || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
+            let damaged =
+                || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
         Ok(Self { model: stored.model, samples: stored.samples, values })

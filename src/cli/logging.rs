@@ -16,7 +16,9 @@ pub fn init(output: &Output) {
     let own = tracing_subscriber::filter::Targets::new().with_target("tare", level);
     let registry = tracing_subscriber::registry();
     match output.log_format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr).without_time().with_filter(own)).init(),
+        LogFormat::Text => {
+            registry.with(fmt::layer().with_writer(std::io::stderr).without_time().with_filter(own)).init()
+        }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(own)).init(),
     }
     // A panic inside the engine is caught and becomes an error; its trace would only confuse.

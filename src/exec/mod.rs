@@ -46,12 +46,15 @@ pub trait Executor: Send + Sync {
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types>;
 }
 
+/// Programs by the shapes of their inputs.
+type Programs = HashMap<Vec<Vec<usize>>, Arc<dyn Program>>;
+
 /// A model, what to observe of it, and a program for each input shape met so far.
 pub struct Session<'a> {
     executor: &'a dyn Executor,
     model: Vec<u8>,
     observed: Vec<String>,
-    programs: Mutex<HashMap<Vec<Vec<usize>>, Arc<dyn Program>>>,
+    programs: Mutex<Programs>,
 }
 
 impl<'a> Session<'a> {

@@ -68,7 +68,8 @@ fn locate(
     let location = entry("location").ok_or_else(|| Error::other("external data without a location"))?;
     let number = |key: &str| {
         let parse = |text: &str| {
-            text.parse::<usize>().map_err(|_| Error::other(format!("external data has the {key} {text:?}, not a number")))
+            text.parse::<usize>()
+                .map_err(|_| Error::other(format!("external data has the {key} {text:?}, not a number")))
         };
         entry(key).map(parse).transpose()
     };
@@ -84,7 +85,9 @@ fn locate(
     let end = offset.checked_add(length).filter(|&end| end <= file.len());
     let end = end.ok_or_else(|| {
         let has = file.len();
-        Error::other(format!("needs {length} bytes at offset {offset} of {location:?}, which has {has}: is it truncated?"))
+        Error::other(format!(
+            "needs {length} bytes at offset {offset} of {location:?}, which has {has}: is it truncated?"
+        ))
     })?;
     Ok(file.slice(offset..end))
 }
@@ -98,7 +101,9 @@ fn stated_length(tensor: &TensorProto) -> Option<usize> {
 
 /// Maps a file that must lie in `folder`: a model is not allowed to read the rest of the disk.
 pub fn map(location: &str, folder: &Path) -> Result<Bytes> {
-    let outside = || Error::other(format!("external data {location:?} lies outside the model's folder; move it beside the model"));
+    let outside = || {
+        Error::other(format!("external data {location:?} lies outside the model's folder; move it beside the model"))
+    };
     let relative = Path::new(location);
     if !relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
         return Err(outside());

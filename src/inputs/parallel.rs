@@ -1,7 +1,7 @@
 //! Many samples on all cores, in memory that does not grow with their number.
 
-use crate::error::{Error, Result};
 use super::Sample;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use std::sync::{Mutex, PoisonError};
 use std::thread;

@@ -59,7 +59,8 @@ impl Graph {
         let name = self.fresh_name(new.name);
         self.reserved.insert(name.clone());
         let attribute = new.ints.iter().map(|&(key, value)| int_attribute(key, value)).collect();
-        let proto = NodeProto { name: Some(name), op_type: Some(new.op_type.to_owned()), attribute, ..NodeProto::default() };
+        let proto =
+            NodeProto { name: Some(name), op_type: Some(new.op_type.to_owned()), attribute, ..NodeProto::default() };
         for (slot, value) in new.inputs.iter().enumerate() {
             if let Some(value) = value {
                 self.values[value.index()].uses.push(Use::Input { node: id, slot });
@@ -193,9 +194,9 @@ impl Graph {
     fn detach(&mut self, id: NodeId) {
         let Some(node) = self.nodes[id.index()].take() else { return };
         for value in node.inputs.iter().flatten().chain(&node.captured) {
-            self.values[value.index()].uses.retain(
-                |u| !matches!(u, Use::Input { node, .. } | Use::Body { node } if *node == id),
-            );
+            self.values[value.index()]
+                .uses
+                .retain(|u| !matches!(u, Use::Input { node, .. } | Use::Body { node } if *node == id));
         }
         for &value in node.outputs.iter().flatten() {
             self.values[value.index()].source = Source::Nowhere;
@@ -250,7 +251,10 @@ impl Graph {
     /// Gives a node a float attribute, replacing one of that name.
     pub fn set_float(&mut self, node: NodeId, name: &str, value: f32) {
         let r#type = Some(AttributeType::Float as i32);
-        self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, f: Some(value), ..Default::default() });
+        self.set_attribute(
+            node,
+            AttributeProto { name: Some(name.to_owned()), r#type, f: Some(value), ..Default::default() },
+        );
     }
 
     /// Gives a node a list of integers as an attribute, replacing one of that name.

@@ -40,10 +40,10 @@ impl Model {
         let same = |o: &&mut OperatorSetIdProto| o.domain() == domain || domain.is_empty() && o.domain() == "ai.onnx";
         match self.header.opset_import.iter_mut().find(same) {
             Some(import) => import.version = Some(version),
-            None => self.header.opset_import.push(OperatorSetIdProto {
-                domain: Some(domain.to_owned()),
-                version: Some(version),
-            }),
+            None => self
+                .header
+                .opset_import
+                .push(OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) }),
         }
     }
 
@@ -61,10 +61,10 @@ impl Model {
     pub fn set_metadata(&mut self, key: &str, value: &str) {
         match self.header.metadata_props.iter_mut().find(|p| p.key() == key) {
             Some(entry) => entry.value = Some(value.to_owned()),
-            None => self.header.metadata_props.push(StringStringEntryProto {
-                key: Some(key.to_owned()),
-                value: Some(value.to_owned()),
-            }),
+            None => self
+                .header
+                .metadata_props
+                .push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }),
         }
     }
 

@@ -38,7 +38,9 @@ impl Graph {
                 let Some(producer) = value.and_then(|v| self.value(v).producer()) else { continue };
                 match marks[producer.index()] {
                     Mark::Done => {}
-                    Mark::Open => return Err(Error::value(self.value(value.unwrap_or(ValueId(0))).name(), "depends on itself")),
+                    Mark::Open => {
+                        return Err(Error::value(self.value(value.unwrap_or(ValueId(0))).name(), "depends on itself"));
+                    }
                     Mark::New => {
                         marks[producer.index()] = Mark::Open;
                         stack.push((producer, 0));

@@ -13,10 +13,8 @@ impl Graph {
             let value = self.value(id);
             let broken = |what: &str| Err(Error::value(value.name(), what));
             match value.source {
-                Source::Node { node, slot } => {
-                    if self.get_node(node).and_then(|n| n.output(slot)) != Some(id) {
-                        return broken("its producer does not make it");
-                    }
+                Source::Node { node, slot } if self.get_node(node).and_then(|n| n.output(slot)) != Some(id) => {
+                    return broken("its producer does not make it");
                 }
                 Source::Nowhere if !value.uses.is_empty() => return broken("is read, but nothing makes it"),
                 _ => {}

@@ -1,7 +1,7 @@
 //! THE op table: what each operator is to quantization. No other room asks for an operator by name, but for a pass that
 //! matches its own pattern.
 //!
-//! An operator that is not in [`table`] stays float, and the plan says so.
+//! An operator that is not in the table stays float, and the plan says so.
 
 mod conditions;
 mod table;

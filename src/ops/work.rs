@@ -6,11 +6,7 @@ use crate::tensor::TensorType;
 
 /// Multiply-accumulates of a node of role `Compute`, given the type of each value; `None` for other nodes, or when a
 /// dimension is not known.
-pub fn multiply_accumulates<'a>(
-    graph: &Graph,
-    id: NodeId,
-    ty: impl Fn(&str) -> Option<&'a TensorType>,
-) -> Option<u64> {
+pub fn multiply_accumulates<'a>(graph: &Graph, id: NodeId, ty: impl Fn(&str) -> Option<&'a TensorType>) -> Option<u64> {
     let op = lookup(graph, id).filter(|op| op.role == Role::Compute)?;
     let node = graph.node(id);
     let dims = |value| -> Option<Vec<u64>> {
@@ -24,7 +20,10 @@ pub fn multiply_accumulates<'a>(
         // Each output number sums over one filter; each input number of a transposed one meets all of its filter.
         "Conv" => count(&output) * count(weight.get(1..)?),
         "ConvTranspose" => count(&input) * count(weight.get(1..)?),
-        "Gemm" => count(&output) * if node.attributes().int("transA").unwrap_or(0) == 0 { *input.get(1)? } else { *input.first()? },
+        "Gemm" => {
+            count(&output)
+                * if node.attributes().int("transA").unwrap_or(0) == 0 { *input.get(1)? } else { *input.first()? }
+        }
         _ => count(&output) * *input.last()?,
     })
 }

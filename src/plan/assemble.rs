@@ -125,7 +125,8 @@ fn integer_node(
 ) -> Result<IntegerNode> {
     let activations = place::dynamic_inputs(graph, op, id);
     let slots = op.activation_slots(graph, id);
-    let weight_slot = op.weight.map(|w| w.slot).filter(|&s| graph.node(id).input(s).is_some_and(|v| graph.is_constant(v)));
+    let weight_slot =
+        op.weight.map(|w| w.slot).filter(|&s| graph.node(id).input(s).is_some_and(|v| graph.is_constant(v)));
     let mut constants = Vec::new();
     for slot in slots.into_iter().filter(|s| !activations.contains(s) && Some(*s) != weight_slot) {
         // A constant operand beside an activation takes the activation's type: kernels want both alike.
@@ -178,9 +179,12 @@ impl Plan {
                 outputs.for_each(|v| self.add_value(graph, v, range, matched));
             }
             Placement::Clamp { into, .. } if placed.clamps[into.index()].last() == Some(&id) => {
-                let quantized = self.nodes.iter().rev().find(|n| n.id == *into).is_some_and(
-                    |n| matches!(&n.placement, Placement::Integer(node) if node.quantized_output),
-                );
+                let quantized = self
+                    .nodes
+                    .iter()
+                    .rev()
+                    .find(|n| n.id == *into)
+                    .is_some_and(|n| matches!(&n.placement, Placement::Integer(node) if node.quantized_output));
                 if quantized {
                     outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
                 }

@@ -14,11 +14,14 @@ pub(super) fn bias_place(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<(N
         Bias::AddBehind => {
             let output = graph.node(id).output(0).map(|v| graph.value(v).uses());
             let Some(&[Use::Input { node, slot }]) = output else { return Ok(None) };
-            let adds = ops::lookup(graph, node).is_some_and(|op| op.role == Role::Arithmetic) && graph.node(node).is("Add");
+            let adds =
+                ops::lookup(graph, node).is_some_and(|op| op.role == Role::Arithmetic) && graph.node(node).is("Add");
             let place = (node, 1 - slot.min(1));
             let constant = graph.node(node).input(place.1).map(|v| graph.constant(v)).transpose()?.flatten();
             let vector = constant.is_some_and(|t| t.shape().len() == 1);
-            let usable = adds && vector && per_channel_bias(graph, op, id, place)?.is_some_and(|b| b.iter().all(|v| v.is_finite()));
+            let usable = adds
+                && vector
+                && per_channel_bias(graph, op, id, place)?.is_some_and(|b| b.iter().all(|v| v.is_finite()));
             Ok(usable.then_some(place))
         }
     }

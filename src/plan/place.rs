@@ -43,7 +43,8 @@ pub(super) fn place(graph: &Graph, order: &[NodeId], matched: &Matched, target: 
         clamps: vec![Vec::new(); graph.node_bound()],
     };
     for (&id, settings) in order.iter().zip(&matched.nodes) {
-        let why = (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
+        let why =
+            (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
         placed.candidates[id.index()] = Some(match why {
             Some(reason) => Candidate::No(reason),
             None => candidate(graph, id, target),

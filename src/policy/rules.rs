@@ -90,7 +90,7 @@ impl Settings {
     /// # Errors
     /// [`Error::Policy`] for a rule that matches nothing, with the nearest names of the model, and for rules that
     /// together make weights no runtime can run.
-    pub fn match_model(&self, nodes: &[NodeKey], values: &[&str]) -> Result<Matched> {
+    pub fn match_model(&self, nodes: &[NodeKey<'_>], values: &[&str]) -> Result<Matched> {
         let draft = Draft {
             quantize: true,
             reason: None,
@@ -165,7 +165,7 @@ impl Settings {
     }
 
     /// Which key of `rule` is to blame, and what the model has instead.
-    fn matches_nothing(&self, rule: &Rule, nodes: &[NodeKey], values: &[&str]) -> Error {
+    fn matches_nothing(&self, rule: &Rule, nodes: &[NodeKey<'_>], values: &[&str]) -> Error {
         let wrong = |what: &str, patterns: &[Pattern], all: Vec<&str>| {
             let first = patterns.first()?;
             if all.iter().any(|name| patterns.iter().any(|pattern| pattern.matches(name))) {
@@ -195,7 +195,7 @@ impl Settings {
     }
 
     /// The rule to blame is the last one that changed the node's weights.
-    fn cannot_run(&self, node: &NodeKey) -> Error {
+    fn cannot_run(&self, node: &NodeKey<'_>) -> Error {
         let changes = |rule: &&Rule| rule.value.is_none() && !rule.weights.is_empty() && rule.chooses(node);
         let place = self.rules.iter().rfind(changes).map_or(Place::START, |rule| rule.place);
         let name = shown(if node.name.is_empty() { node.outputs.first().unwrap_or(&"") } else { node.name });
@@ -205,14 +205,14 @@ impl Settings {
 
 impl Rule {
     /// Whether `node` has the name and operator that the rule asks for.
-    fn chooses(&self, node: &NodeKey) -> bool {
+    fn chooses(&self, node: &NodeKey<'_>) -> bool {
         self.node.as_ref().is_none_or(|pattern| pattern.matches(node.name))
             && (self.op_types.is_empty() || self.op_types.iter().any(|pattern| pattern.matches(node.op_type)))
     }
 }
 
 /// For each value the node that it is an output of.
-fn producers(nodes: &[NodeKey], values: &[&str]) -> Vec<Option<usize>> {
+fn producers(nodes: &[NodeKey<'_>], values: &[&str]) -> Vec<Option<usize>> {
     let outputs = nodes.iter().enumerate().flat_map(|(i, node)| node.outputs.iter().map(move |output| (*output, i)));
     let by_name: HashMap<&str, usize> = outputs.filter(|(name, _)| !name.is_empty()).collect();
     values.iter().map(|name| by_name.get(name).copied()).collect()

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::pass::{Outcome, Pass};
 use crate::tensor::{DataType, Tensor};
+use ndarray::{Array4, ArrayView4};
 
 /// Folds `y = scale * x + shift`, per channel, into the Conv, ConvTranspose, Gemm or MatMul that makes `x` for it alone.
 pub struct Fold;
@@ -223,15 +224,18 @@ fn scale_weight(graph: &mut Graph, layer: &Layer, scale: &[f64]) -> Result<()> {
         return Ok(());
     }
     let shape = layer.weight.shape();
+    // Output channels are groups times the indices along the axis; everything else is broadcast over.
+    let outer: usize = shape[..layer.axis].iter().product();
     let inner: usize = shape[layer.axis + 1..].iter().product();
-    let rows_per_group = shape[0] / layer.groups;
-    let per_row: usize = shape[1..].iter().product();
-    let channel = |i: usize| {
-        let group = if layer.groups == 1 { 0 } else { i / per_row / rows_per_group };
-        group * shape[layer.axis] + i / inner % shape[layer.axis]
-    };
-    let values = layer.weight.to_f32()?;
-    let scaled: Vec<f32> = values.iter().enumerate().map(|(i, &w)| (f64::from(w) * scale[channel(i)]) as f32).collect();
+    let channels = shape[layer.axis];
+    let malformed =
+        |e: ndarray::ShapeError| graph.node_error(layer.node, format!("its weights have an unusual shape: {e}"));
+    let weight = layer.weight.to_f32()?.into_owned();
+    let weight =
+        Array4::from_shape_vec((layer.groups, outer / layer.groups, channels, inner), weight).map_err(malformed)?;
+    let scale = ArrayView4::from_shape((layer.groups, 1, channels, 1), scale).map_err(malformed)?;
+    let scaled = (weight.mapv(f64::from) * scale).mapv(|w| w as f32);
+    let scaled: Vec<f32> = scaled.into_iter().collect();
     let name = graph.node(layer.node).input(1).map_or(String::new(), |v| graph.value(v).name().to_owned());
     let weight = graph.add_initializer(&name, &Tensor::from_f32(shape.to_vec(), &scaled));
     graph.set_input(layer.node, 1, Some(weight));

@@ -15,10 +15,54 @@ pub struct Fold<'a> {
 /// Operators whose output size can be told from their inputs. Only these are folded: a node that makes gigabytes out of a
 /// shape stays a node.
 const FOLDABLE: &[&str] = &[
-    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Cos", "Div", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "Greater",
-    "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal", "ReduceMax", "ReduceMean",
-    "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round", "Shape", "Sigmoid", "Sin", "Size", "Slice", "Sqrt", "Squeeze", "Sub",
-    "Tanh", "Transpose", "Unsqueeze", "Where",
+    "Abs",
+    "Add",
+    "And",
+    "Cast",
+    "Ceil",
+    "Concat",
+    "ConstantOfShape",
+    "Cos",
+    "Div",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Floor",
+    "Gather",
+    "Greater",
+    "Less",
+    "Log",
+    "MatMul",
+    "Max",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "Pow",
+    "Reciprocal",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "Reshape",
+    "Round",
+    "Shape",
+    "Sigmoid",
+    "Sin",
+    "Size",
+    "Slice",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
 ];
 
 /// The largest result worth keeping, in bytes.
@@ -112,7 +156,8 @@ fn is_small(graph: &Graph, id: NodeId) -> Result<bool> {
     if node.is("ConstantOfShape") || node.is("Expand") {
         // The shape is the number in the last input.
         let shape = node.inputs().last().copied().flatten().map(|v| graph.constant(v)).transpose()?.flatten();
-        let made = shape.and_then(|s| Some(s.to_i64().ok()?.iter().fold(8usize, |n, &d| n.saturating_mul(d.max(0) as usize))));
+        let made =
+            shape.and_then(|s| Some(s.to_i64().ok()?.iter().fold(8usize, |n, &d| n.saturating_mul(d.max(0) as usize))));
         largest = largest.saturating_mul(made.unwrap_or(usize::MAX));
     }
     if node.is("Gather") {

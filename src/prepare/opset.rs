@@ -48,13 +48,19 @@ impl Pass for Upgrade<'_> {
             )));
         }
         if model.has_functions() {
-            return Err(Error::other(format!("the model has functions of its own at opset {version}; export it with opset {}", self.to)));
+            return Err(Error::other(format!(
+                "the model has functions of its own at opset {version}; export it with opset {}",
+                self.to
+            )));
         }
         let types = self.types(model);
         let ids: Vec<_> = model.graph.node_ids().collect();
         for id in ids {
             if model.graph.node(id).attributes().has_bodies() {
-                return Err(model.graph.node_error(id, format!("has a body at opset {version}; export the model with opset {}", self.to)));
+                return Err(model.graph.node_error(
+                    id,
+                    format!("has a body at opset {version}; export the model with opset {}", self.to),
+                ));
             }
             outcome.changed += usize::from(from_11_to_13(&mut model.graph, id, &types));
         }

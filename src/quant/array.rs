@@ -85,8 +85,11 @@ mod tests {
 
     #[test]
     fn arrays_round_as_single_numbers_do() {
-        let values: Vec<f32> = (-3000..3000).map(|i| i as f32 * 0.0137).chain([f32::MAX, f32::MIN, 1e-40, 0.5, -0.5]).collect();
-        for (dtype, symmetric) in [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, true), (IntType::Uint8, false)] {
+        let values: Vec<f32> =
+            (-3000..3000).map(|i| i as f32 * 0.0137).chain([f32::MAX, f32::MIN, 1e-40, 0.5, -0.5]).collect();
+        for (dtype, symmetric) in
+            [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, true), (IntType::Uint8, false)]
+        {
             let params = Params::from_range(-20.0, 31.0, Scheme { dtype, symmetric, reduce_range: false });
             for (v, q) in values.iter().zip(quantize(&values, &params)) {
                 assert_eq!(integer(q, dtype), params.quantize(*v), "{v} as {params:?}");

@@ -44,12 +44,18 @@ mod tests {
 
     #[test]
     fn a_bias_far_larger_than_the_steps_keeps_its_value() {
-        for (weight_scale, input_scale, bias) in [(1e-12f32, 0.02f32, 3.5f32), (1.0, 1e-20, -4e3), (1e-30, 1e-30, 1e-3), (0.01, 0.02, 0.3)] {
+        for (weight_scale, input_scale, bias) in
+            [(1e-12f32, 0.02f32, 3.5f32), (1.0, 1e-20, -4e3), (1e-30, 1e-30, 1e-3), (0.01, 0.02, 0.3)]
+        {
             let guarded = guard_weight_scale(weight_scale, input_scale, bias);
-            let q = quantize_bias(&[bias], input_scale, &[Params { dtype: IntType::Int8, scale: guarded, zero_point: 0 }]);
+            let q =
+                quantize_bias(&[bias], input_scale, &[Params { dtype: IntType::Int8, scale: guarded, zero_point: 0 }]);
             let back = f64::from(q.values[0]) * f64::from(q.scales[0]);
             let step = f64::from(q.scales[0]);
-            assert!((back - f64::from(bias)).abs() <= step * 0.5 + f64::from(bias).abs() * 1e-6, "{bias} became {back}");
+            assert!(
+                (back - f64::from(bias)).abs() <= step * 0.5 + f64::from(bias).abs() * 1e-6,
+                "{bias} became {back}"
+            );
             assert!(q.values[0].unsigned_abs() <= 1 << 30);
         }
         assert_eq!(guard_weight_scale(0.01, 0.02, 0.3), 0.01);

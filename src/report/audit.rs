@@ -15,8 +15,17 @@ use std::fmt::Write;
 /// When a stored constant is malformed.
 pub fn audit(original: &Model, prepared: &Model, plan: &Plan, target: &dyn Target, file_bytes: u64) -> Result<String> {
     let mut text = String::new();
-    let opsets: Vec<_> = original.opsets().map(|(domain, v)| format!("{} {v}", if domain.is_empty() { "ai.onnx" } else { domain })).collect();
-    let _ = writeln!(text, "format       IR {}, opset {}, by {:?}", original.ir_version(), opsets.join(", "), original.producer());
+    let opsets: Vec<_> = original
+        .opsets()
+        .map(|(domain, v)| format!("{} {v}", if domain.is_empty() { "ai.onnx" } else { domain }))
+        .collect();
+    let _ = writeln!(
+        text,
+        "format       IR {}, opset {}, by {:?}",
+        original.ir_version(),
+        opsets.join(", "),
+        original.producer()
+    );
     let describe = |v: ValueId| {
         let ty = original.graph.stated_type(v).map_or("no type".to_owned(), |t| t.to_string());
         format!("{} {ty}", original.graph.value(v).name())
@@ -34,7 +43,12 @@ pub fn audit(original: &Model, prepared: &Model, plan: &Plan, target: &dyn Targe
     let _ = write!(text, "{summary}");
     let saved = quantized_savings(prepared, plan)?;
     let expected = file_bytes.saturating_sub(saved);
-    let _ = writeln!(text, "expected     about {} ({:.0} %)", size(expected), expected as f64 / file_bytes.max(1) as f64 * 100.0);
+    let _ = writeln!(
+        text,
+        "expected     about {} ({:.0} %)",
+        size(expected),
+        expected as f64 / file_bytes.max(1) as f64 * 100.0
+    );
     Ok(text)
 }
 

@@ -43,7 +43,10 @@ impl Display for PlacementSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let float: usize = self.float.iter().map(|g| g.nodes.len()).sum();
         let Self { nodes, integer, absorbed, target, .. } = self;
-        write!(f, "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float")?;
+        write!(
+            f,
+            "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float"
+        )?;
         if let Some(share) = self.integer_work {
             write!(f, "; {:.1} % of the multiply-accumulates", share * 100.0)?;
         }
@@ -71,7 +74,11 @@ impl Display for Comparison {
                 (false, None) => "no SQNR, the float model gives only zeros".to_owned(),
             };
             let cosine = output.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
-            write!(f, "  output     {}: {sqnr}, MSE {:.3e}{cosine}, max abs {:.3e}", output.name, output.mse, output.max_abs)?;
+            write!(
+                f,
+                "  output     {}: {sqnr}, MSE {:.3e}{cosine}, max abs {:.3e}",
+                output.name, output.mse, output.max_abs
+            )?;
             if output.not_finite > 0 {
                 write!(f, "; {} elements NaN or infinite", output.not_finite)?;
             }

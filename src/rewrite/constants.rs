@@ -61,7 +61,9 @@ impl Constants {
         }
         let numbers = tensor.to_f32()?;
         let integers = match plan.axis {
-            Some(axis) => quant::quantize_axis(&numbers, tensor.shape(), &AxisParams { axis, channels: grids.to_vec() }),
+            Some(axis) => {
+                quant::quantize_axis(&numbers, tensor.shape(), &AxisParams { axis, channels: grids.to_vec() })
+            }
             None => quant::quantize(&numbers, &grids[0]),
         };
         let dtype = plan.scheme.dtype.data_type();
@@ -76,7 +78,6 @@ impl Constants {
         self.dequantized.insert(key, dequantized);
         Ok(dequantized)
     }
-
 }
 
 fn quantize_bias(graph: &mut Graph, (node, slot): (NodeId, usize), bias: &[f32], input_scale: f32, weights: &[Params]) {

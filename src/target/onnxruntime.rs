@@ -5,9 +5,31 @@ use crate::ir::{Graph, NodeId};
 
 /// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
 const INTEGER_KERNELS: &[&str] = &[
-    "Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Expand", "Flatten", "Gather", "GatherElements", "Gemm",
-    "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax",
-    "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
 ];
 
 /// Their integer kernels can hand out float numbers (`MatMulIntegerToFloat`, `QGemm` without an output scale).

@@ -49,10 +49,11 @@ pub fn compare(
     let float = Session::new(executor, float, vec![])?;
     let quantized = Session::new(executor, quantized, vec![])?;
     progress.start("validating", indices.len());
-    let states = inputs::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
-        rows.push(row(index, sample, &float, &quantized, &names)?);
-        Ok(())
-    });
+    let states =
+        inputs::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
+            rows.push(row(index, sample, &float, &quantized, &names)?);
+            Ok(())
+        });
     progress.finish();
     let mut rows: Vec<Row> = states?.into_iter().flatten().collect();
     // Sums of floating-point numbers depend on their order: always that of the samples.

@@ -116,7 +116,8 @@ impl Ranking {
     /// The five highest classes of both; `None` for an output that is not one score per class.
     pub fn of(shape: &[usize], float: &[f32], quantized: &[f32], label: Option<u32>) -> Option<Self> {
         let classes = float.len();
-        let scores = classes >= 2 && shape.iter().filter(|&&d| d != 1).count() == 1 && shape.len() >= 2 && shape[0] == 1;
+        let scores =
+            classes >= 2 && shape.iter().filter(|&&d| d != 1).count() == 1 && shape.len() >= 2 && shape[0] == 1;
         scores.then(|| Self { float: top5(float), quantized: top5(quantized), label })
     }
 }

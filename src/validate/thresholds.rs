@@ -22,7 +22,8 @@ pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<M
     let classes = comparison.and_then(|c| c.classification.as_ref());
     let worst = |f: fn(&super::OutputError) -> f64, pick: fn(f64, f64) -> f64| outputs.iter().map(f).reduce(pick);
     let broken = outputs.iter().any(|o| o.not_finite > 0);
-    let noise = |o: &super::OutputError| o.sqnr_db.unwrap_or(if o.identical { f64::INFINITY } else { f64::NEG_INFINITY });
+    let noise =
+        |o: &super::OutputError| o.sqnr_db.unwrap_or(if o.identical { f64::INFINITY } else { f64::NEG_INFINITY });
     let sqnr = outputs.iter().map(noise).reduce(f64::min).filter(|_| !broken);
     let cosine = worst(|o| o.cosine.unwrap_or(1.0), f64::min).filter(|_| !broken);
     let mse = worst(|o| o.mse, f64::max).filter(|_| !broken);

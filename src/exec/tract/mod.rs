@@ -97,9 +97,9 @@ impl Tract {
         let (mut model, by_name) = self.parse(model, inputs)?;
         model.analyse(false)?;
         let outputs = model.outputs.clone();
-        let taps = observed.iter().map(|name| {
-            by_name.get(name).copied().with_context(|| format!("tract does not know the value {name:?}"))
-        });
+        let taps = observed
+            .iter()
+            .map(|name| by_name.get(name).copied().with_context(|| format!("tract does not know the value {name:?}")));
         let taps = taps.collect::<TractResult<Vec<_>>>()?;
         // Optimisation follows an outlet through every rewrite by its position among the outputs, and only so.
         let all: Vec<_> = outputs.iter().copied().chain(taps).collect();
@@ -107,7 +107,8 @@ impl Tract {
         let mut model = model.into_optimized()?;
         // A sink on each tap, so that the tapped tensor is freed as soon as it was seen.
         let mut kept = model.outputs[..outputs.len()].to_vec();
-        for (tap, outlet) in model.outputs[outputs.len()..].to_vec().into_iter().enumerate() {
+        let taps = model.outputs[outputs.len()..].to_vec();
+        for (tap, outlet) in taps.into_iter().enumerate() {
             kept.push(model.wire_node(format!("tare-sink-{tap}"), Sink(tap), &[outlet])?[0]);
         }
         model.select_output_outlets(&kept)?;

@@ -62,7 +62,7 @@ impl Expansion for Unresolved {
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let constant = |outlet: OutletId| -> TractResult<Arc<Tensor>> {
             let fact = model.outlet_fact(outlet)?;
-            Ok(fact.konst.clone().context("scale and zero point must be constants")?.into())
+            fact.konst.clone().context("scale and zero point must be constants")
         };
         let scales = constant(inputs[1])?.cast_to::<f32>()?.into_owned();
         let scales: Vec<u32> = scales.try_as_plain_ram()?.as_slice::<f32>()?.iter().map(|s| s.to_bits()).collect();
@@ -115,7 +115,7 @@ impl TypedOp for Linear {
 impl EvalOp for Linear {
     op_out_of_plan!();
 
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         use DatumType::*;
         let out = match (self.direction, inputs[0].datum_type().unquantized(), self.dtype.unquantized()) {
             (Direction::Quantize, _, U8) => self.quantize::<u8>(&inputs[0])?,
@@ -156,6 +156,11 @@ macro_rules! integer {
 }
 integer!(u8, i8, u16, i16, i32);
 
+/// `v` within bounds; NaN becomes the lower one, which `f32::clamp` would let through.
+fn clamp(v: f32, low: f32, high: f32) -> f32 {
+    v.max(low).min(high)
+}
+
 impl Linear {
     /// Calls `f(elements, scale, zero point)` for each run of elements on one grid.
     fn runs(&self, shape: &[usize], mut f: impl FnMut(std::ops::Range<usize>, f32, i32)) -> TractResult<()> {
@@ -185,9 +190,9 @@ impl Linear {
             let to = view.as_slice_mut::<T>()?;
             self.runs(input.shape(), |run, scale, zero| {
                 for (x, q) in from[run.clone()].iter().zip(&mut to[run]) {
-                    let steps = (x / scale).max(-FAR).min(FAR);
+                    let steps = clamp(x / scale, -FAR, FAR);
                     let rounded = (steps + ROUND) - ROUND + zero as f32;
-                    *q = T::from_f32(rounded.max(T::MIN).min(T::MAX));
+                    *q = T::from_f32(clamp(rounded, T::MIN, T::MAX));
                 }
             })?;
         }
