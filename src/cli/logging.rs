@@ -17,7 +17,7 @@ pub fn init(output: &Output) {
     let registry = tracing_subscriber::registry();
     match output.log_format {
         LogFormat::Text => {
-            registry.with(fmt::layer().with_writer(std::io::stderr).without_time().with_filter(own)).init()
+            registry.with(fmt::layer().with_writer(std::io::stderr).without_time().with_filter(own)).init();
         }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(own)).init(),
     }

@@ -15,7 +15,8 @@ impl Pass for Fold {
     fn run(&self, model: &mut Model) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let graph = &mut model.graph;
-        for id in graph.node_ids().collect::<Vec<_>>() {
+        // Last first: of two Pads in a row the second one goes, and then the Conv reads the first.
+        for id in graph.topological()?.into_iter().rev() {
             if !graph.node(id).is("Pad") {
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::metrics::{Classification, OutputError, Ranking, Sums};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
-use crate::inputs::{self, Dataset, Sample};
+use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
 use crate::tensor::Tensor;
@@ -42,6 +42,7 @@ pub fn compare(
     progress: &dyn Progress,
 ) -> Result<Comparison> {
     let names = output_names(float);
+    let inputs: Vec<String> = float.graph.inputs().map(|v| float.graph.value(v).name().to_owned()).collect();
     if output_names(quantized) != names {
         let other = output_names(quantized);
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
@@ -49,11 +50,11 @@ pub fn compare(
     let float = Session::new(executor, float, vec![])?;
     let quantized = Session::new(executor, quantized, vec![])?;
     progress.start("validating", indices.len());
-    let states =
-        inputs::run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
-            rows.push(row(index, sample, &float, &quantized, &names)?);
-            Ok(())
-        });
+    let states = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
+        check_finite(sample, &inputs)?;
+        rows.push(row(index, sample, &float, &quantized, &names)?);
+        Ok(())
+    });
     progress.finish();
     let mut rows: Vec<Row> = states?.into_iter().flatten().collect();
     // Sums of floating-point numbers depend on their order: always that of the samples.
@@ -75,17 +76,16 @@ fn output_names(model: &Model) -> Vec<String> {
 }
 
 /// A sample that is not finite itself says nothing about the models.
-fn check_finite(sample: &Sample) -> Result<()> {
-    for input in sample.inputs.iter().filter(|t| t.dtype().is_float()) {
+fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
+    for (input, name) in sample.inputs.iter().zip(inputs).filter(|(t, _)| t.dtype().is_float()) {
         if input.to_f32()?.iter().any(|v| !v.is_finite()) {
-            return Err(Error::other(format!("the sample {} holds NaN or infinity; take it out", sample.name)));
+            return Err(Error::value(name, format!("is NaN or infinite in the sample {}; take it out", sample.name)));
         }
     }
     Ok(())
 }
 
 fn row(index: usize, sample: &Sample, float: &Session<'_>, quantized: &Session<'_>, names: &[String]) -> Result<Row> {
-    check_finite(sample)?;
     let run = |session: &Session<'_>| -> Result<Vec<Tensor>> { session.run(&sample.inputs, &mut |_, _, _| {}) };
     let (reference, other) = (run(float)?, run(quantized)?);
     let mut sums = Vec::with_capacity(names.len());
