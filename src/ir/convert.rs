@@ -5,6 +5,7 @@ use super::graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
 use super::model::Model;
 use crate::error::{Error, Result};
 use crate::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use std::collections::HashSet;
 
 impl Model {
     /// The model that a message describes.
@@ -13,7 +14,8 @@ impl Model {
     /// When the message has no graph, or the graph is not one: a value made twice, a value read that nothing makes, a
     /// circle.
     pub fn from_proto(mut proto: ModelProto) -> Result<Self> {
-        let graph = proto.graph.take().ok_or_else(|| Error::other("the model has no graph: is it an ONNX file?"))?;
+        let missing = || Error::other("the model has no graph: the file is truncated, or not an ONNX model");
+        let graph = proto.graph.take().ok_or_else(missing)?;
         Ok(Self { graph: Graph::from_proto(graph)?, header: proto })
     }
 
@@ -144,11 +146,15 @@ impl Graph {
             let (input, output) = (node.inputs.iter().map(name_of), node.outputs.iter().map(name_of));
             NodeProto { input: input.collect(), output: output.collect(), ..node.proto.clone() }
         };
-        let named = |(id, info): &(ValueId, ValueInfoProto)| ValueInfoProto {
-            name: Some(self.value(*id).name.clone()),
-            ..info.clone()
+        let named = |(id, info): &(ValueId, ValueInfoProto)| match self.value(*id).name() {
+            // A name left out stays left out.
+            name if name == info.name() => info.clone(),
+            name => ValueInfoProto { name: Some(name.to_owned()), ..info.clone() },
         };
-        let hints = self.hinted.iter().filter_map(|id| Some((*id, self.value(*id).info.clone()?)));
+        // A value whose hint was handed to and fro is listed more than once.
+        let mut seen = HashSet::new();
+        let hinted = self.hinted.iter().filter(|id| seen.insert(**id));
+        let hints = hinted.filter_map(|id| Some((*id, self.value(*id).info.clone()?)));
         Ok(GraphProto {
             node: self.topological()?.iter().map(node).collect(),
             input: self.inputs.iter().map(named).collect(),

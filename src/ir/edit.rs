@@ -91,10 +91,16 @@ impl Graph {
 
     /// Points every node input that reads `from` to `to`. Bodies and graph outputs, which go by name, stay.
     pub fn redirect_readers(&mut self, from: ValueId, to: ValueId) {
-        let readers: Vec<_> = self.value(from).readers().collect();
-        for (node, slot) in readers {
-            self.set_input(node, slot, Some(to));
+        // All at once: taking each use out by itself would be quadratic in the number of readers.
+        let uses = std::mem::take(&mut self.values[from.index()].uses);
+        let (moved, stay): (Vec<_>, Vec<_>) = uses.into_iter().partition(|u| matches!(u, Use::Input { .. }));
+        for one in &moved {
+            if let Use::Input { node, slot } = *one {
+                self.nodes[node.index()].as_mut().expect("the node was removed").inputs[slot] = Some(to);
+            }
         }
+        self.values[from.index()].uses = stay;
+        self.values[to.index()].uses.extend(moved);
     }
 
     /// `to` takes over the name of `from`, and with it what goes by name: graph outputs and what bodies read. `from` gets
@@ -165,10 +171,12 @@ impl Graph {
             node.outputs.iter_mut().filter(|o| **o == Some(value)).for_each(|o| *o = None);
         }
         let name = self.value(value).name.clone();
+        if self.value(value).constant.is_none() {
+            self.initializers.push(value);
+        }
         self.values[value.index()].source = Source::Initializer;
         self.values[value.index()].constant = Some(tensor_to_proto(&name, tensor));
         self.values[value.index()].info = None;
-        self.initializers.push(value);
         if let Some(producer) = producer {
             self.remove_if_unused(producer);
         }

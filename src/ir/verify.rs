@@ -34,12 +34,29 @@ impl Graph {
                 }
             }
         }
+        for (index, (value, _)) in self.outputs.iter().enumerate() {
+            if !self.value(*value).uses.contains(&Use::Output { index }) {
+                return Err(Error::value(
+                    self.value(*value).name(),
+                    "is a graph output, but its use-list does not say so",
+                ));
+            }
+        }
         for id in self.node_ids() {
-            for (slot, value) in self.node(id).inputs.iter().enumerate() {
+            let node = self.node(id);
+            for (slot, value) in node.inputs.iter().enumerate() {
                 let listed = |v| self.value(v).uses.contains(&Use::Input { node: id, slot });
                 if value.is_some_and(|v| !listed(v)) {
                     return Err(self.node_error(id, format!("input {slot} is missing from the use-list")));
                 }
+            }
+            for (slot, value) in node.outputs.iter().enumerate() {
+                if value.is_some_and(|v| self.value(v).source != Source::Node { node: id, slot }) {
+                    return Err(self.node_error(id, format!("output {slot} is said to come from elsewhere")));
+                }
+            }
+            if node.captured.iter().any(|&v| !self.value(v).uses.contains(&Use::Body { node: id })) {
+                return Err(self.node_error(id, "what its bodies read is missing from the use-list"));
             }
         }
         self.topological().map(drop)

@@ -2,6 +2,7 @@
 
 use super::conditions as unless;
 use crate::ir::{Graph, NodeId};
+use crate::quant::SumOrder;
 
 /// What an operator does with numbers, as far as quantization cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +186,18 @@ impl Op {
     pub fn groups(&self, graph: &Graph, node: NodeId) -> usize {
         let groups = graph.node(node).attributes().int("group").filter(|_| self.op_type == "ConvTranspose");
         groups.and_then(|g| usize::try_from(g).ok()).map_or(1, |g| g.max(1))
+    }
+
+    /// The order in which kernels sum over the weight at `shape`; `None` where they do not sum over pairs: a depthwise filter
+    /// has kernels of its own.
+    pub fn sum_order(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<SumOrder> {
+        match self.weight?.axis {
+            WeightAxis::At(0) => (shape.len() > 2 && shape[1] > 1).then_some(SumOrder::Filter),
+            WeightAxis::At(_) => None,
+            _ if shape.len() != 2 => None,
+            _ if self.weight_axis(graph, node, shape) == Some(0) => Some(SumOrder::Rows),
+            _ => Some(SumOrder::Columns),
+        }
     }
 
     /// The axis of the weight at `shape` along which channels lie, or `None` for a whole-tensor scale.

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
 use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings};
+use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
 use std::collections::HashMap;
@@ -130,15 +131,25 @@ fn integer_node(
     let mut constants = Vec::new();
     for slot in slots.into_iter().filter(|s| !activations.contains(s) && Some(*s) != weight_slot) {
         // A constant operand beside an activation takes the activation's type: kernels want both alike.
-        constants.push(ConstantPlan { slot, scheme: settings.activations.scheme, axis: None, is_weight: false });
+        constants.push(ConstantPlan {
+            slot,
+            scheme: settings.activations.scheme,
+            axis: None,
+            is_weight: false,
+            sum_order: None,
+        });
     }
     if let Some(slot) = weight_slot {
         let value = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten();
         let shape = value.map(|t| t.shape().to_vec()).unwrap_or_default();
         // Groups share the rows of a transposed weight: a channel has no index of its own along one axis.
         let per_channel = settings.weights.granularity == Granularity::PerChannel && op.groups(graph, id) == 1;
+        let scheme = settings.weights.scheme;
+        let eight_bits = scheme.dtype == IntType::Int8 && scheme.symmetric && !scheme.reduce_range;
+        let guarded = settings.weights.avoid_saturation && eight_bits;
+        let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
-        constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true });
+        constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true, sum_order });
     }
     let bias = bias_place(graph, op, id)?;
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);

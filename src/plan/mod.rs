@@ -13,7 +13,7 @@ pub use bias::per_channel_bias;
 
 use crate::ir::{NodeId, ValueId};
 use crate::policy::ActivationSettings;
-use crate::quant::Scheme;
+use crate::quant::{Scheme, SumOrder};
 use std::collections::HashMap;
 
 /// The plan for one model.
@@ -89,6 +89,8 @@ pub struct ConstantPlan {
     pub axis: Option<usize>,
     /// Whether it is the weight that a bias is scaled with.
     pub is_weight: bool,
+    /// For a weight whose sums must survive 16 bits: the order in which they are taken.
+    pub sum_order: Option<SumOrder>,
 }
 
 /// An activation that gets a grid.

@@ -78,6 +78,10 @@ fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
     if op.role == Role::Float {
         return Candidate::No(format!("{} needs more than eight bits in its input", op.op_type));
     }
+    if op.role == Role::Movement && dynamic_inputs(graph, op, id).is_empty() {
+        // There is no grid of an activation to share: a lookup in a table.
+        return Candidate::No("it moves numbers of a constant".to_owned());
+    }
     if op.role == Role::Clamp && op.bounds(graph, id).is_none() {
         return Candidate::No("its bounds are computed while the model runs".to_owned());
     }

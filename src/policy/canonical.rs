@@ -41,6 +41,7 @@ fn activations(settings: ActivationSettings) -> Value {
 
 fn weights(settings: WeightSettings) -> Value {
     json!({
+        "avoid_saturation": settings.avoid_saturation,
         "granularity": settings.granularity.to_string(),
         "reduce_range": settings.scheme.reduce_range,
         "symmetric": settings.scheme.symmetric,
@@ -116,6 +117,7 @@ fn changed_activations(changed: &Activations) -> Value {
 
 fn changed_weights(changed: &Weights) -> Value {
     object([
+        ("avoid_saturation", changed.avoid_saturation.map(Value::from)),
         ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
         ("reduce_range", changed.reduce_range.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),

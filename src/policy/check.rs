@@ -255,6 +255,10 @@ impl Activations {
 
 impl Weights {
     pub(super) fn is_empty(&self) -> bool {
-        self.dtype.is_none() && self.symmetric.is_none() && self.granularity.is_none() && self.reduce_range.is_none()
+        self.dtype.is_none()
+            && self.symmetric.is_none()
+            && self.granularity.is_none()
+            && self.reduce_range.is_none()
+            && self.avoid_saturation.is_none()
     }
 }

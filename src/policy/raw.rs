@@ -164,7 +164,11 @@ pub struct Weights {
     /// One scale for each output channel, or one for the whole tensor.
     #[schemars(extend("default" = "per_channel"))]
     pub granularity: Option<Granularity>,
-    /// Leaves one bit unused, for x86 CPUs without VNNI, whose 16-bit sums saturate.
+    /// Widens the scale of channels with large neighbouring int8 weights just so far that the 16-bit sums of x86 CPUs
+    /// without VNNI cannot saturate.
+    #[schemars(extend("default" = true))]
+    pub avoid_saturation: Option<bool>,
+    /// Leaves one bit of every weight unused, which avoids saturation in any kernel.
     #[schemars(extend("default" = false))]
     pub reduce_range: Option<bool>,
 }

@@ -135,6 +135,8 @@ impl fmt::Display for Calibrator {
 /// How a weight becomes integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightSettings {
+    /// Whether weights are kept small enough for the 16-bit sums of x86 kernels without VNNI.
+    pub avoid_saturation: bool,
     /// Type, symmetry, and whether one bit is left unused. Always symmetric where the granularity is per channel.
     pub scheme: Scheme,
     /// How many scales there are.
@@ -144,7 +146,7 @@ pub struct WeightSettings {
 impl Default for WeightSettings {
     fn default() -> Self {
         let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
-        Self { scheme, granularity: Granularity::PerChannel }
+        Self { avoid_saturation: true, scheme, granularity: Granularity::PerChannel }
     }
 }
 
@@ -156,7 +158,11 @@ impl WeightSettings {
             symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
         };
-        Self { scheme, granularity: over.granularity.unwrap_or(self.granularity) }
+        Self {
+            avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
+            scheme,
+            granularity: over.granularity.unwrap_or(self.granularity),
+        }
     }
 
     /// Whether runtimes can run it: with a scale per channel they need one zero point for all.

@@ -101,6 +101,14 @@ fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> R
         Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
         None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
     };
+    if let Some(order) = plan.sum_order {
+        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order);
+        let one = grids.len() == 1;
+        for (channel, scale) in safe.into_iter().enumerate() {
+            let grid = &mut grids[if one { 0 } else { channel }];
+            grid.scale = grid.scale.max(scale);
+        }
+    }
     let Some((bias, input_scale)) = bias else { return Ok(grids) };
     let one = grids.len() == 1;
     for (channel, &b) in bias.iter().enumerate() {

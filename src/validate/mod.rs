@@ -7,3 +7,6 @@ mod thresholds;
 pub use compare::{Comparison, compare};
 pub use metrics::{Classification, OutputError};
 pub use thresholds::{Miss, misses};
+
+#[cfg(test)]
+mod tests;

@@ -108,48 +108,6 @@ def d11_varying_shapes(case, calibrator):
     case.expect(abs(stated - measured) < 0.3, f"the report states {stated:.2f} dB, ONNX Runtime shows {measured:.2f}")
 
 
-def chain(length):
-    net = Net(f"chain_{length}")
-    x = net.input([4, 4, 4])
-    for _ in range(length):
-        x = net.node("Relu", net.conv(x, 4, 4, kernel=1))
-    net.output(x, [4, 4, 4])
-    return net
-
-
-def cpu_seconds(*arguments):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    tare(*arguments)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-
-
-def grows_in_proportion(case, lengths, seconds):
-    """Each length is twice the one before; linear growth is 2 from difference to difference, quadratic growth is 4."""
-    took = ", ".join(f"{length}: {s:.2f} s" for length, s in zip(lengths, seconds))
-    case.note(f"CPU time by length of the chain: {took}")
-    growth = (seconds[2] - seconds[1]) / max(seconds[1] - seconds[0], 0.05)
-    case.expect(growth < 3.2, f"the second doubling took {growth:.1f} times as much more as the first: {took}")
-
-
-def d13_long_chain_from_statistics(case):
-    """Planning and rewriting alone: the statistics are made up from those of a short chain, and no model is run."""
-    ranges, out = case.folder / "ranges.json", case.folder / "int8.onnx"
-    net = chain(2)
-    np.savez(case.folder / "data.npz", **net.samples(2))
-    tare("calibrate", save(case, net), "--data", case.folder / "data.npz", "-o", ranges, "-q")
-    statistics = json.loads(ranges.read_text())
-    some = next(value for name, value in statistics["values"].items() if name != "x")
-    lengths, seconds = (500, 1000, 2000), []
-    for length in lengths:
-        net = chain(length)
-        model = save(case, net)
-        statistics["model"] = hashlib.sha256(model.read_bytes()).hexdigest()
-        statistics["values"] = dict.fromkeys(["x", *(name for node in net.nodes for name in node.output)], some)
-        ranges.write_text(json.dumps(statistics))
-        seconds.append(cpu_seconds("quantize", model, "--ranges", ranges, "-o", out, "-q"))
-    grows_in_proportion(case, lengths, seconds)
-
-
 def d19_batching(case, calibrator):
     """How the samples are spread over files changes no byte of the result."""
     net = small_net()
@@ -175,7 +133,6 @@ def main():
         ("d10_infinity", d10_bad_sample, (np.inf, "inf")),
         ("d10_not_a_number", d10_bad_sample, (np.nan, "nan")),
         ("d10_infinity_inside", d10_infinity_inside, ()),
-        ("d13_long_chain_from_statistics", d13_long_chain_from_statistics, ()),
     ]
     tests += [(f"d11_varying_shapes_{name}", d11_varying_shapes, (name,)) for name in HISTOGRAMS]
     tests += [(f"d19_batching_{name}", d19_batching, (name,)) for name in ("moving_average", "mse")]

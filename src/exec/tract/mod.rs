@@ -132,3 +132,6 @@ impl Program for TractProgram {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,10 +89,8 @@ fn hand_over_name_moves_graph_outputs_and_what_bodies_read() {
 
 #[test]
 fn hand_over_name_takes_the_type_hint_along_and_never_states_it_twice() {
-    let mut proto =
-        Builder::new(13).input("x", &[1]).node("Relu", &["x"], &["a"], vec![]).node("Neg", &["a"], &["b"], vec![]);
-    proto = proto.output("b", &[1]);
-    let mut proto = proto.proto();
+    let model = Builder::new(13).input("x", &[1]).node("Relu", &["x"], &["a"], vec![]);
+    let mut proto = model.node("Neg", &["a"], &["b"], vec![]).output("b", &[1]).proto();
     graph_of(&mut proto).value_info = vec![hint("a", "of a"), hint("b", "of b")];
     let mut model = Model::from_proto(proto).expect("valid");
     let a = value(&model.graph, "a");

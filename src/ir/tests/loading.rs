@@ -118,7 +118,7 @@ fn a_value_with_many_readers_is_redirected_in_linear_time() {
     let (x, z) = (value(&model.graph, "x"), value(&model.graph, "z"));
     let start = std::time::Instant::now();
     model.graph.redirect_readers(x, z);
-    assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_millis() < 1500, "{:?}", start.elapsed());
     assert_eq!((model.graph.value(x).uses().len(), model.graph.value(z).readers().count()), (0, count));
     assert!((0..count).all(|i| model.graph.node(NodeId(i as u32)).inputs() == [Some(z)]));
 }

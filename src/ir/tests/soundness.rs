@@ -19,6 +19,11 @@ fn graph() -> Graph {
         .graph
 }
 
+fn a(graph: &mut Graph) -> &mut Value {
+    let id = value(graph, "a");
+    &mut graph.values[id.index()]
+}
+
 /// Breaks the sound graph; `verify` must name what is broken.
 fn broken(name: &str, damage: impl FnOnce(&mut Graph)) {
     let mut graph = graph();
@@ -37,13 +42,13 @@ fn verify_finds_a_use_that_does_not_read() {
         Use::Output { index: 0 },
         Use::Output { index: 9 },
     ] {
-        broken("a", |g| g.values[value(g, "a").index()].uses.push(surplus));
+        broken("a", |g| a(g).uses.push(surplus));
     }
 }
 
 #[test]
 fn verify_finds_a_use_that_is_not_listed() {
-    let forget = |g: &mut Graph, which: fn(&Use) -> bool| g.values[value(g, "a").index()].uses.retain(|u| !which(u));
+    let forget = |g: &mut Graph, which: fn(&Use) -> bool| a(g).uses.retain(|u| !which(u));
     broken("Neg_y", |g| forget(g, |u| matches!(u, Use::Input { .. })));
     broken("If_z", |g| forget(g, |u| matches!(u, Use::Body { .. })));
     broken("a", |g| forget(g, |u| matches!(u, Use::Output { .. })));
@@ -51,14 +56,14 @@ fn verify_finds_a_use_that_is_not_listed() {
 
 #[test]
 fn verify_finds_a_value_and_a_node_that_disagree_about_who_makes_it() {
-    broken("a", |g| g.values[value(g, "a").index()].source = Source::Node { node: NodeId(1), slot: 0 });
-    broken("a", |g| g.values[value(g, "a").index()].source = Source::Nowhere);
-    broken("Relu_a", |g| g.values[value(g, "a").index()].source = Source::Input);
+    broken("a", |g| a(g).source = Source::Node { node: NodeId(1), slot: 0 });
+    broken("a", |g| a(g).source = Source::Nowhere);
+    broken("Relu_a", |g| a(g).source = Source::Input);
 }
 
 #[test]
 fn verify_finds_two_values_of_one_name() {
-    broken("x", |g| g.values[value(g, "a").index()].name = "x".to_owned());
+    broken("x", |g| a(g).name = "x".to_owned());
 }
 
 #[test]

@@ -118,10 +118,8 @@ fn constants_per_channel_go_into_conv() {
             ("Add", ["c", "k"]),
             ("Add", ["k", "c"]),
             ("Sub", ["c", "k"]),
-            ("Sub", ["k", "c"]),
             ("Div", ["c", "k"]),
         ] {
-            eprintln!("{op_type} {inputs:?} {dims:?}");
             assert_eq!(
                 operators(&prepared(&conv_then(op_type, inputs, dims))),
                 ["Conv"],
@@ -129,6 +127,20 @@ fn constants_per_channel_go_into_conv() {
             );
         }
     }
+}
+
+/// By hand: tract 0.23.9 itself gets a constant less a convolution wrong.
+#[test]
+fn a_conv_taken_from_a_constant_changes_its_sign() {
+    let model = conv_then("Sub", ["k", "c"], &[4, 1, 1]);
+    let (ready, _) = prepare_twice(&model);
+    assert_eq!(operators(&ready), ["Conv"]);
+    let inputs = feeds(&model);
+    let alone = run(&conv().output("c", &[2, 4, 4, 4]).build(), &inputs);
+    let k: Vec<f32> = noise(4, 5).iter().map(|v| v + 1.5).collect();
+    let wanted: Vec<f32> =
+        alone[0].to_f32().expect("numbers").iter().enumerate().map(|(i, v)| k[i / 16 % 4] - v).collect();
+    assert_near(&wanted, &run(&ready, &inputs)[0].to_f32().expect("numbers"));
 }
 
 #[test]
@@ -200,18 +212,4 @@ fn an_infinite_factor_stays() {
     let model =
         conv().floats("k", &[], &[0.0]).output("y", &[2, 4, 4, 4]).node("Div", &["c", "k"], &["y"], vec![]).build();
     assert_eq!(operators(&prepare_twice(&model).0), ["Conv", "Div"]);
-}
-
-#[test]
-fn debug_sub() {
-    let model = conv_then("Sub", ["k", "c"], &[4, 1, 1]);
-    let inputs = feeds(&model);
-    let c = conv().output("c", &[2, 4, 4, 4]).build();
-    let c = run(&c, &inputs)[0].to_f32().unwrap().into_owned();
-    let k: Vec<f32> = noise(4, 5).iter().map(|v| v + 1.5).collect();
-    let by_hand: Vec<f32> = c.iter().enumerate().map(|(i, v)| k[i / 16 % 4] - v).collect();
-    let before = run(&model, &inputs)[0].to_f32().unwrap().into_owned();
-    let after = run(&prepare_twice(&model).0, &inputs)[0].to_f32().unwrap().into_owned();
-    for i in 0..128 { if (by_hand[i]-before[i]).abs() > 1e-5 || (by_hand[i]-after[i]).abs() > 1e-5 { eprintln!("{i} {} {} {}", by_hand[i], before[i], after[i]); } }
-    panic!();
 }

@@ -1,0 +1,57 @@
+//! What rules of the policy do to a plan.
+
+use super::*;
+
+fn three() -> Builder {
+    conv(conv(start(), "c", "d"), "d", "y").output("y", &[1, 4, 8, 8])
+}
+
+#[test]
+fn a_node_kept_float_takes_only_itself_out() {
+    let policy = "rules:\n  - match: { node: Conv_d }\n    quantize: false\n    reason: too fine\n";
+    let (nodes, values) = listing_by(policy, three());
+    assert_eq!(nodes[0], format!("Conv Conv_c: {WEIGHT} 0"));
+    assert_eq!(nodes[1], "Conv Conv_d: float: too fine");
+    assert_eq!(values.iter().map(|v| &v[..2]).collect::<Vec<_>>(), ["x:", "c:", "d:", "y:"]);
+}
+
+#[test]
+fn a_value_kept_float_takes_the_nodes_around_it_out() {
+    let policy = "rules:\n  - match: { value: d }\n    quantize: false\n    reason: too fine\n";
+    let (nodes, values) = listing_by(policy, three());
+    assert_eq!(nodes[1], "Conv Conv_d: float: \"d\" stays float: too fine");
+    assert_eq!(nodes[2], "Conv Conv_y: float: \"d\" stays float: too fine");
+    assert_eq!(values.iter().map(|v| &v[..2]).collect::<Vec<_>>(), ["x:", "c:"]);
+}
+
+#[test]
+fn a_range_given_is_not_observed() {
+    let policy = "rules:\n  - match: { value: d }\n    range: [-1, 6.5]\n";
+    let (model, made) = planned(three(), &settings(policy));
+    assert!(made.listing(&model.graph).contains("d: uint8 asymmetric, range [-1, 6.5] by the policy\n"));
+    assert!(made.observed().all(|v| v.name != "d"));
+}
+
+#[test]
+fn types_and_calibrators_of_a_rule_reach_its_values_and_weights() {
+    let policy = "rules:\n  - match: { node: Conv_d }\n    activations: { type: int8, symmetric: true, calibrator: minmax }\n    \
+                  weights: { granularity: per_tensor }\n";
+    let (nodes, values) = listing_by(policy, three());
+    assert_eq!(nodes[1], "Conv Conv_d: integer, weight int8 symmetric per tensor");
+    assert!(values.contains(&"d: int8 symmetric, range by minmax".to_owned()), "{values:?}");
+    assert!(values.contains(&"y: uint8 asymmetric, range by mse".to_owned()));
+}
+
+#[test]
+fn a_rule_that_matches_nothing_is_an_error() {
+    let policy = settings("rules:\n  - match: { node: Conv_q }\n    quantize: false\n");
+    let model = three().build();
+    let error = plan(&model.graph, &policy, &OnnxRuntimeCpu).expect_err("no such node").to_string();
+    assert!(error.starts_with("p.yaml:3:") && error.contains("Conv_"), "{error}");
+}
+
+#[test]
+fn everything_kept_float_leaves_an_empty_plan() {
+    let (nodes, values) = listing_by("rules:\n  - match: { op_type: Conv }\n    quantize: false\n", three());
+    assert!(nodes.iter().all(|n| n.contains(": float: ")) && values.is_empty());
+}
