@@ -6,7 +6,7 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::plan::{Plan, plan};
+use crate::plan::{Placement, Plan, plan};
 use crate::policy::{self, Data, Settings};
 use crate::prepare;
 use crate::progress::Progress;
@@ -59,6 +59,22 @@ impl Planned {
         Ok(Self { original, model, plan, target, path, executor })
     }
 
+    /// Whether there is anything to do.
+    ///
+    /// # Errors
+    /// When no node of the model can run on integers, or the model is quantized already.
+    fn check_quantizable(&self) -> Result<()> {
+        let integer = self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_)));
+        let quantized = self.plan.nodes.iter().any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear"));
+        match (quantized, integer) {
+            (true, _) => Err(Error::file(&self.path, "is quantized already; start from the float model")),
+            (false, false) => {
+                Err(Error::file(&self.path, "has no node that can run on integers; `tare inspect` says why of each"))
+            }
+            (false, true) => Ok(()),
+        }
+    }
+
     /// What each graph input wants.
     ///
     /// # Errors
@@ -76,6 +92,7 @@ impl Planned {
         let data = data.ok_or_else(|| {
             Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
         })?;
+        self.check_quantizable()?;
         let set = Dataset::open(&data.source, &self.inputs()?)?;
         let indices = match &settings.validation {
             Some(_) => inputs::spread(set.len(), data.samples),
@@ -153,6 +170,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         .clone()
         .ok_or_else(|| Error::other("no output: name one with -o, or state it in the policy"))?;
     let planned = Planned::new(settings)?;
+    planned.check_quantizable()?;
     if output.canonicalize().ok().is_some_and(|o| planned.path.canonicalize().ok() == Some(o)) {
         return Err(Error::file(&output, "is the model itself; name another output"));
     }
