@@ -44,9 +44,11 @@ impl ExactSum {
         self.limbs.to_vec()
     }
 
-    /// The sum with these limbs.
+    /// The sum with these limbs; `None` when they are not those of one: too few, or so large that adding to them or carrying
+    /// may overflow.
     pub(super) fn from_limbs(limbs: &[i64]) -> Option<Self> {
-        Some(Self { limbs: limbs.try_into().ok()? })
+        let sound = limbs.iter().all(|limb| limb.unsigned_abs() <= 1 << 62);
+        Some(Self { limbs: limbs.try_into().ok().filter(|_| sound)? })
     }
 }
 

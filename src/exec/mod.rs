@@ -7,7 +7,7 @@ pub use tract::Tract;
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
-use crate::tensor::{Tensor, TensorType};
+use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,8 +46,8 @@ pub trait Executor: Send + Sync {
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types>;
 }
 
-/// Programs by the shapes of their inputs.
-type Programs = HashMap<Vec<Vec<usize>>, Arc<dyn Program>>;
+/// Programs by the element types and shapes of their inputs.
+type Programs = HashMap<Vec<(DataType, Vec<usize>)>, Arc<dyn Program>>;
 
 /// A model, what to observe of it, and a program for each input shape met so far.
 pub struct Session<'a> {
@@ -67,21 +67,21 @@ impl<'a> Session<'a> {
         Ok(Self { executor, model, observed, programs: Mutex::default() })
     }
 
-    /// The program for inputs of these shapes; compiled when they are met for the first time.
+    /// The program for inputs of these types and shapes; compiled when they are met for the first time.
     ///
     /// # Errors
     /// When the engine cannot run the model at these shapes.
     pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
-        let shapes: Vec<_> = inputs.iter().map(|t| t.shape().to_vec()).collect();
+        let kinds: Vec<_> = inputs.iter().map(|t| (t.dtype(), t.shape().to_vec())).collect();
         // Compiling under the lock: two threads that meet a shape at once must not both spend the time.
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&shapes) {
+        if let Some(program) = programs.get(&kinds) {
             return Ok(program.clone());
         }
         let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
         let types: Vec<_> = inputs.iter().map(concrete).collect();
         let program: Arc<dyn Program> = self.executor.compile(&self.model, &types, &self.observed)?.into();
-        programs.insert(shapes, program.clone());
+        programs.insert(kinds, program.clone());
         Ok(program)
     }
 

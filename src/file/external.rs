@@ -122,6 +122,10 @@ pub fn map(location: &str, folder: &Path) -> Result<Bytes> {
 #[expect(unsafe_code, reason = "mapping a file is unsafe: see below")]
 pub fn map_file(path: &Path) -> Result<Bytes> {
     let failed = |e: std::io::Error| Error::file(path, format!("cannot be read: {e}"));
+    // A folder cannot be mapped, and opening a pipe would wait for ever.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Error::file(path, "is not a file"));
+    }
     let file = std::fs::File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.len() == 0 {
         return Ok(Bytes::new());

@@ -35,9 +35,10 @@ impl Sums {
         sums
     }
 
+    /// `None` when both are zero throughout; zero when one of them is, which points nowhere the other does.
     pub fn cosine(&self) -> Option<f64> {
-        let norm = (self.reference * self.quantized).sqrt();
-        (norm > 0.0).then(|| self.product / norm)
+        let norm = self.reference.sqrt() * self.quantized.sqrt();
+        if norm > 0.0 { Some(self.product / norm) } else { (self.reference + self.quantized > 0.0).then_some(0.0) }
     }
 }
 
@@ -55,7 +56,8 @@ pub struct OutputError {
     pub mse: f64,
     /// Largest absolute error.
     pub max_abs: f64,
-    /// Mean over samples of the cosine between the two outputs; `None` when one is always zero.
+    /// Mean over samples of the cosine between the two outputs, 0 where only one of them is zero; `None` when both always
+    /// are.
     pub cosine: Option<f64>,
     /// The smallest cosine of any sample.
     pub cosine_min: Option<f64>,

@@ -121,7 +121,6 @@ fn a_malformed_model_is_an_error_not_a_panic() {
         (conv(&[3, 3]), &image),
         (conv(&[1]), &image),
         (conv(&[1, 9, 1, 1]), &image),
-        (conv(&[0, 1, 1, 1]), &image),
         (base(&[1, 2]).noise("w", &[5, 7], 1).node("MatMul", &["x", "w"], &["y"], vec![]), &flat),
         (base(&[1, 2]).ints("s", &[3, 3]).node("Reshape", &["x", "s"], &["y"], vec![]), &flat),
         (base(&[1, 2]).node("Add", &["x"], &["y"], vec![]), &flat),
@@ -132,7 +131,7 @@ fn a_malformed_model_is_an_error_not_a_panic() {
     for (model, input) in cases {
         let model = model.build();
         let text = failure(&model, std::slice::from_ref(input));
-        assert!(text.starts_with("tract "), "{text}");
+        assert!(text.starts_with("tract cannot run it: ") && !text.contains("without saying why"), "{text}");
     }
 }
 
