@@ -10,10 +10,10 @@ use crate::plan::{Placement, Plan, plan};
 use crate::policy::{self, Data, Settings};
 use crate::prepare;
 use crate::progress::Progress;
-use crate::report::{CalibrationSummary, FileSummary, Report, summarize};
+use crate::report::{self, CalibrationSummary, FileSummary, Report, summarize};
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite;
-use crate::target::{OnnxRuntimeCpu, Target};
+use crate::target::OnnxRuntimeCpu;
 use crate::tensor::TensorType;
 use crate::validate::{self, Comparison};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,10 @@ impl Planned {
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
         prepare::prepare(&mut model, &executor).map_err(|e| Error::file(&path, e))?;
+        let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
+        tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let plan = plan(&model.graph, settings, &target)?;
+        tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { original, model, plan, target, path, executor })
     }
 
@@ -65,7 +68,8 @@ impl Planned {
     /// When no node of the model can run on integers, or the model is quantized already.
     fn check_quantizable(&self) -> Result<()> {
         let integer = self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_)));
-        let quantized = self.plan.nodes.iter().any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear"));
+        let quantized =
+            self.plan.nodes.iter().any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear"));
         match (quantized, integer) {
             (true, _) => Err(Error::file(&self.path, "is quantized already; start from the float model")),
             (false, false) => {
@@ -139,9 +143,13 @@ impl Planned {
         Ok((calibration, CalibrationSummary { source, samples, statistics_sha256, preprocessing: None }))
     }
 
-    /// The type of each value, for inputs like those of a sample, or as the model states them.
+    /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.
     fn types(&self, inputs: &[InputSpec], sample: Option<&[TensorType]>) -> Option<Types> {
-        let types = sample.map_or_else(|| inputs.iter().map(|i| i.ty.clone()).collect(), <[_]>::to_vec);
+        let one = |input: &InputSpec| {
+            let dims = input.ty.dims.iter().enumerate().map(|(axis, d)| d.or((axis == 0).then_some(1)));
+            TensorType { dtype: input.ty.dtype, dims: dims.collect() }
+        };
+        let types = sample.map_or_else(|| inputs.iter().map(one).collect(), <[_]>::to_vec);
         self.executor.types(&file::to_bytes(&self.model).ok()?, &types).ok()
     }
 }
@@ -181,7 +189,9 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         Some(path) => planned.load_ranges(path)?,
         None => planned.calibrate(settings, context)?,
     };
+    tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
     let resolved = resolve(&planned.plan, &calibration)?;
+    tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
     let mut model = planned.model.clone();
     rewrite::insert_qdq(&mut model, &planned.plan, &resolved)?;
     let policy_sha256 = file::digest_bytes(settings.canonical().to_string().as_bytes());
@@ -206,6 +216,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         }
     };
     staged.commit()?;
+    tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     let sample = validation.as_ref().and_then(|(set, indices)| sample_types(set, indices));
     let report = finish(settings, &planned, &resolved, compared, summary, policy_sha256, &output, sample.as_deref())?;
     if let Some(path) = &settings.report {
@@ -294,12 +305,14 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
     validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
 }
 
-/// The size of a model file with its external data, for the audit.
+/// An audit of a model.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the model cannot be loaded, or a rule of the policy matches nothing in it.
 pub fn inspect(settings: &Settings) -> Result<String> {
     let planned = Planned::new(settings)?;
     let bytes = file::size(&planned.path)?;
-    crate::report::audit(&planned.original, &planned.model, &planned.plan, &planned.target as &dyn Target, bytes)
+    let types = planned.types(&planned.inputs()?, None);
+    let summary = summarize(&planned.plan, &planned.model.graph, &planned.target, None, types.as_ref());
+    report::audit(&planned.original, &planned.model, &planned.plan, &summary, bytes)
 }

@@ -183,7 +183,8 @@ impl Plan {
                 let op = ops::lookup(graph, id);
                 let moved = op.filter(|op| op.role == Role::Movement).and_then(|_| graph.node(id).input(0));
                 let range = match (moved, op.map(|op| op.range)) {
-                    (Some(from), _) => RangeSource::SameAs(from),
+                    // The one that has a range: following a chain of movements again for each would be quadratic.
+                    (Some(from), _) => RangeSource::SameAs(self.root(from)),
                     (None, Some(OutputRange::Unit)) => RangeSource::Unit,
                     _ => RangeSource::Observed,
                 };

@@ -1,19 +1,24 @@
 //! `tare inspect`: what a model is and what quantizing it would do.
 
+use super::PlacementSummary;
 use super::terminal::size;
-use super::{PlacementSummary, summarize};
 use crate::error::Result;
 use crate::ir::{Model, ValueId};
 use crate::plan::{Placement, Plan};
-use crate::target::Target;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// An audit of `original`, whose prepared form `prepared` has the plan `plan`.
+/// An audit of `original`, whose prepared form `prepared` has the plan `plan`, summed up in `summary`.
 ///
 /// # Errors
 /// When a stored constant is malformed.
-pub fn audit(original: &Model, prepared: &Model, plan: &Plan, target: &dyn Target, file_bytes: u64) -> Result<String> {
+pub fn audit(
+    original: &Model,
+    prepared: &Model,
+    plan: &Plan,
+    summary: &PlacementSummary,
+    file_bytes: u64,
+) -> Result<String> {
     let mut text = String::new();
     let opsets: Vec<_> = original
         .opsets()
@@ -39,7 +44,6 @@ pub fn audit(original: &Model, prepared: &Model, plan: &Plan, target: &dyn Targe
     for (op_type, (bytes, nodes)) in &rows {
         let _ = writeln!(text, "  {op_type:<24} {:>10}  {nodes} nodes", size(*bytes));
     }
-    let summary: PlacementSummary = summarize(plan, &prepared.graph, target, None, None);
     let _ = write!(text, "{summary}");
     let saved = quantized_savings(prepared, plan)?;
     let expected = file_bytes.saturating_sub(saved);

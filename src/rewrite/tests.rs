@@ -56,10 +56,10 @@ fn calibrated(model: &Model, plan: &Plan) -> Calibration {
     Calibration { values: names.into_iter().zip(statistics).collect(), ..Calibration::default() }
 }
 
-/// Every observed value between -1 and 3, without running anything.
+/// Every observed value between 0 and 3, without running anything.
 fn pretended(plan: &Plan) -> Calibration {
     let mut one = Statistics::default();
-    assert!(one.add(&[-1.0, 3.0]));
+    assert!(one.add(&[0.0, 3.0]));
     Calibration { values: plan.observed().map(|v| (v.name.clone(), one.clone())).collect(), ..Calibration::default() }
 }
 
@@ -141,7 +141,8 @@ impl Made {
         let executor = Tract::default();
         let run = |model: &Model, seed| {
             let session = Session::new(&executor, model, vec![]).expect("a model");
-            let outputs = session.run(&feeds(&self.original, seed), &mut |_, _, _| {}).expect("a model that tract runs");
+            let outputs =
+                session.run(&feeds(&self.original, seed), &mut |_, _, _| {}).expect("a model that tract runs");
             outputs[0].to_f32().expect("numbers").into_owned()
         };
         let (mut signal, mut noise) = (0f64, 0f64);

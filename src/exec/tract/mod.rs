@@ -56,7 +56,8 @@ fn guarded<T>(f: impl FnOnce() -> TractResult<T>) -> Result<T> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         Ok(result) => result.map_err(|e| Error::Engine(chain(&e))),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let text =
+                panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             Err(Error::Engine(format!("tract cannot run it: it panicked: {}", text.unwrap_or("without saying why"))))
         }
     }

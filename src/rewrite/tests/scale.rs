@@ -25,11 +25,12 @@ fn moves(length: usize) -> Model {
 }
 
 /// How long planning and rewriting take: the least of three, because other programs run as well.
-fn time(model: &Model) -> Duration {
+fn time(model: &Model, policy: &str) -> Duration {
+    let settings = settings(policy);
     let once = || {
         let mut model = model.clone();
         let start = Instant::now();
-        let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu).expect("a plan");
+        let made = plan(&model.graph, &settings, &OnnxRuntimeCpu).expect("a plan");
         let resolved = resolve(&made, &pretended(&made)).expect("grids");
         insert_qdq(&mut model, &made, &resolved).expect("a quantized model");
         start.elapsed()
@@ -40,13 +41,16 @@ fn time(model: &Model) -> Duration {
 /// Regression test of defect 13: rewriting was quadratic in the number of nodes.
 #[test]
 fn d13_twice_the_layers_take_twice_the_time() {
-    let (half, whole) = (time(&chain(2500)), time(&chain(5000)));
-    assert!(whole.as_secs_f64() < 3.5 * half.as_secs_f64(), "{half:?} and {whole:?}");
+    // Relus go with the first policy and stay with the second.
+    for policy in ["", "activations: { type: int8, symmetric: true }\n"] {
+        let (half, whole) = (time(&chain(2500), policy), time(&chain(5000), policy));
+        assert!(whole.as_secs_f64() < 3.5 * half.as_secs_f64(), "{policy}: {half:?} and {whole:?}");
+    }
 }
 
 #[test]
 fn d13_twice_the_movements_take_twice_the_time() {
-    let (half, whole) = (time(&moves(2500)), time(&moves(5000)));
+    let (half, whole) = (time(&moves(2500), ""), time(&moves(5000), ""));
     assert!(whole.as_secs_f64() < 3.5 * half.as_secs_f64(), "{half:?} and {whole:?}");
 }
 

@@ -1,0 +1,96 @@
+//! `quantize` and `calibrate`.
+
+use super::*;
+
+/// Every policy that the repository shows, on fewer calibration samples.
+#[test]
+fn every_policy_of_the_repository_keeps_its_thresholds() {
+    let mut policies: Vec<_> =
+        std::fs::read_dir(repository("configs")).expect("a folder").map(|e| e.expect("a file").path()).collect();
+    policies.sort();
+    assert!(policies.len() >= 5);
+    for policy in policies {
+        let folder = folder();
+        let config = policy.to_str().expect("a name");
+        let flags = ["quantize", "-c", config, "-o", "out.onnx", "--report", "out.json", "--samples", "40"];
+        let output = tare(folder.path(), flags);
+        let printed = ends(&output, 0);
+        assert!(printed.contains("SQNR") && printed.contains("out.onnx"), "{printed}");
+        let report = json(folder.path().join("out.json"));
+        assert_eq!(report["calibration"]["samples"], 40, "{config}");
+        assert_eq!(report["missed"].as_array().map(Vec::len), Some(0), "{config}");
+        assert_eq!(report["output"]["bytes"], read(folder.path().join("out.onnx")).len());
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte_of_model_or_report() {
+    let results: Vec<_> = ["1", "2", "5"]
+        .map(|threads| {
+            let folder = folder();
+            let config = policy(folder.path(), "");
+            let config = config.file_name().and_then(|n| n.to_str()).expect("a name");
+            let flags = ["quantize", "-c", config, "-o", "out.onnx", "--report", "out.json", "--threads", threads];
+            ends(&tare(folder.path(), flags), 0);
+            (read(folder.path().join("out.onnx")), read(folder.path().join("out.json")))
+        })
+        .into();
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn saved_statistics_give_the_same_bytes_as_calibrating_again() {
+    let folder = folder();
+    for more in
+        ["", "activations: { calibrator: entropy }\n", "activations: { type: int8, calibrator: moving_average }\n"]
+    {
+        let config = policy(folder.path(), more);
+        let config = config.to_str().expect("a name");
+        ends(&tare(folder.path(), ["quantize", "-c", config, "-o", "direct.onnx", "-q"]), 0);
+        ends(&tare(folder.path(), ["calibrate", "-c", config, "-o", "ranges.json"]), 0);
+        ends(&tare(folder.path(), ["quantize", "-c", config, "--ranges", "ranges.json", "-o", "saved.onnx", "-q"]), 0);
+        assert!(read(folder.path().join("direct.onnx")) == read(folder.path().join("saved.onnx")), "{more}");
+    }
+}
+
+#[test]
+fn without_validation_samples_some_are_held_back() {
+    let folder = folder();
+    let data = repository("calibration/fashion/calibration");
+    let (model, data) = (model(), data.to_str().expect("a name").to_owned());
+    let model = model.to_str().expect("a name");
+    let flags = ["quantize", model, "--data", &data, "--samples", "10", "--mean", "0.286", "--std", "0.353"];
+    let output = tare(folder.path(), flags.into_iter().chain(["-o", "out.onnx", "--report", "out.json"]));
+    ends(&output, 0);
+    let report = json(folder.path().join("out.json"));
+    assert_eq!((&report["calibration"]["samples"], &report["validation"]["samples"]), (&10.into(), &50.into()));
+}
+
+#[test]
+fn a_missed_threshold_is_exit_code_1_with_the_model_and_report_written() {
+    let folder = folder();
+    let config = policy(folder.path(), "thresholds: { sqnr_db: 90 }\n");
+    let config = config.to_str().expect("a name");
+    let output = tare(folder.path(), ["quantize", "-c", config, "-o", "out.onnx", "--report", "out.json"]);
+    assert!(ends(&output, 1).contains("sqnr_db"));
+    assert_eq!(json(folder.path().join("out.json"))["missed"][0]["threshold"], "sqnr_db");
+    assert!(!read(folder.path().join("out.onnx")).is_empty());
+}
+
+#[test]
+fn quiet_prints_nothing() {
+    let folder = folder();
+    let config = policy(folder.path(), "");
+    let output = tare(folder.path(), ["quantize", "-q", "-c", config.to_str().expect("a name"), "-o", "out.onnx"]);
+    assert_eq!(ends(&output, 0), "");
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn folders_of_the_output_are_made() {
+    let folder = folder();
+    let config = policy(folder.path(), "");
+    let output = tare(folder.path(), ["quantize", "-q", "-c", config.to_str().expect("a name"), "-o", "a/b/out.onnx"]);
+    ends(&output, 0);
+    assert!(folder.path().join("a/b/out.onnx").is_file());
+}
