@@ -12,15 +12,15 @@ fn entries(pairs: &[(&str, &str)]) -> Vec<StringStringEntryProto> {
     pairs.iter().map(entry).collect()
 }
 
-/// Two weights `a` and `b` of 1200 float32 each, and their bytes one after the other.
+/// Two weights `a` and `b` of 1201 float32 each, and their bytes one after the other.
 fn weights() -> (ModelProto, Vec<u8>) {
     let mut proto = Builder::new(13)
-        .input("x", &[1200])
-        .noise("a", &[1200], 1)
-        .noise("b", &[1200], 2)
+        .input("x", &[1201])
+        .noise("a", &[1201], 1)
+        .noise("b", &[1201], 2)
         .node("Add", &["x", "a"], &["s"], vec![])
         .node("Add", &["s", "b"], &["y"], vec![])
-        .output("y", &[1200])
+        .output("y", &[1201])
         .proto();
     let tensors = &mut proto.graph.as_mut().expect("a graph").initializer;
     let data = tensors.iter_mut().flat_map(|t| t.raw_data.take().expect("raw")).collect();
@@ -41,8 +41,8 @@ fn write_model(folder: &Path, a: &[(&str, &str)], b: &[(&str, &str)]) -> PathBuf
     path
 }
 
-const A: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "0"), ("length", "4800")];
-const B: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "4800"), ("length", "4800")];
+const A: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "0"), ("length", "4804")];
+const B: &[(&str, &str)] = &[("location", "w.bin"), ("offset", "4804"), ("length", "4804")];
 
 fn constant(model: &Model, name: &str) -> Tensor {
     model.graph.constant(model.graph.find(name).expect("the value")).expect("readable").expect("a constant")
@@ -50,14 +50,14 @@ fn constant(model: &Model, name: &str) -> Tensor {
 
 fn is_whole(model: &Model) {
     for (name, seed) in [("a", 1), ("b", 2)] {
-        assert_eq!(constant(model, name), Tensor::from_f32(vec![1200], &build::noise(1200, seed)), "{name}");
+        assert_eq!(constant(model, name), Tensor::from_f32(vec![1201], &build::noise(1201, seed)), "{name}");
     }
 }
 
 /// The error for a model whose tensor `b` is described like this.
 fn refused(b: &[(&str, &str)]) -> String {
     let outer = folder();
-    std::fs::write(outer.path().join("outside.bin"), [0; 9600]).expect("written");
+    std::fs::write(outer.path().join("outside.bin"), [0; 9608]).expect("written");
     let path = write_model(&outer.path().join("inner"), A, b);
     let text = load(&path).expect_err("refused").to_string();
     assert!(text.contains("model.onnx") && text.contains("\"b\""), "the file and the tensor are named: {text}");
@@ -70,13 +70,13 @@ fn data_is_read_from_its_file_through_one_mapping() {
     let model = load(&write_model(folder.path(), A, B)).expect("a model");
     is_whole(&model);
     let start = |name: &str| constant(&model, name).bytes().as_ptr() as usize;
-    assert_eq!(start("b") - start("a"), 4800);
+    assert_eq!(start("b") - start("a"), 4804);
 }
 
 #[test]
 fn offset_and_length_may_be_left_out() {
     let folder = folder();
-    let path = write_model(folder.path(), &[("location", "./w.bin")], &[("location", "w.bin"), ("offset", "4800")]);
+    let path = write_model(folder.path(), &[("location", "./w.bin")], &[("location", "w.bin"), ("offset", "4804")]);
     is_whole(&load(&path).expect("a model"));
 }
 
@@ -94,7 +94,7 @@ fn data_outside_the_folder_of_the_model_is_refused() {
 fn a_link_may_lead_within_the_folder_but_not_out_of_it() {
     let outer = folder();
     let inner = outer.path().join("inner");
-    let linked = [("location", "link.bin"), ("offset", "4800")];
+    let linked = [("location", "link.bin"), ("offset", "4804")];
     let path = write_model(&inner, A, &linked);
     std::fs::copy(inner.join("w.bin"), outer.path().join("outside.bin")).expect("copied");
     std::os::unix::fs::symlink("../outside.bin", inner.join("link.bin")).expect("a link");
@@ -107,17 +107,17 @@ fn a_link_may_lead_within_the_folder_but_not_out_of_it() {
 
 #[test]
 fn data_that_is_too_short_says_what_is_needed_and_what_is_there() {
-    for offset in ["4801", "9600", "99999999"] {
-        let text = refused(&[("location", "w.bin"), ("offset", offset), ("length", "4800")]);
-        assert!(text.contains("4800 bytes at offset") && text.contains("9600") && text.contains("truncated"), "{text}");
+    for offset in ["4805", "9608", "99999999"] {
+        let text = refused(&[("location", "w.bin"), ("offset", offset), ("length", "4804")]);
+        assert!(text.contains("4804 bytes at offset") && text.contains("9608") && text.contains("truncated"), "{text}");
     }
-    assert!(refused(&[("location", "w.bin"), ("offset", "4801")]).contains("truncated"));
+    assert!(refused(&[("location", "w.bin"), ("offset", "4805")]).contains("truncated"));
 }
 
 #[test]
 fn numbers_that_overflow_or_are_none_are_errors() {
     let huge = usize::MAX.to_string();
-    let text = refused(&[("location", "w.bin"), ("offset", &huge), ("length", "4800")]);
+    let text = refused(&[("location", "w.bin"), ("offset", &huge), ("length", "4804")]);
     assert!(text.contains("truncated") && text.contains(&huge), "{text}");
     for (key, number) in [("offset", "-1"), ("length", "many"), ("offset", "99999999999999999999999"), ("length", "")] {
         let text = refused(&[("location", "w.bin"), (key, number)]);
@@ -139,7 +139,7 @@ fn data_of_the_wrong_length_is_an_error_where_it_is_used() {
     let folder = folder();
     let model = load(&write_model(folder.path(), A, &[("location", "w.bin"), ("length", "4")])).expect("loads");
     let text = model.graph.constant(model.graph.find("b").expect("b")).expect_err("too short").to_string();
-    assert!(text.contains("\"b\"") && text.contains("4800"), "{text}");
+    assert!(text.contains("\"b\"") && text.contains("4804"), "{text}");
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn a_name_that_a_body_makes_itself_is_not_captured() {
         .input("c", &[])
         .input("x", &[1])
         .floats("w", &[1], &[1.0])
+        .node("Relu", &["x"], &["out"], vec![])
         .node("Loop", &["", "c"], &["y"], vec![build::body("body", shadowing)])
         .output("y", &[1])
         .build();
