@@ -142,7 +142,7 @@ pub struct Activations {
     #[schemars(extend("default" = false))]
     pub symmetric: Option<bool>,
     /// How a range is found from what the calibration samples show.
-    #[schemars(extend("default" = "minmax"))]
+    #[schemars(extend("default" = "mse"))]
     pub calibrator: Option<CalibratorName>,
     /// The share of the numbers, in percent, that the range holds. Only for the calibrator `percentile`.
     #[schemars(extend("exclusiveMinimum" = 50, "maximum" = 100, "default" = DEFAULT_PERCENTILE))]

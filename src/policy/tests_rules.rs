@@ -77,7 +77,7 @@ fn the_last_match_wins_key_by_key() {
     assert_eq!((first.weights.scheme.dtype, first.weights.granularity), (IntType::Uint8, Granularity::PerChannel));
     assert_eq!((head.weights.scheme.dtype, head.weights.granularity), (IntType::Uint8, Granularity::PerTensor));
     assert_eq!((first.reason.as_deref(), matched.nodes[4].reason.as_deref()), (Some("wide"), None));
-    assert_eq!(head.activations.calibrator, Calibrator::MinMax, "a rule about a value says nothing about its node");
+    assert_eq!(head.activations.calibrator, DEFAULT_CALIBRATOR, "a rule about a value says nothing about its node");
     let (c1, h1) = (&matched.values[1], &matched.values[3]);
     assert_eq!((c1.activations.scheme.to_string().as_str(), c1.range), ("int8 symmetric", Some((2.0, 3.0))));
     assert_eq!((h1.activations.scheme.to_string().as_str(), h1.range), ("int8 asymmetric", Some((2.0, 3.0))));
