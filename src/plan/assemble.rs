@@ -3,7 +3,7 @@
 use super::bias::{bias_place, per_channel_bias};
 use super::place::{self, Candidate, Placed};
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
 use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings};
@@ -15,7 +15,8 @@ use std::collections::HashMap;
 /// Plans the quantization of a prepared graph.
 ///
 /// # Errors
-/// When a rule of the policy matches nothing, or a stored constant is malformed.
+/// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
+/// malformed.
 pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target) -> Result<Plan> {
     let order = graph.topological()?;
     let matched = match_rules(graph, &order, settings)?;
@@ -36,6 +37,15 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target) -> Result<P
         plan.add_outputs(graph, id, &placement, &placed, &matched);
         let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
         plan.nodes.push(NodePlan { id, name, op_type, placement });
+    }
+    for value in &plan.values {
+        if let (RangeSource::SameAs(root), Some(_)) = (value.range, matched.values[value.id.index()].range) {
+            let root = graph.value(root).name();
+            let why = format!(
+                "has a range by a rule of the policy, but shares the grid of {root:?}; state the range of that value"
+            );
+            return Err(Error::value(&value.name, why));
+        }
     }
     Ok(plan)
 }

@@ -129,7 +129,10 @@ fn initializers_listed_as_inputs_become_constants() {
     let ready = prepared(&model);
     assert!(ready.ir_version() >= 4);
     let proto = ready.to_proto().expect("a message");
-    assert_eq!(proto.graph.expect("a graph").input.iter().map(|i| i.name()).collect::<Vec<_>>(), ["x"]);
+    assert_eq!(
+        proto.graph.expect("a graph").input.iter().map(crate::proto::ValueInfoProto::name).collect::<Vec<_>>(),
+        ["x"]
+    );
 }
 
 #[test]

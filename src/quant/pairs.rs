@@ -19,7 +19,7 @@ pub enum SumOrder {
 /// The largest magnitude that two rounded weights may sum up to.
 const LARGEST_SUM: f32 = 128.0;
 
-/// The least scale for each output channel of `weight` at which no two neighbours in the sum exceed [`LARGEST_SUM`], however
+/// The least scale for each output channel of `weight` at which no two neighbours in the sum exceed 128, however
 /// they are rounded. An odd one out at the end of a sum is its own pair.
 pub fn pair_safe_scales(weight: &[f32], shape: &[usize], order: SumOrder) -> Vec<f32> {
     let (channels, length) = match order {
