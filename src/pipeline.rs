@@ -121,6 +121,7 @@ impl Planned {
             samples: calibration.samples,
             statistics_sha256: calibration.digest()?,
             preprocessing: preprocessing_note(&set),
+            skipped: set.skipped(),
         };
         Ok((calibration, summary))
     }
@@ -140,7 +141,10 @@ impl Planned {
         }
         let (source, samples) = (path.display().to_string(), calibration.samples);
         let statistics_sha256 = calibration.digest()?;
-        Ok((calibration, CalibrationSummary { source, samples, statistics_sha256, preprocessing: None }))
+        Ok((
+            calibration,
+            CalibrationSummary { source, samples, statistics_sha256, preprocessing: None, skipped: vec![] },
+        ))
     }
 
     /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.
@@ -185,7 +189,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     // Hours of calibration must not end at a folder that cannot be written.
     std::iter::once(&output).chain(&settings.report).try_for_each(|path| file::check_writable(path))?;
     let validation = validation_samples(settings, &planned.inputs()?)?;
-    let (calibration, summary) = match ranges {
+    let (calibration, mut summary) = match ranges {
         Some(path) => planned.load_ranges(path)?,
         None => planned.calibrate(settings, context)?,
     };
@@ -217,6 +221,11 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     };
     staged.commit()?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
+    if let Some((set, _)) = &validation {
+        summary.skipped.extend(set.skipped());
+        summary.skipped.sort();
+        summary.skipped.dedup();
+    }
     let sample = validation.as_ref().and_then(|(set, indices)| sample_types(set, indices));
     let report = finish(settings, &planned, &resolved, compared, summary, policy_sha256, &output, sample.as_deref())?;
     if let Some(path) = &settings.report {
@@ -266,6 +275,10 @@ fn finish(
     let types = planned.types(&planned.inputs()?, sample);
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
+    let (bad, files) = (calibration.skipped.len(), calibration.skipped.join("; "));
+    if bad > 0 {
+        warnings.push(format!("bad files skipped, {bad} in all: {files}"));
+    }
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }

@@ -14,10 +14,13 @@ pub fn init(output: &Output) {
         _ => LevelFilter::DEBUG,
     };
     let own = tracing_subscriber::filter::Targets::new().with_target("tare", level);
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let registry = tracing_subscriber::registry();
     match output.log_format {
         LogFormat::Text => {
-            registry.with(fmt::layer().with_writer(std::io::stderr).without_time().with_filter(own)).init();
+            registry
+                .with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).without_time().with_filter(own))
+                .init();
         }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(own)).init(),
     }

@@ -34,6 +34,8 @@ pub struct CalibrationSummary {
     pub statistics_sha256: String,
     /// What was assumed about pictures.
     pub preprocessing: Option<String>,
+    /// Bad files that the policy let pass, each with what was wrong.
+    pub skipped: Vec<String>,
 }
 
 /// The outcome of a conversion.
