@@ -115,7 +115,11 @@ impl Planned {
             source,
             context.threads,
             context.progress,
-        )?;
+        )
+        .map_err(|e| match e {
+            Error::Engine(why) => Error::file(&self.path, why),
+            other => other,
+        })?;
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),
             samples: calibration.samples,

@@ -56,5 +56,5 @@ fn output_channels(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<usize>> 
         return Ok(None);
     };
     let axis = op.weight_axis(graph, id, weight.shape());
-    Ok(axis.map(|axis| weight.shape()[axis] * op.groups(graph, id)))
+    Ok(axis.map(|axis| weight.shape()[axis].saturating_mul(op.groups(graph, id))))
 }

@@ -69,5 +69,5 @@ fn pads_together(graph: &Graph, id: NodeId, conv: NodeId) -> std::result::Result
     if own.len() != spatial.len() {
         return Err("the Conv has pads for another number of axes");
     }
-    Ok(own.iter().zip(&spatial).map(|(a, b)| a + b).collect())
+    Ok(own.iter().zip(&spatial).map(|(a, b)| a.saturating_add(*b)).collect())
 }
