@@ -8,6 +8,7 @@ pub mod inputs;
 pub mod ir;
 pub mod ops;
 pub mod pass;
+pub mod patterns;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;

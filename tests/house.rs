@@ -16,6 +16,7 @@ const ROOMS: &[&str] = &[
     "exec",
     "inputs",
     "ops",
+    "patterns",
     "pass",
     "prepare",
     "target",
