@@ -54,7 +54,7 @@ impl Planned {
         let original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
-        prepare::prepare(&mut model, &executor).map_err(|e| Error::file(&path, e))?;
+        prepare::prepare(&mut model, &executor, prepare::Options::default()).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let plan = plan(&model.graph, settings, &target)?;

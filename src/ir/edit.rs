@@ -152,6 +152,15 @@ impl Graph {
         self.values[value.index()].source = Source::Node { node, slot };
     }
 
+    /// Gives `value`, which no graph output and no body reads by name, another name: `stem`, or as near to it as is free.
+    /// What is known of its type stays.
+    pub fn rename(&mut self, value: ValueId, stem: &str) {
+        let fresh = self.fresh_name(stem);
+        let old = std::mem::replace(&mut self.values[value.index()].name, fresh.clone());
+        self.by_name.remove(&old);
+        self.by_name.insert(fresh, value);
+    }
+
     /// Output `slot` of `node` makes a new value, called `stem` or as near to it as is free; what it made before is made by
     /// nothing until another node takes it over.
     pub fn split_output(&mut self, node: NodeId, slot: usize, stem: &str) -> ValueId {

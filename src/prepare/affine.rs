@@ -4,11 +4,15 @@
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::pass::{Outcome, Pass};
+use crate::patterns;
 use crate::tensor::{DataType, Tensor};
 use ndarray::{Array4, ArrayView4};
 
 /// Folds `y = scale * x + shift`, per channel, into the Conv, ConvTranspose, Gemm or MatMul that makes `x` for it alone.
-pub struct Fold;
+pub struct Fold {
+    /// Whether nodes that spell out an activation are left for the passes that look for it.
+    pub spare_activations: bool,
+}
 
 impl Pass for Fold {
     fn name(&self) -> &'static str {
@@ -17,7 +21,15 @@ impl Pass for Fold {
 
     fn run(&self, model: &mut Model) -> Result<Outcome> {
         let mut outcome = Outcome::default();
+        let mut spared = vec![false; model.graph.node_bound()];
+        if self.spare_activations {
+            let found = patterns::activations(&model.graph);
+            found.iter().flat_map(|f| &f.nodes).for_each(|id| spared[id.index()] = true);
+        }
         for id in model.graph.topological()? {
+            if spared[id.index()] {
+                continue;
+            }
             let Some((layer, input)) = layer_before(&model.graph, id) else { continue };
             match fold(&mut model.graph, layer, id, input)? {
                 Ok(()) => outcome.changed += 1,
@@ -31,7 +43,7 @@ impl Pass for Fold {
 }
 
 /// Why a place was left alone.
-type Refusal = &'static str;
+pub(super) type Refusal = &'static str;
 
 /// The layer whose output only node `id` reads, and through which of its inputs.
 fn layer_before(graph: &Graph, id: NodeId) -> Option<(NodeId, usize)> {
@@ -48,13 +60,14 @@ fn layer_before(graph: &Graph, id: NodeId) -> Option<(NodeId, usize)> {
 }
 
 /// A layer's constants, and how its output channels lie.
-struct Layer {
+pub(super) struct Layer {
     node: NodeId,
     weight: Tensor,
     /// Output channel of each element of the weight is found by these.
     axis: usize,
     groups: usize,
-    channels: usize,
+    /// Number of output channels.
+    pub(super) channels: usize,
     bias: Option<Vec<f32>>,
     /// Rank of the output, where the layer fixes it.
     rank: Option<usize>,
@@ -80,13 +93,10 @@ fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std
     if matmul && shifts && !graph.node(id).is("BatchNormalization") {
         return Ok(Err("MatMul has no bias"));
     }
-    scale_weight(graph, &layer, &scale)?;
-    if !matmul && (shifts || layer.bias.is_some()) {
-        let old = layer.bias.clone().unwrap_or_else(|| vec![0.0; layer.channels]);
-        let new: Vec<f32> = (0..layer.channels).map(|c| (f64::from(old[c]) * scale[c] + shift[c]) as f32).collect();
-        let name = bias_name(graph, &layer);
-        let bias = graph.add_initializer(&name, &Tensor::from_f32(vec![layer.channels], &new));
-        graph.set_input(layer.node, 2, Some(bias));
+    if matmul {
+        scale_weight(graph, &layer, &scale)?;
+    } else {
+        apply(graph, &layer, &scale, &shift)?;
     }
     if matmul && shifts {
         let shift: Vec<f32> = shift.iter().map(|&v| v as f32).collect();
@@ -102,13 +112,27 @@ fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std
     Ok(Ok(()))
 }
 
+/// Multiplies and shifts the output channels of a layer that has a bias input.
+pub(super) fn apply(graph: &mut Graph, layer: &Layer, scale: &[f64], shift: &[f64]) -> Result<()> {
+    scale_weight(graph, layer, scale)?;
+    if shift.iter().any(|&v| v != 0.0) || layer.bias.is_some() {
+        let old = layer.bias.clone().unwrap_or_else(|| vec![0.0; layer.channels]);
+        let new: Vec<f32> = (0..layer.channels).map(|c| (f64::from(old[c]) * scale[c] + shift[c]) as f32).collect();
+        let name = bias_name(graph, layer);
+        let bias = graph.add_initializer(&name, &Tensor::from_f32(vec![layer.channels], &new));
+        graph.set_input(layer.node, 2, Some(bias));
+    }
+    Ok(())
+}
+
 fn bias_name(graph: &Graph, layer: &Layer) -> String {
     let value = graph.node(layer.node).input(2).or(graph.node(layer.node).input(1));
     let name = value.map_or("layer", |v| graph.value(v).name());
     if layer.bias.is_some() { name.to_owned() } else { format!("{name}_bias") }
 }
 
-fn read_layer(graph: &Graph, id: NodeId) -> Result<std::result::Result<Layer, Refusal>> {
+/// The constants of a layer, or why they cannot be changed.
+pub(super) fn read_layer(graph: &Graph, id: NodeId) -> Result<std::result::Result<Layer, Refusal>> {
     let node = graph.node(id);
     let float = |slot: usize| -> Result<Option<Tensor>> {
         let Some(value) = node.input(slot) else { return Ok(None) };

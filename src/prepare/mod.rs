@@ -3,7 +3,9 @@
 
 mod affine;
 mod constants;
+mod fuse;
 mod gemm;
+mod hard;
 mod identity;
 mod inputs;
 mod opset;
@@ -20,18 +22,37 @@ pub const OUTPUT_OPSET: i64 = 13;
 /// What each pass did, in order.
 pub type Preparation = Vec<(&'static str, Outcome)>;
 
-/// Runs every pass.
+/// What may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether what an exporter spelled out is replaced by the one operator that ONNX has for it.
+    pub fuse_patterns: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fuse_patterns: true }
+    }
+}
+
+/// Runs every pass that `options` ask for.
 ///
 /// # Errors
 /// When the operator set is one that is not understood, or the model is malformed.
-pub fn prepare(model: &mut Model, executor: &dyn Executor) -> Result<Preparation> {
-    let passes: [&dyn Pass; 8] = [
+pub fn prepare(model: &mut Model, executor: &dyn Executor, options: Options) -> Result<Preparation> {
+    let passes: &[&dyn Pass] = &[
         &inputs::DefaultsToConstants,
         &opset::Upgrade { to: OUTPUT_OPSET, executor },
         &constants::Fold { executor },
         &identity::Eliminate,
         &gemm::FoldAlphaBeta,
-        &affine::Fold,
+        // A reader that no output needs must not keep a layer as it is.
+        &RemoveUnused,
+        // First what stands between a layer and its activation; the activation's own nodes must not be taken apart.
+        &affine::Fold { spare_activations: true },
+        &hard::Lower,
+        &fuse::Fuse { enabled: options.fuse_patterns },
+        &affine::Fold { spare_activations: false },
         &pad::Fold,
         &RemoveUnused,
     ];

@@ -3,6 +3,8 @@
 mod affine;
 mod constants;
 mod factors;
+mod fuse;
+mod hard;
 mod opset;
 mod pads;
 
@@ -52,9 +54,9 @@ fn assert_computes_the_same(before: &Model, after: &Model) {
 fn prepare_twice(model: &Model) -> (Model, Preparation) {
     let executor = Tract::default();
     let mut ready = model.clone();
-    let done = prepare(&mut ready, &executor).expect("a model that can be prepared");
+    let done = prepare(&mut ready, &executor, Options::default()).expect("a model that can be prepared");
     let bytes = file::to_bytes(&ready).expect("a message");
-    for (pass, outcome) in prepare(&mut ready, &executor).expect("a second run") {
+    for (pass, outcome) in prepare(&mut ready, &executor, Options::default()).expect("a second run") {
         assert_eq!(outcome.changed, 0, "{pass} changes something again");
     }
     assert!(bytes == file::to_bytes(&ready).expect("a message"), "a second run changes the bytes");

@@ -14,7 +14,7 @@ use crate::ir::build::{Builder, int, noise};
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::plan::{Placement, Plan, plan};
 use crate::policy::{Raw, Settings};
-use crate::prepare::prepare;
+use crate::prepare::{Options, prepare};
 use crate::resolve::{Resolved, resolve};
 use crate::target::OnnxRuntimeCpu;
 use crate::tensor::{DataType, Tensor};
@@ -65,7 +65,7 @@ fn pretended(plan: &Plan) -> Calibration {
 
 fn quantized_with(model: Model, policy: &str, calibrate: impl Fn(&Model, &Plan) -> Calibration) -> Made {
     let mut ready = model.clone();
-    prepare(&mut ready, &Tract::default()).expect("a model that can be prepared");
+    prepare(&mut ready, &Tract::default(), Options::default()).expect("a model that can be prepared");
     let made = plan(&ready.graph, &settings(policy), &OnnxRuntimeCpu).expect("a plan");
     let resolved = resolve(&made, &calibrate(&ready, &made)).expect("a grid for each value");
     insert_qdq(&mut ready, &made, &resolved).expect("a quantized model");

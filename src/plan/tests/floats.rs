@@ -2,21 +2,42 @@
 
 use super::*;
 
-#[test]
-fn hard_swish_spelled_out_is_a_float_island_with_reasons() {
-    let net = start()
-        .floats("three", &[], &[3.0])
+/// HardSwish of `x`, spelled out, which makes `h`.
+fn hard_swish(net: Builder, x: &str) -> Builder {
+    net.floats("three", &[], &[3.0])
         .floats("zero", &[], &[0.0])
         .floats("six", &[], &[6.0])
-        .node("Add", &["c", "three"], &["a"], vec![])
+        .node("Add", &[x, "three"], &["a"], vec![])
         .node("Clip", &["a", "zero", "six"], &["b"], vec![])
-        .node("Mul", &["c", "b"], &["m"], vec![])
-        .node("Div", &["m", "six"], &["h"], vec![]);
+        .node("Mul", &[x, "b"], &["m"], vec![])
+        .node("Div", &["m", "six"], &["h"], vec![])
+}
+
+#[test]
+fn hard_swish_behind_a_layer_runs_on_integers() {
+    let (nodes, _) = listing(conv(hard_swish(start(), "c"), "h", "y").output("y", &[1, 4, 8, 8]));
+    assert_eq!(
+        nodes,
+        [
+            &format!("Conv Conv_c: {WEIGHT} 0"),
+            "Clip h_cut_clip: clamp [-1.2247449, inf], vanishes into Conv_c if its grid ends within",
+            "Add h_add: integer, constant uint8 asymmetric per tensor",
+            "Clip h_gate_clip: clamp [0, 2.4494898], vanishes into h_add if its grid ends within",
+            "Mul h_mul: integer",
+            &format!("Conv Conv_y: {WEIGHT} 0"),
+        ]
+    );
+}
+
+#[test]
+fn hard_swish_spelled_out_behind_anything_else_is_a_float_island_with_reasons() {
+    let net = hard_swish(start().node("Add", &["c", "x"], &["r"], vec![]), "r");
     let (nodes, values) = listing(conv(net, "h", "y").output("y", &[1, 4, 8, 8]));
     assert_eq!(
         nodes,
         [
             format!("Conv Conv_c: {WEIGHT} 0"),
+            "Add Add_r: float: no integer node reads its output".to_owned(),
             "Add Add_a: float: no integer node reads its output".to_owned(),
             "Clip Clip_b: float: it does not follow an integer node that only it reads".to_owned(),
             "Mul Mul_m: float: no integer node reads its output".to_owned(),

@@ -120,7 +120,7 @@ fn softmax_keeps_its_meaning_whether_or_not_its_rank_is_known() {
             for executor in executors {
                 let model = softmax(op_type, dims, axis);
                 let mut ready = model.clone();
-                prepare(&mut ready, executor).expect("a model that can be prepared");
+                prepare(&mut ready, executor, Options::default()).expect("a model that can be prepared");
                 let inputs = feeds(&model);
                 let found = run(&ready, &inputs);
                 assert_eq!(found[0].shape(), inputs[0].shape());
@@ -168,6 +168,6 @@ fn a_later_opset_stays() {
 #[test]
 fn an_opset_that_is_too_old_is_an_error_that_says_what_to_do() {
     let mut model = Builder::new(9).input("x", &[2]).output("y", &[2]).node("Relu", &["x"], &["y"], vec![]).build();
-    let error = prepare(&mut model, &Tract::default()).expect_err("opset 9").to_string();
+    let error = prepare(&mut model, &Tract::default(), Options::default()).expect_err("opset 9").to_string();
     assert!(error.contains("opset 9") && error.contains("Export it again"), "{error}");
 }
