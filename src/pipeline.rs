@@ -6,7 +6,7 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::plan::{Placement, Plan, plan};
+use crate::plan::{Placement, Plan, plan, unlike_joins};
 use crate::policy::{self, Data, Settings};
 use crate::prepare;
 use crate::progress::Progress;
@@ -57,7 +57,7 @@ impl Planned {
         prepare::prepare(&mut model, &executor, prepare::Options::default()).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
-        let plan = plan(&model.graph, settings, &target)?;
+        let plan = plan(&model.graph, settings, &target, &[])?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { original, model, plan, target, path, executor })
     }
@@ -151,6 +151,22 @@ impl Planned {
         ))
     }
 
+    /// Chooses the grids. Joins whose inputs turn out to be unlike are taken back to float first.
+    ///
+    /// # Errors
+    /// When the statistics lack a value.
+    pub fn resolve(&mut self, settings: &Settings, calibration: &Calibration) -> Result<Resolved> {
+        let resolved = resolve(&self.plan, calibration)?;
+        let graph = &self.model.graph;
+        let unlike = unlike_joins(graph, &self.plan, |v| resolved.ranges.get(graph.value(v).name()).copied());
+        if unlike.is_empty() {
+            return Ok(resolved);
+        }
+        tracing::info!(joins = unlike.len(), "kept in float: their inputs are unlike");
+        self.plan = plan(graph, settings, &self.target, &unlike)?;
+        resolve(&self.plan, calibration)
+    }
+
     /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.
     fn types(&self, inputs: &[InputSpec], sample: Option<&[TensorType]>) -> Option<Types> {
         let one = |input: &InputSpec| {
@@ -185,7 +201,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         .output
         .clone()
         .ok_or_else(|| Error::other("no output: name one with -o, or state it in the policy"))?;
-    let planned = Planned::new(settings)?;
+    let mut planned = Planned::new(settings)?;
     planned.check_quantizable()?;
     if output.canonicalize().ok().is_some_and(|o| planned.path.canonicalize().ok() == Some(o)) {
         return Err(Error::file(&output, "is the model itself; name another output"));
@@ -198,7 +214,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         None => planned.calibrate(settings, context)?,
     };
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
-    let resolved = resolve(&planned.plan, &calibration)?;
+    let resolved = planned.resolve(settings, &calibration)?;
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
     let mut model = planned.model.clone();
     rewrite::insert_qdq(&mut model, &planned.plan, &resolved)?;

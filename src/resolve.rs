@@ -3,8 +3,9 @@
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::ir::{NodeId, ValueId};
+use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
-use crate::quant::Params;
+use crate::quant::{Params, Scheme};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
@@ -59,13 +60,7 @@ fn range(
     let settings = value.settings;
     match value.range {
         RangeSource::Given(low, high) => Ok((low.min(0.0), high.max(0.0))),
-        RangeSource::Unit => {
-            // One step is exactly 1/256, or 1/128 where the grid is symmetric and half of it lies below zero.
-            let (min, max) = settings.scheme.limits();
-            let steps = if settings.scheme.symmetric { (max - min) / 2 } else { max - min };
-            let unit = if settings.scheme.symmetric { 128.0 } else { 256.0 };
-            Ok((0.0, steps as f32 / unit))
-        }
+        RangeSource::Fixed(range) => Ok(fixed(range, settings.scheme)),
         _ => {
             let missing = || {
                 Error::value(
@@ -82,6 +77,20 @@ fn range(
             }
             Ok(calibrate::range(statistics, settings.calibrator, settings.scheme))
         }
+    }
+}
+
+/// The range that an operator cannot leave, ending so that the step is a power of two where the runtimes ask for it.
+fn fixed(range: OutputRange, scheme: Scheme) -> (f32, f32) {
+    let (min, max) = scheme.limits();
+    let (half, all) = (((max - min) / 2) as f32, (max - min) as f32);
+    match range {
+        OutputRange::Closed => (0.0, 1.0),
+        OutputRange::Signed if scheme.symmetric => (-half / 128.0, half / 128.0),
+        OutputRange::Signed => (-1.0, 1.0 - 2.0 / (all + 1.0)),
+        // Half of a symmetric grid lies below zero.
+        _ if scheme.symmetric => (0.0, half / 128.0),
+        _ => (0.0, all / 256.0),
     }
 }
 

@@ -206,6 +206,8 @@ pub struct Graph {
     pub(super) initializers: Vec<ValueId>,
     /// Values with a type hint, in file order.
     pub(super) hinted: Vec<ValueId>,
+    /// Types that were found out and that the file does not state; never saved.
+    pub(super) learned: HashMap<ValueId, TensorType>,
     /// Everything else of the message.
     pub(super) rest: GraphProto,
 }
@@ -293,6 +295,21 @@ impl Graph {
     /// Whether `value` is a constant stored in the graph.
     pub fn is_constant(&self, value: ValueId) -> bool {
         self.value(value).source == Source::Initializer
+    }
+
+    /// Notes the type of `value`, for [`Graph::known_type`]. It is not written to the file.
+    pub fn learn_type(&mut self, value: ValueId, ty: TensorType) {
+        self.learned.insert(value, ty);
+    }
+
+    /// The type of `value` as far as it was found out, or else as the file states it.
+    pub fn known_type(&self, value: ValueId) -> Option<TensorType> {
+        self.learned.get(&value).cloned().or_else(|| self.stated_type(value))
+    }
+
+    /// How many dimensions `value` has, if that is known.
+    pub fn rank(&self, value: ValueId) -> Option<usize> {
+        self.known_type(value).map(|ty| ty.dims.len())
     }
 
     /// The type of `value` as far as the file states it.

@@ -7,27 +7,35 @@ pub fn never(_: &Graph, _: NodeId) -> Option<String> {
     None
 }
 
-/// Weights need a channel axis to have one scale each.
-pub fn conv(graph: &Graph, node: NodeId) -> Option<String> {
-    constant_input(graph, node, 1, "its weights are computed while the model runs")
+/// An integer layer multiplies constant weights.
+pub fn layer(graph: &Graph, node: NodeId) -> Option<String> {
+    let constant = graph.node(node).input(1).is_some_and(|v| graph.is_constant(v));
+    (!constant).then(|| "its weights are computed while the model runs".to_owned())
 }
 
-/// Groups share the rows of the weight, so a channel has no index of its own along one axis.
-pub fn conv_transpose(graph: &Graph, node: NodeId) -> Option<String> {
-    conv(graph, node)
+/// ONNX Runtime moves the channels of an integer Conv to the end, through the nodes around it; a cubic Resize does not stand
+/// it, and the model would not run.
+pub fn conv(graph: &Graph, node: NodeId) -> Option<String> {
+    let cubic = |id: NodeId| {
+        graph.node(id).is("Resize") && graph.node(id).attributes().text("mode").is_some_and(|mode| mode == "cubic")
+    };
+    let before = graph.node(node).input(0).and_then(|v| graph.value(v).producer());
+    let mut behind = graph.node(node).output(0).into_iter().flat_map(|v| graph.value(v).readers());
+    if before.is_some_and(cubic) || behind.any(|(reader, _)| cubic(reader)) {
+        return Some("ONNX Runtime does not load an integer Conv beside a cubic Resize".to_owned());
+    }
+    layer(graph, node)
 }
 
 /// ONNX Runtime's integer Gemm ignores alpha and beta.
 pub fn gemm(graph: &Graph, node: NodeId) -> Option<String> {
     let one = |name: &str| graph.node(node).attributes().float(name).unwrap_or(1.0) == 1.0;
-    let bias = graph.node(node).input(2).is_some();
-    if !one("alpha") || bias && !one("beta") {
+    let bias = graph.node(node).input(2);
+    if !one("alpha") || bias.is_some() && !one("beta") {
         return Some("alpha or beta is not 1 and could not be folded into the weights".to_owned());
     }
-    constant_input(graph, node, 1, "its weights are computed while the model runs").or_else(|| {
-        let bias = graph.node(node).input(2)?;
-        (!graph.is_constant(bias)).then(|| "its bias is computed while the model runs".to_owned())
-    })
+    let computed = bias.is_some_and(|bias| !graph.is_constant(bias));
+    computed.then(|| "its bias is computed while the model runs".to_owned())
 }
 
 /// An average that counts padding differently per position has no integer kernel.
@@ -56,9 +64,4 @@ pub fn pad(graph: &Graph, node: NodeId) -> Option<String> {
 pub fn resize(graph: &Graph, node: NodeId) -> Option<String> {
     let mode = graph.node(node).attributes().text("mode").unwrap_or("nearest");
     (mode != "nearest").then(|| format!("{mode} interpolation has no integer kernel"))
-}
-
-fn constant_input(graph: &Graph, node: NodeId, slot: usize, otherwise: &str) -> Option<String> {
-    let constant = graph.node(node).input(slot).is_some_and(|v| graph.is_constant(v));
-    (!constant).then(|| otherwise.to_owned())
 }

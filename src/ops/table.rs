@@ -3,6 +3,7 @@
 use super::conditions as unless;
 use crate::ir::{Graph, NodeId};
 use crate::quant::SumOrder;
+use std::fmt;
 
 /// What an operator does with numbers, as far as quantization cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +17,11 @@ pub enum Role {
     Movement,
     /// Cuts numbers off at bounds: vanishes into the grid of what made them, where that grid ends within the bounds.
     Clamp,
-    /// Computes in float, for accuracy; only the range of its output is known. Differences in a Softmax's input of less than
-    /// a step are differences in its output of several per cent.
+    /// Computes in float, for accuracy: a Softmax makes differences of several per cent of steps in its input, a
+    /// normalization divides by the spread of its own. What is known is the range of its output.
     Float,
+    /// Looks rows up in a constant table: the table is stored as integers, and what was looked up is dequantized.
+    Lookup,
 }
 
 /// Which inputs carry activations.
@@ -30,6 +33,8 @@ pub enum Slots {
     Pair,
     /// All of them.
     All,
+    /// All but the first, which is a condition.
+    Rest,
 }
 
 /// Where the channels of a weight lie: the axis along which each index may have its own scale.
@@ -70,6 +75,22 @@ pub enum OutputRange {
     Calibrated,
     /// `[0, 1)`: the grid is fixed at 1/256 a step, which NNAPI and XNNPACK insist on (1/255 is refused there).
     Unit,
+    /// `[0, 1]`: both ends are reached, so both are on the grid.
+    Closed,
+    /// `[-1, 1)`, at 1/128 a step, as LiteRT has it.
+    Signed,
+}
+
+impl fmt::Display for OutputRange {
+    /// The step, or the range where that says more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Calibrated => "range by calibration",
+            Self::Unit => "1/256 a step",
+            Self::Closed => "range [0, 1]",
+            Self::Signed => "1/128 a step",
+        })
+    }
 }
 
 /// One operator.
@@ -110,19 +131,59 @@ const fn movement(op_type: &'static str) -> Op {
     simple(op_type, Role::Movement, Slots::First)
 }
 
+const fn with_range(range: OutputRange, op: Op) -> Op {
+    Op { range, ..op }
+}
+
+const fn float(op_type: &'static str) -> Op {
+    simple(op_type, Role::Float, Slots::First)
+}
+
 /// Sorted by name within each role.
 const TABLE: &[Op] = &[
     Op { unless: unless::conv, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
-    Op { unless: unless::conv_transpose, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Bias::Input(2)) },
-    Op { unless: unless::gemm, ..compute("Gemm", Slots::First, WeightAxis::GemmColumns, Bias::Input(2)) },
+    Op { unless: unless::layer, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Bias::Input(2)) },
+    Op { unless: unless::gemm, ..compute("Gemm", Slots::Pair, WeightAxis::GemmColumns, Bias::Input(2)) },
     compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind),
+    arithmetic("Abs", Slots::First),
     arithmetic("Add", Slots::All),
     Op { unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
+    arithmetic("Celu", Slots::First),
     arithmetic("Concat", Slots::All),
+    with_range(OutputRange::Signed, arithmetic("Cos", Slots::First)),
+    arithmetic("Div", Slots::All),
+    arithmetic("Elu", Slots::First),
+    with_range(OutputRange::Signed, arithmetic("Erf", Slots::First)),
+    arithmetic("Exp", Slots::First),
+    arithmetic("Gelu", Slots::First),
     arithmetic("GlobalAveragePool", Slots::First),
+    arithmetic("GlobalMaxPool", Slots::First),
+    arithmetic("GridSample", Slots::First),
+    with_range(OutputRange::Closed, arithmetic("HardSigmoid", Slots::First)),
+    arithmetic("HardSwish", Slots::First),
     arithmetic("LeakyRelu", Slots::First),
+    arithmetic("Log", Slots::First),
+    arithmetic("Max", Slots::All),
+    arithmetic("Min", Slots::All),
+    arithmetic("Mish", Slots::First),
     arithmetic("Mul", Slots::All),
-    Op { range: OutputRange::Unit, ..arithmetic("Sigmoid", Slots::First) },
+    arithmetic("Neg", Slots::First),
+    arithmetic("PRelu", Slots::All),
+    arithmetic("Pow", Slots::All),
+    arithmetic("ReduceMean", Slots::First),
+    arithmetic("ReduceSum", Slots::First),
+    arithmetic("Selu", Slots::First),
+    with_range(OutputRange::Unit, arithmetic("Sigmoid", Slots::First)),
+    with_range(OutputRange::Signed, arithmetic("Sin", Slots::First)),
+    arithmetic("Softplus", Slots::First),
+    with_range(OutputRange::Signed, arithmetic("Softsign", Slots::First)),
+    arithmetic("Sqrt", Slots::First),
+    arithmetic("Sub", Slots::All),
+    arithmetic("Swish", Slots::First),
+    with_range(OutputRange::Signed, arithmetic("Tanh", Slots::First)),
+    arithmetic("ThresholdedRelu", Slots::First),
+    arithmetic("TopK", Slots::First),
+    arithmetic("Where", Slots::Rest),
     movement("DepthToSpace"),
     movement("Expand"),
     movement("Flatten"),
@@ -131,6 +192,8 @@ const TABLE: &[Op] = &[
     movement("GatherND"),
     Op { unless: unless::max_pool, ..movement("MaxPool") },
     Op { unless: unless::pad, ..movement("Pad") },
+    movement("ReduceMax"),
+    movement("ReduceMin"),
     movement("Reshape"),
     Op { unless: unless::resize, ..movement("Resize") },
     movement("Slice"),
@@ -140,10 +203,25 @@ const TABLE: &[Op] = &[
     movement("Tile"),
     movement("Transpose"),
     movement("Unsqueeze"),
-    Op { range: OutputRange::Unit, ..simple("Softmax", Role::Float, Slots::First) },
     simple("Clip", Role::Clamp, Slots::First),
     simple("Relu", Role::Clamp, Slots::First),
+    float("BatchNormalization"),
+    float("GroupNormalization"),
+    with_range(OutputRange::Closed, float("Hardmax")),
+    float("InstanceNormalization"),
+    float("LayerNormalization"),
+    float("LogSoftmax"),
+    float("LpNormalization"),
+    float("MeanVarianceNormalization"),
+    float("RMSNormalization"),
+    with_range(OutputRange::Unit, float("Softmax")),
 ];
+
+/// A lookup in a constant table of rows, which has the form of a movement.
+const LOOKUP: Op = Op {
+    weight: Some(Weight { slot: 0, axis: WeightAxis::MatrixColumns }),
+    ..simple("Gather", Role::Lookup, Slots::First)
+};
 
 /// The row of a node, if its operator is in the table.
 pub fn lookup(graph: &Graph, node: NodeId) -> Option<&'static Op> {
@@ -151,19 +229,27 @@ pub fn lookup(graph: &Graph, node: NodeId) -> Option<&'static Op> {
     if !node.domain().is_empty() {
         return None;
     }
-    TABLE.iter().find(|op| op.op_type == node.op_type())
+    let row = TABLE.iter().find(|op| op.op_type == node.op_type())?;
+    let table = row.op_type == LOOKUP.op_type && node.input(0).is_some_and(|v| graph.is_constant(v));
+    Some(if table { &LOOKUP } else { row })
 }
 
 impl Op {
     /// The inputs of `node` that carry activations: those of the row that are there.
     pub fn activation_slots(&self, graph: &Graph, node: NodeId) -> Vec<usize> {
         let inputs = graph.node(node).inputs();
-        let end = match self.activations {
-            Slots::First => 1,
-            Slots::Pair => 2,
-            Slots::All => inputs.len(),
+        let (start, end) = match self.activations {
+            Slots::First => (0, 1),
+            Slots::Pair => (0, 2),
+            Slots::All => (0, inputs.len()),
+            Slots::Rest => (1, inputs.len()),
         };
-        (0..end.min(inputs.len())).filter(|&slot| inputs[slot].is_some()).collect()
+        (start..end.min(inputs.len())).filter(|&slot| inputs[slot].is_some()).collect()
+    }
+
+    /// Whether it puts whole tensors together, so that its inputs are different things.
+    pub fn joins(&self) -> bool {
+        matches!(self.op_type, "Concat" | "Add")
     }
 
     /// The bounds that a clamp cuts off at; `None` when they are not constant, or not a clamp.

@@ -2,6 +2,7 @@
 
 use super::bias::{bias_place, per_channel_bias};
 use super::place::{self, Candidate, Placed};
+use super::structure::Structure;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
@@ -12,21 +13,26 @@ use crate::target::Target;
 use crate::tensor::DataType;
 use std::collections::HashMap;
 
-/// Plans the quantization of a prepared graph.
+/// Plans the quantization of a prepared graph. The nodes `kept` stay float, each for its reason, unless the policy insists.
 ///
 /// # Errors
 /// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
 /// malformed.
-pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target) -> Result<Plan> {
+pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
     let order = graph.topological()?;
     let matched = match_rules(graph, &order, settings)?;
-    let mut placed = place::place(graph, &order, &matched, target);
+    let structure = Structure::of(graph);
+    let mut preferences = structure.preferences(graph);
+    for (id, why) in kept {
+        preferences[id.index()].get_or_insert_with(|| why.clone());
+    }
+    let mut placed = place::place(graph, &order, &matched, &preferences, target);
     for &id in &order {
         settle_constants(graph, id, &mut placed)?;
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, &order, target, &mut placed) {}
-    let mut plan = Plan::default();
+    let mut plan = Plan { structure, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
             plan.add_value(graph, value, RangeSource::Observed, &matched);
@@ -60,10 +66,10 @@ fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<M
     settings.match_model(&keys, &values)
 }
 
-/// Takes back integer nodes whose constants have no integer form.
+/// Takes back integer nodes and lookups whose constants have no integer form.
 fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()> {
     let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { return Ok(()) };
-    if !placed.integer[id.index()] {
+    if !placed.integer[id.index()] && op.role != Role::Lookup {
         return Ok(());
     }
     for slot in op.activation_slots(graph, id).into_iter().chain(op.weight.map(|w| w.slot)) {
@@ -72,6 +78,7 @@ fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()
             None => Some("a constant input is sparse"),
             Some(t) if t.dtype() != DataType::Float32 => Some("a constant input is not float32"),
             Some(t) if t.is_empty() => Some("a constant input is empty"),
+            Some(t) if op.role == Role::Lookup && t.shape().len() < 2 => Some("its table has no rows"),
             Some(t) if t.to_f32()?.iter().any(|v| !v.is_finite()) => Some("a constant input holds NaN or infinity"),
             Some(_) => None,
         };
@@ -104,9 +111,22 @@ fn placement(
             integer_node(graph, id, op, settings, placed, target).map(Placement::Integer)
         }
         Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
+        Some(Candidate::Yes(op)) if op.role == Role::Lookup => Ok(Placement::Lookup(table(graph, id, op, settings)?)),
         Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
         _ => Ok(Placement::Float { reason: "no integer node reads its output".to_owned() }),
     }
+}
+
+/// The table that a lookup reads, with a scale for each column unless the columns are what is looked up.
+fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<ConstantPlan> {
+    let table = graph.node(id).input(0).map(|v| graph.constant(v)).transpose()?.flatten();
+    let rank = table.map_or(0, |t| t.shape().len());
+    let axis = graph.node(id).attributes().int("axis").unwrap_or(0);
+    let columns = axis == -1 || axis + 1 == rank as i64;
+    let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
+    let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
+    let axis = per_channel.then(|| rank - 1);
+    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -195,8 +215,8 @@ impl Plan {
                 let range = match (moved, op.map(|op| op.range)) {
                     // The one that has a range: following a chain of movements again for each would be quadratic.
                     (Some(from), _) => RangeSource::SameAs(self.root(from)),
-                    (None, Some(OutputRange::Unit)) => RangeSource::Unit,
-                    _ => RangeSource::Observed,
+                    (None, Some(range)) => fixed(range),
+                    (None, None) => RangeSource::Observed,
                 };
                 outputs.for_each(|v| self.add_value(graph, v, range, matched));
             }
@@ -211,13 +231,19 @@ impl Plan {
                     outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
                 }
             }
-            Placement::Float { .. } => {
-                let unit = ops::lookup(graph, id).is_some_and(|op| op.range == OutputRange::Unit);
-                let range = if unit { RangeSource::Unit } else { RangeSource::Observed };
+            Placement::Float { .. } | Placement::Lookup(_) => {
+                let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
                 outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
             }
             _ => {}
         }
+    }
+}
+
+fn fixed(range: OutputRange) -> RangeSource {
+    match range {
+        OutputRange::Calibrated => RangeSource::Observed,
+        known => RangeSource::Fixed(known),
     }
 }
 

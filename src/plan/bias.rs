@@ -18,7 +18,7 @@ pub(super) fn bias_place(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<(N
                 ops::lookup(graph, node).is_some_and(|op| op.role == Role::Arithmetic) && graph.node(node).is("Add");
             let place = (node, 1 - slot.min(1));
             let constant = graph.node(node).input(place.1).map(|v| graph.constant(v)).transpose()?.flatten();
-            let vector = constant.is_some_and(|t| t.shape().len() == 1);
+            let vector = constant.is_some_and(|t| matches!(t.shape(), [_] | [1, _]));
             let usable = adds
                 && vector
                 && per_channel_bias(graph, op, id, place)?.is_some_and(|b| b.iter().all(|v| v.is_finite()));

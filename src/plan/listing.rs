@@ -1,19 +1,20 @@
 //! The plan as text: one line for each node and value, in a fixed order, so that two plans can be compared with `diff`.
 
-use super::{IntegerNode, Placement, Plan, RangeSource};
+use super::{ConstantPlan, IntegerNode, Placement, Plan, RangeSource};
 use crate::ir::Graph;
 use std::fmt::Write;
 
 impl Plan {
     /// The listing.
     pub fn listing(&self, graph: &Graph) -> String {
-        let mut text = String::from("# nodes\n");
+        let mut text = format!("# structure\n{}\n# nodes\n", self.structure);
         for node in &self.nodes {
             let what = match &node.placement {
                 Placement::Integer(integer) => format!("integer{}", constants(integer)),
                 Placement::Clamp { into, low, high } => {
                     format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
                 }
+                Placement::Lookup(table) => format!("integer, table {}", grids(table)),
                 Placement::Float { reason } => format!("float: {reason}"),
             };
             let _ = writeln!(text, "{} {}: {what}", node.op_type, node.name);
@@ -23,7 +24,7 @@ impl Plan {
             let (scheme, calibrator) = (value.settings.scheme, value.settings.calibrator);
             let how = match value.range {
                 RangeSource::Observed => format!("{scheme}, range by {calibrator}"),
-                RangeSource::Unit => format!("{scheme}, 1/256 a step"),
+                RangeSource::Fixed(range) => format!("{scheme}, {range}"),
                 RangeSource::Given(low, high) => format!("{scheme}, range [{low}, {high}] by the policy"),
                 RangeSource::SameAs(other) => format!("the grid of {}", graph.value(other).name()),
             };
@@ -33,12 +34,16 @@ impl Plan {
     }
 }
 
+fn grids(constant: &ConstantPlan) -> String {
+    let axis = constant.axis.map_or("per tensor".to_owned(), |axis| format!("per channel on axis {axis}"));
+    format!("{} {axis}", constant.scheme)
+}
+
 fn constants(node: &IntegerNode) -> String {
     let mut text = String::new();
     for constant in &node.constants {
-        let axis = constant.axis.map_or("per tensor".to_owned(), |axis| format!("per channel on axis {axis}"));
         let what = if constant.is_weight { "weight" } else { "constant" };
-        let _ = write!(text, ", {what} {} {axis}", constant.scheme);
+        let _ = write!(text, ", {what} {}", grids(constant));
     }
     if node.bias.is_some() {
         text.push_str(", bias int32");

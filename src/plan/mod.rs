@@ -5,13 +5,18 @@
 
 mod assemble;
 mod bias;
+mod joins;
 mod listing;
 mod place;
+mod structure;
 
 pub use assemble::plan;
 pub use bias::per_channel_bias;
+pub use joins::unlike_joins;
+pub use structure::Structure;
 
 use crate::ir::{NodeId, ValueId};
+use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
 use crate::quant::{Scheme, SumOrder};
 use std::collections::HashMap;
@@ -23,6 +28,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Every activation that gets a grid, in the order in which they are made.
     pub values: Vec<ValuePlan>,
+    /// What kind of network was found, which decides about nodes that could be either.
+    pub structure: Structure,
     index: HashMap<ValueId, usize>,
 }
 
@@ -54,6 +61,8 @@ pub enum Placement {
         /// The upper bound.
         high: f32,
     },
+    /// It looks up rows of a table that is stored as integers; what it found is dequantized.
+    Lookup(ConstantPlan),
     /// It stays as it is.
     Float {
         /// Why.
@@ -111,8 +120,8 @@ pub struct ValuePlan {
 pub enum RangeSource {
     /// It is observed while calibration samples run.
     Observed,
-    /// The operator's output lies in `[0, 1)`.
-    Unit,
+    /// The operator's output cannot leave this range.
+    Fixed(OutputRange),
     /// The policy states it.
     Given(f32, f32),
     /// It is the grid of another value, exactly.

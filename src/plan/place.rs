@@ -7,6 +7,9 @@ use crate::ops::{self, Op, Role};
 use crate::policy::Matched;
 use crate::target::Target;
 
+/// Nodes that stay float for the sake of what stands around them, each with the reason.
+pub(super) type Preferences = Vec<Option<String>>;
+
 /// What a node could be.
 pub(super) enum Candidate {
     /// It can run on integers, as this row of the table says.
@@ -24,6 +27,8 @@ pub(super) struct Placed {
     pub demanded: Vec<bool>,
     /// Clamps that may vanish into the node.
     pub clamps: Vec<Vec<NodeId>>,
+    /// Whether the policy says that the node is to be quantized, whatever it is good for.
+    insisted: Vec<bool>,
 }
 
 impl Placed {
@@ -34,24 +39,34 @@ impl Placed {
     }
 }
 
-/// Decides for every node. `order` is a topological order; `matched` is parallel to it and to the graph's value ids.
-pub(super) fn place(graph: &Graph, order: &[NodeId], matched: &Matched, target: &dyn Target) -> Placed {
+/// Decides for every node. `order` is a topological order; `matched` is parallel to it and to the graph's value ids;
+/// `preferences` is indexed by node, and yields to a policy that insists.
+pub(super) fn place(
+    graph: &Graph,
+    order: &[NodeId],
+    matched: &Matched,
+    preferences: &Preferences,
+    target: &dyn Target,
+) -> Placed {
     let mut placed = Placed {
         candidates: (0..graph.node_bound()).map(|_| None).collect(),
         integer: vec![false; graph.node_bound()],
         demanded: vec![false; graph.value_bound()],
         clamps: vec![Vec::new(); graph.node_bound()],
+        insisted: vec![false; graph.node_bound()],
     };
     for (&id, settings) in order.iter().zip(&matched.nodes) {
         let why =
             (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
-        placed.candidates[id.index()] = Some(match why {
+        placed.insisted[id.index()] = settings.insists;
+        let preferred = preferences[id.index()].clone().filter(|_| !settings.insists);
+        placed.candidates[id.index()] = Some(match why.or(preferred) {
             Some(reason) => Candidate::No(reason),
             None => candidate(graph, id, target),
         });
     }
     for &id in order {
-        placed.integer[id.index()] = role(&placed, id).is_some_and(|role| role != Role::Clamp);
+        placed.integer[id.index()] = role(&placed, id).is_some_and(|role| !matches!(role, Role::Clamp | Role::Lookup));
         if placed.integer[id.index()] {
             placed.clamps[id.index()] = clamps_after(graph, &placed, id);
         }
@@ -78,6 +93,9 @@ fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
     if op.role == Role::Float {
         return Candidate::No(format!("{} needs more than eight bits in its input", op.op_type));
     }
+    if op.role == Role::Lookup && graph.node(id).input(1).is_none_or(|v| graph.is_constant(v)) {
+        return Candidate::No("it looks up the same rows each time".to_owned());
+    }
     if op.role == Role::Movement && dynamic_inputs(graph, op, id).is_empty() {
         // There is no grid of an activation to share: a lookup in a table.
         return Candidate::No("it moves numbers of a constant".to_owned());
@@ -85,7 +103,7 @@ fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
     if op.role == Role::Clamp && op.bounds(graph, id).is_none() {
         return Candidate::No("its bounds are computed while the model runs".to_owned());
     }
-    if matches!(op.role, Role::Compute | Role::Arithmetic) && !target.has_integer_kernel(graph, id) {
+    if op.role == Role::Arithmetic && !target.has_integer_kernel(graph, id) {
         return Candidate::No(format!("{} has no integer kernel for it", target.name()));
     }
     Candidate::Yes(op)
@@ -143,7 +161,8 @@ pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed
         if !placed.integer[id.index()] {
             continue;
         }
-        if op.role != Role::Compute && !placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]) {
+        let wanted = op.role == Role::Compute || placed.insisted[id.index()];
+        if !wanted && !placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]) {
             reject(placed, id, "no integer node reads its output");
             changed = true;
             continue;
@@ -168,12 +187,12 @@ pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed
             Role::Compute => {
                 target.needs_quantized_output(graph, id) || ends.iter().any(|v| placed.demanded[v.index()])
             }
-            Role::Arithmetic if !any_available => {
+            Role::Arithmetic if !any_available && !placed.insisted[id.index()] => {
                 reject(placed, id, "none of its inputs is quantized for another node");
                 changed = true;
                 false
             }
-            _ => any_available,
+            _ => any_available || placed.insisted[id.index()],
         };
         for value in ends {
             available[value.index()] |= makes_integers;

@@ -25,7 +25,7 @@ fn settings(policy: &str) -> Settings {
 fn planned(builder: Builder, settings: &Settings) -> (Model, Plan) {
     let mut model = builder.build();
     prepare(&mut model, &Tract::default(), Options::default()).expect("a model that can be prepared");
-    let made = plan(&model.graph, settings, &OnnxRuntimeCpu).expect("a plan");
+    let made = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let order = model.graph.topological().expect("no circle");
     assert_eq!(made.nodes.iter().map(|n| n.id).collect::<Vec<_>>(), order, "a node without a placement");
     for node in &made.nodes {
@@ -36,7 +36,7 @@ fn planned(builder: Builder, settings: &Settings) -> (Model, Plan) {
         let root = made.value(made.root(value.id)).expect("the grid that it shares is planned");
         assert!(!matches!(root.range, RangeSource::SameAs(_)), "{} has no range", value.name);
     }
-    let again = plan(&model.graph, settings, &OnnxRuntimeCpu).expect("a plan");
+    let again = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     assert_eq!(made.listing(&model.graph), again.listing(&model.graph));
     (model, made)
 }
@@ -49,7 +49,8 @@ fn listing(builder: Builder) -> (Vec<String>, Vec<String>) {
 fn listing_by(policy: &str, builder: Builder) -> (Vec<String>, Vec<String>) {
     let (model, made) = planned(builder, &settings(policy));
     let text = made.listing(&model.graph);
-    let (nodes, values) = text.split_once("# values\n").expect("two parts");
+    let (nodes, values) = text.split_once("# values\n").expect("values last");
+    let (_, nodes) = nodes.split_once("# nodes\n").expect("nodes before them");
     let lines = |part: &str| part.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect();
     (lines(nodes), lines(values))
 }

@@ -180,7 +180,8 @@ pub struct RawRule {
     /// What the rule is about. Every key given has to match.
     #[serde(rename = "match")]
     pub selection: Match,
-    /// `false` leaves the node or value in float.
+    /// `false` leaves the node or value in float; `true` quantizes the node even where that buys nothing: a residual sum
+    /// before a normalization, a join of unlike ranges, an operator that no integer node reads.
     pub quantize: Option<bool>,
     /// Why; shown wherever the plan gives reasons.
     pub reason: Option<String>,

@@ -27,6 +27,8 @@ pub struct NodeKey<'a> {
 pub struct NodeSettings {
     /// Whether to quantize it.
     pub quantize: bool,
+    /// Whether a rule says outright that it is to be quantized, even where that buys nothing.
+    pub insists: bool,
     /// Why it is as it is. Always there where a rule leaves the node in float.
     pub reason: Option<String>,
     /// How its outputs become integers, before rules about single values.
@@ -61,6 +63,7 @@ pub struct Matched {
 #[derive(Clone)]
 struct Draft {
     quantize: bool,
+    insists: bool,
     reason: Option<String>,
     activations: ActivationSettings,
     /// The number for the calibrator `percentile`, which a rule may give before another asks for the calibrator.
@@ -72,7 +75,7 @@ impl Draft {
     /// not.
     fn decide(&mut self, rule: &Rule) {
         if let Some(quantize) = rule.quantize {
-            self.quantize = quantize;
+            (self.quantize, self.insists) = (quantize, quantize);
             let line = || format!("the policy's rule on line {}", rule.place.line);
             self.reason = rule.reason.clone().or_else(|| (!quantize).then(line));
         } else if self.quantize && rule.reason.is_some() {
@@ -93,6 +96,7 @@ impl Settings {
     pub fn match_model(&self, nodes: &[NodeKey<'_>], values: &[&str]) -> Result<Matched> {
         let draft = Draft {
             quantize: true,
+            insists: false,
             reason: None,
             activations: self.activations,
             percentile: self.activations.percentile(),
@@ -141,6 +145,7 @@ impl Settings {
         }
         let of_node = |(draft, weights): (Draft, WeightSettings)| NodeSettings {
             quantize: draft.quantize,
+            insists: draft.insists,
             reason: draft.reason,
             activations: draft.activations,
             weights,

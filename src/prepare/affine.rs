@@ -187,13 +187,18 @@ fn per_channel(constant: &Tensor, rank: usize, from_back: usize, channels: usize
     }
 }
 
-type Affine = (Vec<f64>, Vec<f64>);
+/// Scale and shift of each channel.
+pub(super) type Affine = (Vec<f64>, Vec<f64>);
 
 /// Scale and shift of each channel that node `id` applies to its input `slot`.
 fn read_affine(graph: &Graph, id: NodeId, slot: usize, layer: &Layer) -> Result<std::result::Result<Affine, Refusal>> {
     let node = graph.node(id);
     if node.is("BatchNormalization") {
-        return batch_normalization(graph, id, layer);
+        let stated = |v: Option<ValueId>| graph.known_type(v?).map(|t| t.dims.len());
+        if layer.rank.is_none() && stated(node.output(0)).or_else(|| stated(node.input(0))) != Some(2) {
+            return Ok(Err("the MatMul before it is not known to give a matrix, so its channels may lie elsewhere"));
+        }
+        return batch_normalization(graph, id, layer.channels);
     }
     let Some(other) = node.input(1 - slot) else { return Ok(Err("it has one input")) };
     let constant = graph.constant(other)?.filter(|t| t.dtype() == DataType::Float32);
@@ -214,14 +219,15 @@ fn read_affine(graph: &Graph, id: NodeId, slot: usize, layer: &Layer) -> Result<
     })
 }
 
-fn batch_normalization(graph: &Graph, id: NodeId, layer: &Layer) -> Result<std::result::Result<Affine, Refusal>> {
+/// What a BatchNormalization of so many channels multiplies and adds, if its statistics are constants.
+pub(super) fn batch_normalization(
+    graph: &Graph,
+    id: NodeId,
+    channels: usize,
+) -> Result<std::result::Result<Affine, Refusal>> {
     let node = graph.node(id);
     if node.attributes().int("training_mode").unwrap_or(0) != 0 || node.outputs().iter().skip(1).any(Option::is_some) {
         return Ok(Err("it is in training mode"));
-    }
-    let stated = |v: Option<ValueId>| graph.stated_type(v?).map(|t| t.dims.len());
-    if layer.rank.is_none() && stated(node.output(0)).or_else(|| stated(node.input(0))) != Some(2) {
-        return Ok(Err("the MatMul before it is not known to give a matrix, so its channels may lie elsewhere"));
     }
     let mut numbers = Vec::new();
     for slot in 1..5 {
@@ -229,16 +235,16 @@ fn batch_normalization(graph: &Graph, id: NodeId, layer: &Layer) -> Result<std::
             Some(value) => graph.constant(value)?,
             None => None,
         };
-        let Some(constant) = constant.filter(|t| t.len() == layer.channels) else {
+        let Some(constant) = constant.filter(|t| t.len() == channels) else {
             return Ok(Err("its statistics are not one constant per channel of the layer"));
         };
         numbers.push(constant.to_f32()?.into_owned());
     }
     let epsilon = f64::from(node.attributes().float("epsilon").unwrap_or(1e-5));
     let scale = |c: usize| f64::from(numbers[0][c]) / (f64::from(numbers[3][c]) + epsilon).sqrt();
-    let scales: Vec<f64> = (0..layer.channels).map(scale).collect();
+    let scales: Vec<f64> = (0..channels).map(scale).collect();
     let shift = |c: usize| f64::from(numbers[1][c]) - f64::from(numbers[2][c]) * scales[c];
-    let shifts = (0..layer.channels).map(shift).collect();
+    let shifts = (0..channels).map(shift).collect();
     Ok(Ok((scales, shifts)))
 }
 

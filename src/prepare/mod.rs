@@ -2,14 +2,18 @@
 //! and the operator set is one that quantized models can be written in. The graph computes the same as before.
 
 mod affine;
+mod bias;
 mod constants;
 mod fuse;
 mod gemm;
 mod hard;
 mod identity;
 mod inputs;
+mod kernels;
+mod matmul;
 mod opset;
 mod pad;
+mod types;
 
 use crate::error::Result;
 use crate::exec::Executor;
@@ -45,14 +49,20 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: Options) -> 
         &opset::Upgrade { to: OUTPUT_OPSET, executor },
         &constants::Fold { executor },
         &identity::Eliminate,
+        &types::Learn { executor },
         &gemm::FoldAlphaBeta,
         // A reader that no output needs must not keep a layer as it is.
         &RemoveUnused,
+        &bias::Detach,
+        &matmul::Normalize,
+        // Weights that the passes before turned.
+        &constants::Fold { executor },
         // First what stands between a layer and its activation; the activation's own nodes must not be taken apart.
         &affine::Fold { spare_activations: true },
         &hard::Lower,
         &fuse::Fuse { enabled: options.fuse_patterns },
         &affine::Fold { spare_activations: false },
+        &kernels::Substitute,
         &pad::Fold,
         &RemoveUnused,
     ];

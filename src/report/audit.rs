@@ -79,8 +79,12 @@ fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     let mut seen = vec![false; graph.value_bound()];
     let mut saved = 0;
     for node in &plan.nodes {
-        let Placement::Integer(integer) = &node.placement else { continue };
-        for constant in &integer.constants {
+        let constants = match &node.placement {
+            Placement::Integer(integer) => integer.constants.as_slice(),
+            Placement::Lookup(table) => std::slice::from_ref(table),
+            Placement::Clamp { .. } | Placement::Float { .. } => &[],
+        };
+        for constant in constants {
             let Some(value) = graph.node(node.id).input(constant.slot) else { continue };
             if !std::mem::replace(&mut seen[value.index()], true) {
                 saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * 3 / 4);

@@ -64,6 +64,7 @@ pub fn summarize(
                     integer_work += own;
                 }
             }
+            Placement::Lookup(_) => summary.integer += 1,
             Placement::Clamp { .. } if resolved.is_none_or(|r| r.absorbed.contains(&node.id)) => summary.absorbed += 1,
             Placement::Clamp { .. } => {
                 summary.keep_float(&node.op_type, "the grid before it does not end within its bounds", &node.name);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 
 /// A constant on the grids it was put on: one DequantizeLinear serves every node that wants the same.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     value: ValueId,
     axis: Option<usize>,
@@ -18,9 +18,18 @@ struct Key {
     grids: Vec<(u32, i32)>,
 }
 
+/// Integers, scales and zero points of a constant, as initializers.
+#[derive(Clone, Copy)]
+struct Stored {
+    integers: ValueId,
+    scale: ValueId,
+    zero_point: ValueId,
+}
+
 /// Quantizes constants, each combination of constant and grids once.
 #[derive(Default)]
 pub(super) struct Constants {
+    stored: HashMap<Key, Stored>,
     dequantized: HashMap<Key, ValueId>,
 }
 
@@ -40,9 +49,27 @@ impl Constants {
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
             if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
-                quantize_bias(graph, place, bias, input.scale, &grids);
+                quantize_bias(graph, place, bias, input.scale, &grids)?;
             }
         }
+        Ok(())
+    }
+
+    /// Stores the table of lookup `id` as integers, and dequantizes what the lookup gives.
+    pub fn look_up(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
+        let (Some(value), Some(output)) = (graph.node(id).input(plan.slot), graph.node(id).output(0)) else {
+            return Ok(());
+        };
+        let Some(tensor) = graph.constant(value)? else { return Ok(()) };
+        let grids = grids(&tensor, plan, None)?;
+        let stored = self.store(graph, Key::new(value, plan, &grids), &tensor, plan, &grids)?;
+        let name = graph.value(output).name().to_owned();
+        graph.set_input(id, plan.slot, Some(stored.integers));
+        let found = graph.split_output(id, 0, &format!("{name}_quantized"));
+        let stored = Stored { integers: found, ..stored };
+        // The columns of the table are the last axis of what is looked up, however many axes the indices have.
+        let (node, _) = dequantize(graph, &name, stored, plan.axis.map(|_| -1));
+        graph.take_over_output(node, 0, output);
         Ok(())
     }
 
@@ -54,9 +81,27 @@ impl Constants {
         plan: &ConstantPlan,
         grids: &[Params],
     ) -> Result<ValueId> {
-        let bits = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        let key = Key { value, axis: plan.axis, dtype: plan.scheme.dtype, grids: bits };
+        let key = Key::new(value, plan, grids);
         if let Some(&known) = self.dequantized.get(&key) {
+            return Ok(known);
+        }
+        let stored = self.store(graph, key.clone(), tensor, plan, grids)?;
+        let name = graph.value(value).name().to_owned();
+        let (_, dequantized) = dequantize(graph, &name, stored, plan.axis.map(|axis| axis as i64));
+        self.dequantized.insert(key, dequantized);
+        Ok(dequantized)
+    }
+
+    /// The initializers of a constant on its grids.
+    fn store(
+        &mut self,
+        graph: &mut Graph,
+        key: Key,
+        tensor: &Tensor,
+        plan: &ConstantPlan,
+        grids: &[Params],
+    ) -> Result<Stored> {
+        if let Some(&known) = self.stored.get(&key) {
             return Ok(known);
         }
         let numbers = tensor.to_f32()?;
@@ -72,25 +117,53 @@ impl Constants {
         let shape = if plan.axis.is_some() { vec![grids.len()] } else { vec![] };
         let zeros = Tensor::new(dtype, shape.clone(), Bytes::from(zeros))?;
         let scales: Vec<f32> = grids.iter().map(|p| p.scale).collect();
-        let scales = Tensor::from_f32(shape, &scales);
-        let name = graph.value(value).name().to_owned();
-        let dequantized = dequantize(graph, &name, &integers, &scales, &zeros, plan.axis);
-        self.dequantized.insert(key, dequantized);
-        Ok(dequantized)
+        let name = graph.value(key.value).name().to_owned();
+        let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &scales), &zeros);
+        self.stored.insert(key, stored);
+        Ok(stored)
     }
 }
 
-fn quantize_bias(graph: &mut Graph, (node, slot): (NodeId, usize), bias: &[f32], input_scale: f32, weights: &[Params]) {
-    let Some(value) = graph.node(node).input(slot) else { return };
+impl Key {
+    fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
+        let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
+        Self { value, axis: plan.axis, dtype: plan.scheme.dtype, grids }
+    }
+}
+
+impl Stored {
+    fn new(graph: &mut Graph, name: &str, integers: &Tensor, scales: &Tensor, zeros: &Tensor) -> Self {
+        Self {
+            integers: graph.add_initializer(&format!("{name}_quantized"), integers),
+            scale: graph.add_initializer(&format!("{name}_scale"), scales),
+            zero_point: graph.add_initializer(&format!("{name}_zero_point"), zeros),
+        }
+    }
+}
+
+fn quantize_bias(
+    graph: &mut Graph,
+    (node, slot): (NodeId, usize),
+    bias: &[f32],
+    input_scale: f32,
+    weights: &[Params],
+) -> Result<()> {
+    let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
+    // An Add behind the layer broadcasts it: a row stays a row.
+    let shape = graph.constant(value)?.filter(|t| t.len() == bias.len()).map(|t| t.shape().to_vec());
+    let dims = shape.unwrap_or_else(|| vec![bias.len()]);
+    let axis = dims.len() as i64 - 1;
     let name = graph.value(value).name().to_owned();
     let quantized = quant::quantize_bias(bias, input_scale, weights);
     let per_channel = quantized.scales.len() > 1;
     let shape = if per_channel { vec![quantized.scales.len()] } else { vec![] };
-    let integers = Tensor::from_i32(vec![bias.len()], &quantized.values);
+    let integers = Tensor::from_i32(dims, &quantized.values);
     let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
     let scales = Tensor::from_f32(shape, &quantized.scales);
-    let dequantized = dequantize(graph, &name, &integers, &scales, &zeros, per_channel.then_some(0));
+    let stored = Stored::new(graph, &name, &integers, &scales, &zeros);
+    let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis));
     graph.set_input(node, slot, Some(dequantized));
+    Ok(())
 }
 
 /// The grids of a constant: one, or one for each channel. A weight's are widened where the bias asks for it.
@@ -118,22 +191,13 @@ fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> R
     Ok(grids)
 }
 
-fn dequantize(
-    graph: &mut Graph,
-    name: &str,
-    integers: &Tensor,
-    scales: &Tensor,
-    zeros: &Tensor,
-    axis: Option<usize>,
-) -> ValueId {
-    let integers = graph.add_initializer(&format!("{name}_quantized"), integers);
-    let scales = graph.add_initializer(&format!("{name}_scale"), scales);
-    let zeros = graph.add_initializer(&format!("{name}_zero_point"), zeros);
+/// A DequantizeLinear of stored integers.
+fn dequantize(graph: &mut Graph, name: &str, stored: Stored, axis: Option<i64>) -> (NodeId, ValueId) {
     let new = NewNode {
         op_type: "DequantizeLinear",
         name: &format!("{name}_DequantizeLinear"),
-        inputs: vec![Some(integers), Some(scales), Some(zeros)],
-        ints: axis.map(|axis| ("axis", axis as i64)).into_iter().collect(),
+        inputs: vec![Some(stored.integers), Some(stored.scale), Some(stored.zero_point)],
+        ints: axis.map(|axis| ("axis", axis)).into_iter().collect(),
     };
-    graph.add_node(new, &format!("{name}_DequantizeLinear_Output")).1
+    graph.add_node(new, &format!("{name}_DequantizeLinear_Output"))
 }

@@ -30,8 +30,12 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
     for node in &plan.nodes {
         match &node.placement {
             Placement::Integer(integer) => writer.integer_node(graph, node.id, integer, &readers)?,
-            Placement::Float { .. } => {
-                for value in graph.node(node.id).outputs().to_vec().into_iter().flatten() {
+            Placement::Float { .. } | Placement::Lookup(_) => {
+                let outputs: Vec<_> = graph.node(node.id).outputs().iter().flatten().copied().collect();
+                if let Placement::Lookup(table) = &node.placement {
+                    writer.constants.look_up(graph, node.id, table)?;
+                }
+                for value in outputs {
                     writer.activation(graph, value, &readers, false)?;
                 }
             }

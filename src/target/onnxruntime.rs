@@ -9,7 +9,7 @@ const INTEGER_KERNELS: &[&str] = &[
     "AveragePool",
     "Concat",
     "Conv",
-    "ConvTranspose",
+    "DepthToSpace",
     "Expand",
     "Flatten",
     "Gather",
@@ -20,6 +20,8 @@ const INTEGER_KERNELS: &[&str] = &[
     "MatMul",
     "MaxPool",
     "Mul",
+    "ReduceMax",
+    "ReduceMin",
     "Reshape",
     "Resize",
     "Sigmoid",
@@ -30,10 +32,12 @@ const INTEGER_KERNELS: &[&str] = &[
     "Tile",
     "Transpose",
     "Unsqueeze",
+    "Where",
 ];
 
-/// Their integer kernels can hand out float numbers (`MatMulIntegerToFloat`, `QGemm` without an output scale).
-const FLOAT_OUTPUT: &[&str] = &["Gemm", "MatMul"];
+/// They can hand out float numbers: their integer kernels do (`MatMulIntegerToFloat`, `QGemm` without an output scale), or
+/// there is none (ConvTranspose, which is quantized for its size and for other execution providers).
+const FLOAT_OUTPUT: &[&str] = &["ConvTranspose", "Gemm", "MatMul"];
 
 /// ONNX Runtime on a CPU.
 #[derive(Debug, Clone, Copy, Default)]

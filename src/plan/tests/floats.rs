@@ -38,10 +38,10 @@ fn hard_swish_spelled_out_behind_anything_else_is_a_float_island_with_reasons() 
         [
             format!("Conv Conv_c: {WEIGHT} 0"),
             "Add Add_r: float: no integer node reads its output".to_owned(),
-            "Add Add_a: float: no integer node reads its output".to_owned(),
-            "Clip Clip_b: float: it does not follow an integer node that only it reads".to_owned(),
-            "Mul Mul_m: float: no integer node reads its output".to_owned(),
-            "Div Div_h: float: Div has no integer form".to_owned(),
+            "Add Add_a: float: it is part of a HardSwish, which is computed in float".to_owned(),
+            "Clip Clip_b: float: it is part of a HardSwish, which is computed in float".to_owned(),
+            "Mul Mul_m: float: it is part of a HardSwish, which is computed in float".to_owned(),
+            "Div Div_h: float: it is part of a HardSwish, which is computed in float".to_owned(),
             format!("Conv Conv_y: {WEIGHT} 0"),
         ]
     );
@@ -120,7 +120,7 @@ fn an_operator_of_another_domain_is_not_mistaken_for_onnx() {
     let graph = proto.graph.as_mut().expect("a graph");
     graph.node[0].domain = Some("com.example".to_owned());
     let model = Model::from_proto(proto).expect("a model");
-    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu).expect("a plan");
+    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[]).expect("a plan");
     let text = made.listing(&model.graph);
     assert!(text.contains("Conv Conv_c: float: Conv has no integer form"), "{text}");
 }

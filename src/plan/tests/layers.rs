@@ -112,7 +112,7 @@ fn a_clamp_whose_input_somebody_else_reads_stays() {
 }
 
 #[test]
-fn a_lookup_in_a_constant_table_stays_float_and_its_reader_does_not() {
+fn a_lookup_in_a_constant_table_reads_integers() {
     let net = Builder::new(13)
         .input("x", &[1, 3])
         .noise("table", &[9, 4], 1)
@@ -122,7 +122,7 @@ fn a_lookup_in_a_constant_table_stays_float_and_its_reader_does_not() {
         .node("MatMul", &["e", "w"], &["y"], vec![])
         .output("y", &[1, 3, 5]);
     let (nodes, values) = listing(net);
-    assert_eq!(nodes[1], "Gather Gather_e: float: it moves numbers of a constant");
+    assert_eq!(nodes[1], "Gather Gather_e: integer, table int8 symmetric per channel on axis 1");
     assert_eq!(nodes[2], format!("MatMul MatMul_y: {WEIGHT} 1, float output"));
     assert_eq!(values, ["e: uint8 asymmetric, range by mse"]);
 }

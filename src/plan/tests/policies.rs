@@ -46,7 +46,7 @@ fn types_and_calibrators_of_a_rule_reach_its_values_and_weights() {
 fn a_rule_that_matches_nothing_is_an_error() {
     let policy = settings("rules:\n  - match: { node: Conv_q }\n    quantize: false\n");
     let model = three().build();
-    let error = plan(&model.graph, &policy, &OnnxRuntimeCpu).expect_err("no such node").to_string();
+    let error = plan(&model.graph, &policy, &OnnxRuntimeCpu, &[]).expect_err("no such node").to_string();
     assert!(error.starts_with("p.yaml:3:") && error.contains("Conv_"), "{error}");
 }
 

@@ -114,8 +114,9 @@ fn a_constant_expression_that_cannot_be_computed_is_refused_with_a_reason() {
         .node("Add", &["x", "c"], &["y"], vec![])
         .build();
     let refused = refusals(&model, "fold-constants");
-    assert_eq!(refused.len(), 1);
-    assert!(!refused[0].is_empty());
+    // Once in each of the two runs of the pass.
+    assert_eq!(refused.len(), 2);
+    assert!(refused.iter().all(|why| !why.is_empty()));
 }
 
 #[test]
