@@ -32,7 +32,7 @@ impl ValueId {
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Fed by the caller.
+    /// Fed by the caller; in a body also what it reads from the graphs around.
     Input,
     /// A constant stored in the graph.
     Initializer,
@@ -206,6 +206,8 @@ pub struct Graph {
     pub(super) initializers: Vec<ValueId>,
     /// Values with a type hint, in file order.
     pub(super) hinted: Vec<ValueId>,
+    /// The names of the graphs around, outermost first, while this one is a body that is being edited.
+    pub(super) around: Vec<HashMap<String, ValueId>>,
     /// Everything else of the message.
     pub(super) rest: GraphProto,
 }
@@ -229,6 +231,11 @@ impl Graph {
     /// The value called `name`.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.by_name.get(name).copied()
+    }
+
+    /// Whether `value` comes from a graph around this one, which is a body that is being edited.
+    pub fn is_from_around(&self, value: ValueId) -> bool {
+        self.around.iter().any(|names| names.contains_key(self.value(value).name()))
     }
 
     /// All nodes, in the order of the file, later ones at the end.

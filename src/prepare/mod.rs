@@ -3,6 +3,7 @@
 
 mod affine;
 mod constants;
+mod functions;
 mod gemm;
 mod identity;
 mod inputs;
@@ -25,9 +26,11 @@ pub type Preparation = Vec<(&'static str, Outcome)>;
 /// # Errors
 /// When the operator set is one that is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor) -> Result<Preparation> {
-    let passes: [&dyn Pass; 8] = [
+    let passes: [&dyn Pass; 10] = [
         &inputs::DefaultsToConstants,
+        &functions::Inline { name: "inline-functions" },
         &opset::Upgrade { to: OUTPUT_OPSET, executor },
+        &functions::Inline { name: "inline-upgraded-functions" },
         &constants::Fold { executor },
         &identity::Eliminate,
         &gemm::FoldAlphaBeta,
