@@ -5,6 +5,7 @@ use super::graph::{Graph, NodeId, Use, ValueId};
 use crate::error::{Error, Result};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
+use crate::tensor::DataType;
 use std::collections::HashSet;
 
 /// How deep bodies may nest. Deeper models are refused rather than overflowing the stack.
@@ -96,16 +97,12 @@ impl Graph {
     ///
     /// # Errors
     /// Those of `edit`; when there is no such body, or it is not a graph, which then is lost.
-    pub fn edit_body<T>(
-        &mut self,
-        id: NodeId,
-        index: usize,
-        edit: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
+    pub fn edit_body<T>(&mut self, id: NodeId, index: usize, edit: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let missing = || Error::other(format!("the node has no body number {index}"));
         let message = std::mem::take(self.body_mut(id, index).ok_or_else(missing)?);
         let captured = of_body(&message).captured;
-        let mut body = Self::within(message, &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))?;
+        let mut body =
+            Self::within(message, &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))?;
         self.lend_names(&mut body);
         let result = edit(&mut body);
         self.take_names_back(&mut body);
@@ -118,8 +115,9 @@ impl Graph {
     }
 
     /// Makes a node of the same operator, with no other attribute than a body called `attribute`, of what node `id` was: the
-    /// body holds that node, and has an input for each of its inputs and an output for each of its outputs.
-    pub fn nest(&mut self, id: NodeId, attribute: &str) {
+    /// body holds that node, and has an input for each of its inputs, of these element types, and an output for each of its
+    /// outputs.
+    pub fn nest(&mut self, id: NodeId, attribute: &str, inputs: &[Option<DataType>]) {
         let label = self.label(id).to_owned();
         let counts = [self.node(id).inputs.len(), self.node(id).outputs.len()];
         let [input, output] = counts.map(|count| {
@@ -131,10 +129,12 @@ impl Graph {
             (0..count).map(name).collect::<Vec<_>>()
         });
         let named = |name: &String| ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
+        let types = inputs.iter().map(|dtype| dtype.map(super::tensors::element_type)).chain(std::iter::repeat(None));
+        let typed = |(name, r#type): (&String, _)| ValueInfoProto { r#type, ..named(name) };
         let Some(node) = &mut self.nodes[id.index()] else { return };
         let mut body = GraphProto {
             name: Some(format!("{label}_{attribute}")),
-            input: input.iter().map(named).collect(),
+            input: input.iter().zip(types).map(typed).collect(),
             output: output.iter().map(named).collect(),
             ..GraphProto::default()
         };

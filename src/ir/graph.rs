@@ -233,11 +233,6 @@ impl Graph {
         self.by_name.get(name).copied()
     }
 
-    /// Whether `value` comes from a graph around this one, which is a body that is being edited.
-    pub fn is_from_around(&self, value: ValueId) -> bool {
-        self.around.iter().any(|names| names.contains_key(self.value(value).name()))
-    }
-
     /// All nodes, in the order of the file, later ones at the end.
     pub fn node_ids(&self) -> impl Iterator<Item = NodeId> + '_ {
         (0..self.nodes.len() as u32).map(NodeId).filter(|id| self.nodes[id.index()].is_some())

@@ -53,15 +53,14 @@ fn check(function: &FunctionProto) -> std::result::Result<(), String> {
 
 fn fits(function: &FunctionProto, graph: &Graph, id: NodeId) -> std::result::Result<(), String> {
     let node = graph.node(id);
-    let counts = [
-        ("inputs", node.inputs.len(), function.input.len()),
-        ("outputs", node.outputs.len(), function.output.len()),
-    ];
+    let counts =
+        [("inputs", node.inputs.len(), function.input.len()), ("outputs", node.outputs.len(), function.output.len())];
     if let Some((what, given, defined)) = counts.into_iter().find(|(_, given, defined)| given > defined) {
         return Err(format!("has {given} {what}, but the function it calls has {defined}"));
     }
     // A function may hand an input through; one that was left out cannot be.
-    let left_out = |name: &str| function.input.iter().position(|i| i == name).is_some_and(|slot| node.input(slot).is_none());
+    let left_out =
+        |name: &str| function.input.iter().position(|i| i == name).is_some_and(|slot| node.input(slot).is_none());
     let wanted = function.output.iter().enumerate().filter(|(slot, _)| node.output(*slot).is_some());
     match wanted.map(|(_, name)| name).find(|name| left_out(name)) {
         Some(name) => Err(format!("leaves out {name:?}, which the function it calls hands through as an output")),
@@ -79,7 +78,8 @@ fn expand(function: &FunctionProto, graph: &mut Graph, id: NodeId) -> Vec<NodePr
     let given = [&function.attribute_proto, &call.proto.attribute].into_iter().flatten();
     let given: HashMap<String, AttributeProto> = given.map(|a| (a.name().to_owned(), a.clone())).collect();
 
-    let mut names: Names = function.input.iter().cloned().zip(inputs.into_iter().map(Option::unwrap_or_default)).collect();
+    let mut names: Names =
+        function.input.iter().cloned().zip(inputs.into_iter().map(Option::unwrap_or_default)).collect();
     // What the function hands through, or out twice, needs a node to make the other name.
     let mut copies = Vec::new();
     for (inner, outer) in function.output.iter().zip(outputs) {
@@ -105,7 +105,13 @@ fn expand(function: &FunctionProto, graph: &mut Graph, id: NodeId) -> Vec<NodePr
     for (from, to) in copies {
         let name = reserve(graph, &format!("{label}_Identity"));
         let op_type = Some("Identity".to_owned());
-        nodes.push(NodeProto { name: Some(name), op_type, input: vec![from], output: vec![to], ..NodeProto::default() });
+        nodes.push(NodeProto {
+            name: Some(name),
+            op_type,
+            input: vec![from],
+            output: vec![to],
+            ..NodeProto::default()
+        });
     }
     nodes
 }
@@ -117,9 +123,9 @@ fn reserve(graph: &mut Graph, stem: &str) -> String {
 }
 
 fn rename_node(node: &mut NodeProto, label: &str, names: &mut Names, graph: &mut Graph) {
-    if !node.name().is_empty() {
-        node.name = Some(reserve(graph, &format!("{label}_{}", node.name())));
-    }
+    // A node without a name gets one too: an engine may give many nodes the same.
+    let own = if node.name().is_empty() { node.op_type() } else { node.name() };
+    node.name = Some(reserve(graph, &format!("{label}_{own}")));
     for name in node.input.iter_mut().chain(&mut node.output) {
         rename(name, names);
     }
@@ -151,7 +157,8 @@ fn rename_body(body: &mut GraphProto, label: &str, names: &mut Names, graph: &mu
         hidden.push((name, old));
     }
     let infos = body.input.iter_mut().chain(&mut body.output).chain(&mut body.value_info);
-    let tensors = body.initializer.iter_mut().chain(body.sparse_initializer.iter_mut().filter_map(|t| t.values.as_mut()));
+    let tensors =
+        body.initializer.iter_mut().chain(body.sparse_initializer.iter_mut().filter_map(|t| t.values.as_mut()));
     for name in infos.map(|i| &mut i.name).chain(tensors.map(|t| &mut t.name)).flatten() {
         rename(name, names);
     }

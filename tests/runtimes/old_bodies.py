@@ -1,4 +1,4 @@
-"""Models of old opsets with bodies (If, Loop, Scan) and with functions of their own, entered in the list of `old_models`."""
+"""Models of old opsets with bodies (If, Loop, Scan) and with functions of their own, for the list of `old_models`."""
 
 import numpy as np
 from onnx import AttributeProto, helper, numpy_helper
@@ -39,13 +39,13 @@ def plain_body(name, captured):
     return helper.make_graph([helper.make_node("Neg", [captured], [f"{name}_out"])], name, [], [info(f"{name}_out")])
 
 
-@old(7, 9, name="if_bodies", quantizable=False)
+@old(7, 9, name="if_bodies")
 def if_bodies(net, x):
     x = net.conv(x, 6, 6)
     return then_conv(net, chosen(net, x, [old_body("then", x), plain_body("else", x)]))
 
 
-@old(11, 12, name="if_bodies", quantizable=False)
+@old(11, 12, name="if_bodies")
 def if_bodies_11(net, x):
     x = net.conv(x, 6, 6)
     nodes = [
@@ -57,11 +57,12 @@ def if_bodies_11(net, x):
     return then_conv(net, chosen(net, x, [body, plain_body("else", x)]))
 
 
-@old(7, name="if_in_if", quantizable=False)
+@old(7, name="if_in_if")
 def if_in_if(net, x):
     """The inner bodies read a value two graphs out, and one of the body around them."""
     x = net.conv(x, 6, 6)
-    inner = helper.make_node("If", ["flag"], ["then_last"], then_branch=old_body("deep", "then_out"), else_branch=plain_body("deeper", x))
+    bodies = {"then_branch": old_body("deep", "then_out"), "else_branch": plain_body("deeper", x)}
+    inner = helper.make_node("If", ["flag"], ["then_last"], **bodies)
     flag = helper.make_node("Constant", [], ["flag"], value=number("", True, np.bool_))
     return then_conv(net, chosen(net, x, [old_body("then", x, more=[flag, inner]), plain_body("else", x)]))
 
@@ -71,8 +72,9 @@ def loop_body(net, x):
     """Three times: clips what it is given, adds what is around, and hands out a slice of it."""
     x = net.conv(x, 6, 6)
     late = net.opset >= 11
-    bounds = [number("low", -2, np.float32), number("high", 1.5, np.float32)] if late else []
-    clip = helper.make_node("Clip", ["state", "low", "high"], ["kept"]) if late else helper.make_node("Clip", ["state"], ["kept"], min=-2.0, max=1.5)
+    bounds = {"low": -2.0, "high": 1.5}
+    limits = {} if late else {"min": bounds["low"], "max": bounds["high"]}
+    clip = helper.make_node("Clip", ["state", *bounds] if late else ["state"], ["kept"], **limits)
     nodes = [
         clip,
         helper.make_node("Add", ["kept", x], ["sum"]),
@@ -81,7 +83,8 @@ def loop_body(net, x):
     ]
     inputs = [info("turn", INT64, []), info("going", BOOL, []), info("state")]
     outputs = [info("going_on", BOOL, []), info("sum"), info("part")]
-    body = helper.make_graph(nodes, "body", inputs, outputs, bounds)
+    constants = [number(name, value, np.float32) for name, value in bounds.items()] if late else []
+    body = helper.make_graph(nodes, "body", inputs, outputs, constants)
     turns, going = net.constant(3, dtype=np.int64), net.constant(True, dtype=np.bool_)
     last, parts = net.node("Loop", turns, going, x, outputs=2, body=body)
     return [then_conv(net, last), parts]
@@ -94,13 +97,14 @@ def running_sum(axis):
         helper.make_node("Clip", ["state_out"], ["clipped"], min=-1.0, max=1.0),
         helper.make_node("Softmax", ["clipped"], ["row_out"], axis=axis),
     ]
-    shape = [6, 8]
-    inputs, outputs = [info("state", FLOAT, shape), info("row", FLOAT, shape)], [info("state_out", FLOAT, shape), info("row_out", FLOAT, shape)]
+    inputs, outputs = (
+        [info(name, FLOAT, [6, 8]) for name in names] for names in (("state", "row"), ("state_out", "row_out"))
+    )
     return helper.make_graph(nodes, "step", inputs, outputs)
 
 
-@old(8, name="scan_of_samples", quantizable=False)
-@old(8, name="scan_of_samples_backwards", quantizable=False, directions=[1])
+@old(8, name="scan_of_samples")
+@old(8, name="scan_of_samples_backwards", directions=[1])
 def scan_of_samples(net, x, **attributes):
     """Before 9 the first axis was the batch's, and the second the one that is gone along."""
     x = net.node("Transpose", net.conv(x, 6, 6), perm=[0, 2, 1, 3])
@@ -109,7 +113,7 @@ def scan_of_samples(net, x, **attributes):
     return [state, then_conv(net, rows, 8)]
 
 
-@old(9, name="scan", quantizable=False)
+@old(9, name="scan")
 def scan(net, x):
     x = net.node("Squeeze", net.node("Transpose", net.conv(x, 6, 6), perm=[0, 2, 1, 3]), axes=[0])
     start = net.node("ReduceMax", x, axes=[0], keepdims=0)
@@ -122,13 +126,10 @@ def scan(net, x):
 OWN = "own.operators"
 
 
-def reference(name, of, kind):
-    """An attribute called `name` that is the attribute `of` of the call."""
-    return AttributeProto(name=name, ref_attr_name=of, type=kind)
-
-
-def with_attributes(node, *attributes):
-    node.attribute.extend(attributes)
+def referring(node, kind=AttributeProto.FLOAT, **references):
+    """The node with attributes that are each another attribute of the call."""
+    made = [AttributeProto(name=name, ref_attr_name=of, type=kind) for name, of in references.items()]
+    node.attribute.extend(made)
     return node
 
 
@@ -140,7 +141,7 @@ def function(name, inputs, outputs, nodes, opset, attributes=(), defaults=(), **
 def scaled_clip(opset):
     """min(max(x, low), high) times a number, of which the call says `low` and may say `high`."""
     nodes = [
-        with_attributes(helper.make_node("Clip", ["x"], ["kept"]), reference("min", "low", AttributeProto.FLOAT), reference("max", "high", AttributeProto.FLOAT)),
+        referring(helper.make_node("Clip", ["x"], ["kept"]), min="low", max="high"),
         helper.make_node("Mul", ["kept", "factor"], ["y"]),
     ]
     defaults = [helper.make_attribute("high", 0.75)]
@@ -148,13 +149,13 @@ def scaled_clip(opset):
 
 
 def twice(opset):
-    """Calls the other function twice, and gives out its own input as well."""
+    """Calls the other function twice, and gives out a value from between as well."""
     nodes = [
-        with_attributes(helper.make_node("ScaledClip", ["x", "f"], ["first"], domain=OWN), reference("low", "low", AttributeProto.FLOAT)),
-        with_attributes(helper.make_node("ScaledClip", ["first", "f"], ["second"], domain=OWN, high=0.5), reference("low", "low", AttributeProto.FLOAT)),
+        referring(helper.make_node("ScaledClip", ["x", "f"], ["first"], domain=OWN), low="low"),
+        referring(helper.make_node("ScaledClip", ["first", "f"], ["second"], domain=OWN, high=0.5), low="low"),
         helper.make_node("Softmax", ["second"], ["soft"], axis=2),
     ]
-    return function("Twice", ["x", "f"], ["soft", "x"], nodes, opset, ["low"])
+    return function("Twice", ["x", "f"], ["soft", "first"], nodes, opset, ["low"])
 
 
 def with_functions(*functions):
@@ -175,20 +176,20 @@ def calls(net, x):
 
 @old(7, name="function_in_function", finish=with_functions(twice, scaled_clip), lacks="Twice")
 def calls_twice(net, x):
-    soft, same = net.node("Twice", net.conv(x, 6, 6), net.constant([0.5]), outputs=2, domain=OWN, low=-0.5)
-    return then_conv(net, net.node("Add", soft, same))
+    soft, first = net.node("Twice", net.conv(x, 6, 6), net.constant([0.5]), outputs=2, domain=OWN, low=-0.5)
+    return then_conv(net, net.node("Add", soft, first))
 
 
 def chooser(opset):
     """An If whose bodies read the function's input and one of its values, and use one name for two things."""
     branches = [
         helper.make_graph(
-            [helper.make_node("Squeeze", ["tall"], ["inner"], axes=[1]), helper.make_node(op_type, ["inner"], ["made"])],
-            op_type,
+            [helper.make_node("Squeeze", ["tall"], ["inner"], axes=[1]), helper.make_node(kind, ["inner"], ["made"])],
+            kind,
             [],
             [info("made")],
         )
-        for op_type in ("Tanh", "Neg")
+        for kind in ("Tanh", "Neg")
     ]
     nodes = [
         helper.make_node("Unsqueeze", ["x"], ["tall"], axes=[1]),
@@ -218,13 +219,14 @@ def flat_sum(opset):
 @old(9, 11, name="function_called_in_a_body", finish=with_functions(flat_sum), holds="FlatSum", quantizable=False)
 def calls_in_a_body(net, x):
     x = net.conv(x, 6, 6)
-    body = helper.make_graph([helper.make_node("FlatSum", [x], ["then_out"], domain=OWN)], "then", [], [info("then_out")])
+    called = helper.make_node("FlatSum", [x], ["then_out"], domain=OWN)
+    body = helper.make_graph([called], "then", [], [info("then_out")])
     return then_conv(net, chosen(net, x, [body, plain_body("else", x)]))
 
 
 def modern(opset):
     nodes = [
-        with_attributes(helper.make_node("Softmax", ["x"], ["soft"]), reference("axis", "axis", AttributeProto.INT)),
+        referring(helper.make_node("Softmax", ["x"], ["soft"]), AttributeProto.INT, axis="axis"),
         helper.make_node("Constant", [], ["half"], value=numpy_helper.from_array(np.array(0.5, np.float32))),
         helper.make_node("Mul", ["soft", "half"], ["y"]),
     ]

@@ -1,5 +1,5 @@
-"""Small models of opsets 7 to 12: for each operator whose form or meaning changed, and for those around it that did not,
-the forms that exporters of that time wrote."""
+"""Small models of opsets 7 to 12: operators whose form or meaning changed, and others that stayed as they were, in the
+forms that exporters of that time wrote."""
 
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Old:
         else:
             made = self.build(net, net.input([6, 8, 8]))
         for value in [made] if isinstance(made, str) else made:
-            # A list: what follows the first value is of another type, or is not to be compared as a picture.
+            # What is not float comes with its type.
             name, dtype = value if isinstance(value, tuple) else (value, FLOAT)
             net.outputs.append(helper.make_tensor_value_info(name, dtype, None))
         model = net.model()
@@ -71,7 +71,17 @@ def state_ranks(model, samples):
             shape.dim.add(dim_param=f"out{number}_{axis}")
 
 
-def old(*opsets, name=None, behind=True, quantizable=True, holds=None, lacks=None, ir_version=None, finish=None, **given):
+def old(
+    *opsets,
+    name=None,
+    behind=True,
+    quantizable=True,
+    holds=None,
+    lacks=None,
+    ir_version=None,
+    finish=None,
+    **given,
+):
     """Enters the function below it once for each of `opsets`; `given` goes to the function."""
 
     def add(build):
@@ -127,6 +137,15 @@ def scaled(net, x, scales, **attributes):
     return then_conv(net, net.node(op_type, x, net.constant(scales), **attributes))
 
 
+@old(11, 12, name="resize_sizes", coordinate_transformation_mode="align_corners", mode="linear")
+@old(11, name="resize_sizes_tensorflow", coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="floor")
+@old(11, name="resize_sizes_cubic", mode="cubic", quantizable=False)
+def sizes(net, x, **attributes):
+    """Before 13 scales had to be there, too, without any number in them."""
+    none = net.constant([])
+    return then_conv(net, net.node("Resize", x, none, none, net.ints(1, 6, 11, 13), **attributes))
+
+
 @old(9, name="upsample_scales_in_a_node", scales=[1, 1, 2, 2])
 @old(10, name="resize_scales_in_a_node", scales=[1, 1, 0.5, 0.6])
 def scales_in_a_node(net, x, scales):
@@ -134,10 +153,10 @@ def scales_in_a_node(net, x, scales):
     return then_conv(net, net.node("Upsample" if net.opset < 10 else "Resize", x, scales))
 
 
-@old(9, name="upsample_computed_scales", factors=[1, 1, 1, 1.5], quantizable=False)
-@old(10, name="resize_computed_scales_grow", factors=[1, 1, 1, 1.5], quantizable=False)
-@old(10, name="resize_computed_scales_shrink", factors=[1, 1, 0.25, 0.3], quantizable=False)
-@old(10, name="resize_computed_scales_both_ways", factors=[1, 1, 0.3, 1.2], quantizable=False)
+@old(9, name="upsample_computed_scales", factors=[1, 1, 1, 1.5])
+@old(10, name="resize_computed_scales_grow", factors=[1, 1, 1, 1.5])
+@old(10, name="resize_computed_scales_shrink", factors=[1, 1, 0.25, 0.3])
+@old(10, name="resize_computed_scales_both_ways", factors=[1, 1, 0.3, 1.2])
 def computed_scales(net, x, factors):
     """Twice `factors` in the last two axes, from a value's shape: half the height."""
     shape = net.node("Cast", net.node("Shape", x), to=FLOAT)
@@ -236,7 +255,7 @@ for kind, axis in FLATTENED.items():
 
     @old(7, 11, name=f"softmax_{kind}", axis=axis)
     @old(12, name=f"log_softmax_{kind}", op_type="LogSoftmax", axis=axis)
-    @old(9, name=f"hardmax_{kind}", op_type="Hardmax", axis=axis, behind=False, quantizable=False)
+    @old(9, name=f"hardmax_{kind}", op_type="Hardmax", axis=axis, behind=False)
     def softmax(net, x, axis, op_type="Softmax"):
         return then_conv(net, net.node(op_type, x, **axis))
 
@@ -258,7 +277,7 @@ def dropout(net, x, **attributes):
     return then_conv(net, net.node("Dropout", x, **attributes))
 
 
-@old(7, 10, 11, 12, name="dropout_mask", quantizable=False)
+@old(7, 10, 11, 12, name="dropout_mask")
 def dropout_mask(net, x):
     x, mask = net.node("Dropout", net.conv(x, 6, 6), outputs=2)
     return [then_conv(net, x), (mask, FLOAT if net.opset < 10 else BOOL)]
@@ -287,11 +306,11 @@ def batch_norm_of_a_matrix(net, x):
     return net.node("BatchNormalization", x, *statistics(net, 10), spatial=0)
 
 
-@old(7, name="mean_variance", across_channels=0, normalize_variance=1, quantizable=False)
-@old(8, name="mean_variance_across", across_channels=1, quantizable=False)
+@old(7, name="mean_variance", across_channels=0, normalize_variance=1)
+@old(8, name="mean_variance_across", across_channels=1)
 @old(7, name="mean_only", normalize_variance=0)
-@old(9, name="mean_variance", axes=[2, 3], quantizable=False)
-@old(11, name="mean_variance_default", quantizable=False)
+@old(9, name="mean_variance", axes=[2, 3])
+@old(11, name="mean_variance_default")
 def mean_variance(net, x, **attributes):
     return then_conv(net, net.node("MeanVarianceNormalization", net.conv(x, 6, 6), **attributes))
 
@@ -306,7 +325,7 @@ def mean_variance(net, x, **attributes):
 @old(7, name="image_scaler", op_type="ImageScaler", scale=0.3, bias=[0.1, 0.2, 0.3, -0.1, -0.2, -0.3])
 @old(7, name="crop", op_type="Crop", border=[1, 2, 3, 0])
 @old(7, name="crop_to_size", op_type="Crop", border=[1, 2, 0, 0], scale=[4, 5])
-@old(7, name="thresholded_relu", op_type="ThresholdedRelu", alpha=0.2, quantizable=False)
+@old(7, name="thresholded_relu", op_type="ThresholdedRelu", alpha=0.2)
 def experimental(net, x, op_type, **attributes):
     return then_conv(net, net.node(op_type, net.conv(x, 6, 6), **attributes))
 
@@ -318,7 +337,8 @@ def experimental(net, x, op_type, **attributes):
 def pools(net, x):
     late = {"ceil_mode": 1} if net.opset >= 10 else {}
     x = net.node("MaxPool", net.conv(x, 6, 6), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], **late)
-    return net.node("AveragePool", then_conv(net, x), kernel_shape=[2, 2], count_include_pad=1, pads=[1, 0, 0, 1], **late)
+    late |= {"count_include_pad": 1, "pads": [1, 0, 0, 1]}
+    return net.node("AveragePool", then_conv(net, x), kernel_shape=[2, 2], **late)
 
 
 @old(7, name="max_pool_same", auto_pad="SAME_UPPER")
@@ -380,7 +400,7 @@ def scatter(net, x):
     return then_conv(net, net.node(op_type, x, indices, updates, axis=2))
 
 
-@old(9, name="scatter_first_axis", quantizable=False)
+@old(9, name="scatter_first_axis")
 def scatter_first_axis(net, x):
     indices, updates = net.constant(np.zeros((1, 6, 8, 8)), dtype=np.int64), net.constant(net.bias(1, 6, 8, 8))
     return then_conv(net, net.node("Add", x, net.node("Scatter", x, indices, updates)))

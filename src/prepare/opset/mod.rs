@@ -48,7 +48,7 @@ const ADAPTERS: &[(&str, i64, Adapter)] = &[
     ("Pad", 11, attributes::pad),
     ("ParametricSoftplus", 10, experimental::parametric_softplus),
     ("ReduceSum", 13, attributes::axes),
-    ("Resize", 11, resize::resize),
+    ("Resize", 13, resize::resize),
     ("Scale", 10, experimental::scale),
     ("ScaledTanh", 10, experimental::scaled_tanh),
     ("Scan", 9, scan::scan),

@@ -20,8 +20,12 @@ pub fn upsample(site: &mut Site<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// The Resize of opset 10, which had neither a region nor sizes.
+/// The Resize of opset 10, which had neither a region nor sizes, and that of 11, which had today's inputs but none that
+/// may be left out.
 pub fn resize(site: &mut Site<'_>) -> Result<bool> {
+    if site.version >= 11 {
+        return left_out(site);
+    }
     let scales = site.input(1)?;
     if !is_nearest(site)? {
         modernize(site, site.id, scales, None);
@@ -45,6 +49,29 @@ pub fn resize(site: &mut Site<'_>) -> Result<bool> {
     }
     modernize(site, second, shrinking, Some("ceil"));
     Ok(true)
+}
+
+/// Since 13 scales and sizes exclude each other, where scales without numbers stood beside sizes; and one way to map
+/// coordinates is gone, which another one equals where the pixel before is taken. In other cases runtimes still know it.
+fn left_out(site: &mut Site<'_>) -> Result<bool> {
+    let mut changed = false;
+    if let (Some(scales), Some(_)) = (site.node().input(2), site.node().input(3)) {
+        if constant(site, scales)?.is_some_and(|scales| scales.is_empty()) {
+            site.graph.set_input(site.id, 2, None);
+            changed = true;
+        }
+    }
+    let attributes = site.attributes();
+    let gone = attributes.text("coordinate_transformation_mode") == Some("tf_half_pixel_for_nn");
+    if gone
+        && attributes.text("mode").is_none_or(|m| m == "nearest")
+        && attributes.text("nearest_mode") == Some("floor")
+    {
+        site.graph.set_text(site.id, "coordinate_transformation_mode", "half_pixel");
+        site.graph.set_text(site.id, "nearest_mode", "round_prefer_ceil");
+        changed = true;
+    }
+    Ok(changed)
 }
 
 /// Whether the node takes the nearest pixel rather than to interpolate.

@@ -23,7 +23,9 @@ pub fn scan(site: &mut Site<'_>) -> Result<bool> {
     if let Some(directions) = directions {
         site.graph.set_ints(site.id, "scan_input_directions", &directions);
     }
-    site.graph.nest(site.id, "body");
+    let known = site.known;
+    let dtypes: Vec<_> = site.node().inputs().iter().map(|v| v.and_then(|v| known.dtype(v))).collect();
+    site.graph.nest(site.id, "body", &dtypes);
     // States, too, have a value for each sample.
     site.graph.set_int(site.id, "num_scan_inputs", count as i64);
     Ok(true)
