@@ -57,6 +57,11 @@ impl<'a> Attributes<'a> {
         self.get(name).and_then(|a| a.t.as_ref()).map(tensor_from_proto).transpose()
     }
 
+    /// The attributes that stand for those of the call, in the definition of a function.
+    pub fn references(self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(|a| !a.ref_attr_name().is_empty()).map(AttributeProto::name)
+    }
+
     /// Whether any attribute is a graph (the body of an If, Loop or Scan).
     pub fn has_bodies(self) -> bool {
         self.0.iter().any(|a| a.g.is_some() || !a.graphs.is_empty())

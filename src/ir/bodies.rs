@@ -1,6 +1,11 @@
-//! Bodies of If, Loop and Scan: they stay messages, but the values they read from outside are uses like any other.
+//! Bodies of If, Loop and Scan: they stay messages, but the values they read from outside are uses like any other. To be
+//! edited a body becomes a graph for a while.
 
-use crate::proto::{AttributeProto, GraphProto};
+use super::graph::{Graph, NodeId, Use, ValueId};
+use crate::error::{Error, Result};
+use crate::proto::attribute_proto::AttributeType;
+use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
+use crate::tensor::DataType;
 use std::collections::HashSet;
 
 /// How deep bodies may nest. Deeper models are refused rather than overflowing the stack.
@@ -25,16 +30,21 @@ pub fn names(attributes: &[AttributeProto]) -> BodyNames {
     found
 }
 
+/// Looks into one body.
+fn of_body(body: &GraphProto) -> BodyNames {
+    let mut found = BodyNames::default();
+    visit(body, &mut Vec::new(), &mut HashSet::new(), &mut found);
+    found
+}
+
 fn visit_attributes(
     attributes: &[AttributeProto],
     scopes: &mut Vec<HashSet<String>>,
     seen: &mut HashSet<String>,
     found: &mut BodyNames,
 ) {
-    for attribute in attributes {
-        for body in attribute.g.iter().chain(&attribute.graphs) {
-            visit(body, scopes, seen, found);
-        }
+    for body in all(attributes) {
+        visit(body, scopes, seen, found);
     }
 }
 
@@ -63,4 +73,128 @@ fn visit(body: &GraphProto, scopes: &mut Vec<HashSet<String>>, seen: &mut HashSe
         visit_attributes(&node.attribute, scopes, seen, found);
     }
     scopes.pop();
+}
+
+/// Every body among `attributes`, in file order.
+pub fn all(attributes: &[AttributeProto]) -> impl Iterator<Item = &GraphProto> {
+    attributes.iter().flat_map(|a| a.g.iter().chain(&a.graphs))
+}
+
+/// Every body among `attributes`, in file order.
+pub fn all_mut(attributes: &mut [AttributeProto]) -> impl Iterator<Item = &mut GraphProto> {
+    attributes.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
+}
+
+impl Graph {
+    /// How many bodies node `id` has.
+    pub fn body_count(&self, id: NodeId) -> usize {
+        self.node(id).proto.attribute.iter().map(|a| usize::from(a.g.is_some()) + a.graphs.len()).sum()
+    }
+
+    /// Shows body number `index` of node `id` to `edit` as a graph, and keeps what `edit` made of it. What the body reads
+    /// from this graph, or from one around it, is a value of the body that nothing in it makes. Names that `edit` gives
+    /// are fresh in all of these graphs.
+    ///
+    /// # Errors
+    /// Those of `edit`; when there is no such body, or it is not a graph, which then is lost.
+    pub fn edit_body<T>(&mut self, id: NodeId, index: usize, edit: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let missing = || Error::other(format!("the node has no body number {index}"));
+        let message = std::mem::take(self.body_mut(id, index).ok_or_else(missing)?);
+        let captured = of_body(&message).captured;
+        let mut body =
+            Self::within(message, &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))?;
+        self.lend_names(&mut body);
+        let result = edit(&mut body);
+        self.take_names_back(&mut body);
+        let message = body.to_proto()?;
+        if let Some(place) = self.body_mut(id, index) {
+            *place = message;
+        }
+        self.capture_anew(id);
+        result
+    }
+
+    /// Makes a node of the same operator, with no other attribute than a body called `attribute`, of what node `id` was: the
+    /// body holds that node, and has an input for each of its inputs, of these element types, and an output for each of its
+    /// outputs.
+    pub fn nest(&mut self, id: NodeId, attribute: &str, inputs: &[Option<DataType>]) {
+        let label = self.label(id).to_owned();
+        let counts = [self.node(id).inputs.len(), self.node(id).outputs.len()];
+        let [input, output] = counts.map(|count| {
+            let name = |i| {
+                let name = self.fresh_name(&format!("{label}_{attribute}_{i}"));
+                self.reserved.insert(name.clone());
+                name
+            };
+            (0..count).map(name).collect::<Vec<_>>()
+        });
+        let named = |name: &String| ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
+        let types = inputs.iter().map(|dtype| dtype.map(super::tensors::element_type)).chain(std::iter::repeat(None));
+        let typed = |(name, r#type): (&String, _)| ValueInfoProto { r#type, ..named(name) };
+        let Some(node) = &mut self.nodes[id.index()] else { return };
+        let mut body = GraphProto {
+            name: Some(format!("{label}_{attribute}")),
+            input: input.iter().zip(types).map(typed).collect(),
+            output: output.iter().map(named).collect(),
+            ..GraphProto::default()
+        };
+        let around = NodeProto {
+            name: node.proto.name.clone(),
+            op_type: node.proto.op_type.clone(),
+            domain: node.proto.domain.clone(),
+            ..NodeProto::default()
+        };
+        let inside = std::mem::replace(&mut node.proto, around);
+        body.node.push(NodeProto { name: None, input, output, ..inside });
+        node.proto.attribute.push(AttributeProto {
+            name: Some(attribute.to_owned()),
+            r#type: Some(AttributeType::Graph as i32),
+            g: Some(body),
+            ..AttributeProto::default()
+        });
+        self.capture_anew(id);
+    }
+
+    fn body_mut(&mut self, id: NodeId, index: usize) -> Option<&mut GraphProto> {
+        all_mut(&mut self.nodes[id.index()].as_mut()?.proto.attribute).nth(index)
+    }
+
+    /// Moves the names to a body, which costs nothing however many there are.
+    fn lend_names(&mut self, body: &mut Self) {
+        let own = std::mem::replace(&mut body.reserved, std::mem::take(&mut self.reserved));
+        body.reserved.extend(own);
+        body.next_suffix = std::mem::take(&mut self.next_suffix);
+        body.around = std::mem::take(&mut self.around);
+        body.around.push(std::mem::take(&mut self.by_name));
+    }
+
+    /// What names were lent come back, and those that the body has now are reserved.
+    fn take_names_back(&mut self, body: &mut Self) {
+        self.by_name = body.around.pop().unwrap_or_default();
+        self.around = std::mem::take(&mut body.around);
+        self.next_suffix = std::mem::take(&mut body.next_suffix);
+        self.reserved = std::mem::take(&mut body.reserved);
+        let inside = body.by_name.keys().filter(|name| !self.by_name.contains_key(*name));
+        self.reserved.extend(inside.cloned());
+    }
+
+    /// Brings up to date what the bodies of node `id` read.
+    fn capture_anew(&mut self, id: NodeId) {
+        let Some(node) = self.get_node(id) else { return };
+        let captured: Vec<ValueId> =
+            names(&node.proto.attribute).captured.iter().filter_map(|name| self.find(name)).collect();
+        if captured == node.captured {
+            return;
+        }
+        let one = Use::Body { node: id };
+        for value in node.captured.clone() {
+            self.values[value.index()].uses.retain(|u| *u != one);
+        }
+        for value in &captured {
+            self.values[value.index()].uses.push(one);
+        }
+        if let Some(node) = &mut self.nodes[id.index()] {
+            node.captured = captured;
+        }
+    }
 }

@@ -29,8 +29,16 @@ impl Model {
 }
 
 impl Graph {
-    fn from_proto(mut proto: GraphProto) -> Result<Self> {
+    fn from_proto(proto: GraphProto) -> Result<Self> {
+        Self::within(proto, &[])
+    }
+
+    /// The graph of a message that reads the values called `captured` from graphs around it.
+    pub(super) fn within(mut proto: GraphProto, captured: &[String]) -> Result<Self> {
         let mut graph = Self::default();
+        for name in captured {
+            graph.define(name, Source::Input)?;
+        }
         for info in std::mem::take(&mut proto.input) {
             let id = graph.define(info.name(), Source::Input)?;
             graph.inputs.push((id, info));
@@ -65,7 +73,7 @@ impl Graph {
         Ok(graph)
     }
 
-    fn define(&mut self, name: &str, source: Source) -> Result<ValueId> {
+    pub(super) fn define(&mut self, name: &str, source: Source) -> Result<ValueId> {
         if self.by_name.contains_key(name) {
             return Err(Error::value(name, "is made twice; every value needs one producer"));
         }
@@ -93,7 +101,7 @@ impl Graph {
         Ok(())
     }
 
-    fn connect(&mut self, id: NodeId, mut proto: NodeProto) -> Result<()> {
+    pub(super) fn connect(&mut self, id: NodeId, mut proto: NodeProto) -> Result<()> {
         let outputs = std::mem::take(&mut proto.output);
         let outputs: Vec<_> = outputs.iter().map(|name| self.find(name)).collect();
         let label = || proto.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| format!("#{}", id.0));
@@ -139,7 +147,7 @@ impl Graph {
         self.values[id.index()].info = Some(info);
     }
 
-    fn to_proto(&self) -> Result<GraphProto> {
+    pub(super) fn to_proto(&self) -> Result<GraphProto> {
         let name_of = |v: &Option<ValueId>| v.map(|v| self.value(v).name.clone()).unwrap_or_default();
         let node = |id: &NodeId| {
             let node = self.node(*id);

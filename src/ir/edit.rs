@@ -21,16 +21,20 @@ pub struct NewNode<'a> {
 }
 
 impl Graph {
-    /// A value name that nothing in the graph or its bodies has: `stem`, or `stem_1`, `stem_2`, ...
+    /// A value name that nothing in the graph, its bodies or the graphs around it has: `stem`, or `stem_1`, `stem_2`, ...
     pub fn fresh_name(&mut self, stem: &str) -> String {
-        if !self.by_name.contains_key(stem) && !self.reserved.contains(stem) {
+        let (by_name, reserved, around) = (&self.by_name, &self.reserved, &self.around);
+        let taken = |name: &str| {
+            by_name.contains_key(name) || reserved.contains(name) || around.iter().any(|a| a.contains_key(name))
+        };
+        if !taken(stem) {
             return stem.to_owned();
         }
         let next = self.next_suffix.entry(stem.to_owned()).or_insert(1);
         loop {
             let name = format!("{stem}_{next}");
             *next += 1;
-            if !self.by_name.contains_key(&name) && !self.reserved.contains(&name) {
+            if !taken(&name) {
                 return name;
             }
         }
@@ -208,7 +212,7 @@ impl Graph {
     }
 
     /// Takes a node out: its inputs lose a use, its outputs their source.
-    fn detach(&mut self, id: NodeId) {
+    pub(super) fn detach(&mut self, id: NodeId) {
         let Some(node) = self.nodes[id.index()].take() else { return };
         for value in node.inputs.iter().flatten().chain(&node.captured) {
             self.values[value.index()]

@@ -32,7 +32,7 @@ impl ValueId {
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Fed by the caller.
+    /// Fed by the caller; in a body also what it reads from the graphs around.
     Input,
     /// A constant stored in the graph.
     Initializer,
@@ -208,6 +208,8 @@ pub struct Graph {
     pub(super) hinted: Vec<ValueId>,
     /// Types that were found out and that the file does not state; never saved.
     pub(super) learned: HashMap<ValueId, TensorType>,
+    /// The names of the graphs around, outermost first, while this one is a body that is being edited.
+    pub(super) around: Vec<HashMap<String, ValueId>>,
     /// Everything else of the message.
     pub(super) rest: GraphProto,
 }

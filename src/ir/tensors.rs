@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::proto::tensor_shape_proto::dimension::Value as Dim;
-use crate::proto::type_proto::Value as Kind;
+use crate::proto::type_proto::{self, Value as Kind};
 use crate::proto::{TensorProto, TypeProto};
 use crate::tensor::{DataType, Tensor, TensorType, element_count};
 use bytes::Bytes;
@@ -72,4 +72,10 @@ pub(super) fn tensor_type(proto: &TypeProto) -> Option<TensorType> {
         _ => None,
     });
     Some(TensorType { dtype: DataType::from_onnx(tensor.elem_type())?, dims: dims.collect() })
+}
+
+/// The message of a tensor type of unknown rank.
+pub(super) fn element_type(dtype: DataType) -> TypeProto {
+    let tensor = type_proto::Tensor { elem_type: Some(dtype.onnx()), shape: None };
+    TypeProto { value: Some(Kind::TensorType(tensor)), denotation: None }
 }

@@ -1,5 +1,6 @@
 //! Tests of the graph: what is loaded is saved, and every verb keeps the graph's laws.
 
+mod bodies;
 mod edits;
 mod loading;
 mod round_trip;

@@ -4,6 +4,7 @@
 mod affine;
 mod bias;
 mod constants;
+mod functions;
 mod fuse;
 mod gemm;
 mod hard;
@@ -46,7 +47,9 @@ impl Default for Options {
 pub fn prepare(model: &mut Model, executor: &dyn Executor, options: Options) -> Result<Preparation> {
     let passes: &[&dyn Pass] = &[
         &inputs::DefaultsToConstants,
+        &functions::Inline { name: "inline-functions" },
         &opset::Upgrade { to: OUTPUT_OPSET, executor },
+        &functions::Inline { name: "inline-upgraded-functions" },
         &constants::Fold { executor },
         &identity::Eliminate,
         &types::Learn { executor },

@@ -1,10 +1,14 @@
 //! Every pass leaves what the graph computes as it was, says why it refused, and changes nothing when run again.
 
 mod affine;
+mod bodies;
 mod constants;
+mod experimental;
 mod factors;
+mod functions;
 mod fuse;
 mod hard;
+mod older;
 mod opset;
 mod pads;
 
@@ -74,6 +78,11 @@ fn prepared(model: &Model) -> Model {
 fn refusals(model: &Model, pass: &str) -> Vec<String> {
     let (_, done) = prepare_twice(model);
     done.into_iter().filter(|(name, _)| *name == pass).flat_map(|(_, o)| o.refused).map(|(_, why)| why).collect()
+}
+
+/// Why a model cannot be prepared.
+fn refusal(model: &Model) -> String {
+    prepare(&mut model.clone(), &Tract::default(), Options::default()).expect_err("a model that is refused").to_string()
 }
 
 fn operators(model: &Model) -> Vec<&str> {

@@ -1,4 +1,4 @@
-//! Opsets 11 and 12 become 13.
+//! Opsets 7 to 12 become 13: axes, sizes and Softmax.
 
 use super::*;
 use crate::exec::{Executor, Program, Types};
@@ -7,7 +7,7 @@ use crate::tensor::TensorType;
 
 #[test]
 fn axes_and_splits_become_inputs() {
-    for opset in [11, 12] {
+    for opset in [7, 11, 12] {
         let model = Builder::new(opset)
             .input("x", &[2, 1, 6])
             .output("s", &[2])
@@ -58,7 +58,7 @@ fn a_dropout_with_a_ratio_vanishes() {
 }
 
 /// tract, but it cannot tell any type.
-struct Blind(Tract);
+pub(super) struct Blind(pub(super) Tract);
 
 impl Executor for Blind {
     fn name(&self) -> String {
@@ -166,8 +166,19 @@ fn a_later_opset_stays() {
 }
 
 #[test]
-fn an_opset_that_is_too_old_is_an_error_that_says_what_to_do() {
-    let mut model = Builder::new(9).input("x", &[2]).output("y", &[2]).node("Relu", &["x"], &["y"], vec![]).build();
-    let error = prepare(&mut model, &Tract::default(), Options::default()).expect_err("opset 9").to_string();
-    assert!(error.contains("opset 9") && error.contains("Export it again"), "{error}");
+fn an_opset_that_is_not_understood_is_an_error_that_says_what_to_do() {
+    for (opset, words) in [(6, "later opset"), (1, "later opset"), (26, "Export it again")] {
+        let builder = Builder::new(opset).input("x", &[2]).output("y", &[2]);
+        let mut model = builder.node("Relu", &["x"], &["y"], vec![]).build();
+        let error =
+            prepare(&mut model, &Tract::default(), Options::default()).expect_err("an opset out of reach").to_string();
+        for part in [&format!("opset {opset}"), "7 to 25", words] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    for opset in [7, 25] {
+        let builder = Builder::new(opset).input("x", &[2]).output("y", &[2]);
+        let ready = prepared(&builder.node("Relu", &["x"], &["y"], vec![]).build());
+        assert_eq!(ready.opset(""), Some(opset.max(13)));
+    }
 }
