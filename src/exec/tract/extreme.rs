@@ -1,7 +1,6 @@
 //! ReduceMax and ReduceMin. tract starts from the least and the greatest finite number, and so never arrives at an infinity.
 
 use super::operators::{Built, expansion};
-use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 
@@ -32,7 +31,12 @@ impl Expansion for Wrapped {
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let first = model.nodes.len();
-        let outlets = self.0.wire(prefix, model, inputs)?;
+        // Were the value known, tract would reduce it at once.
+        let known = model.outlet_fact(inputs[0])?.clone();
+        model.set_outlet_fact(inputs[0], known.without_value())?;
+        let outlets = self.0.wire(prefix, model, inputs);
+        model.set_outlet_fact(inputs[0], known)?;
+        let outlets = outlets?;
         for node in &mut model.nodes[first..] {
             if let Some(reduce) = node.op_as::<Reduce>().cloned() {
                 node.op = Box::new(Extreme(reduce));
@@ -42,7 +46,7 @@ impl Expansion for Wrapped {
     }
 }
 
-/// tract's operator, with infinities put right in float32.
+/// tract's operator, with infinities put right.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Extreme(Reduce);
 
@@ -68,25 +72,32 @@ impl EvalOp for Extreme {
     fn eval(&self, context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs[0].clone();
         let mut outputs = self.0.eval(context, inputs)?;
-        let (start, infinite): (f32, f32) = match self.0.reducer {
-            Reducer::Max => (f32::MIN, f32::NEG_INFINITY),
-            Reducer::Min => (f32::MAX, f32::INFINITY),
-            _ => return Ok(outputs),
+        let right = match (&self.0.reducer, input.datum_type()) {
+            (Reducer::Max, DatumType::F16) => self.put_right(&input, &outputs[0], f16::MIN, f16::NEG_INFINITY)?,
+            (Reducer::Min, DatumType::F16) => self.put_right(&input, &outputs[0], f16::MAX, f16::INFINITY)?,
+            (Reducer::Max, DatumType::F32) => self.put_right(&input, &outputs[0], f32::MIN, f32::NEG_INFINITY)?,
+            (Reducer::Min, DatumType::F32) => self.put_right(&input, &outputs[0], f32::MAX, f32::INFINITY)?,
+            _ => None,
         };
-        if input.datum_type() != f32::datum_type() {
-            return Ok(outputs);
-        }
-        let suspect = outputs[0].try_as_plain_ram()?.as_slice::<f32>()?.contains(&start);
-        if suspect {
-            outputs[0] = self.put_right(&input, &outputs[0], start, infinite)?.into_tvalue();
+        if let Some(right) = right {
+            outputs[0] = right.into_tvalue();
         }
         Ok(outputs)
     }
 }
 
 impl Extreme {
-    /// `output`, infinite where it is `start` but no element that was reduced to it is.
-    fn put_right(&self, input: &Tensor, output: &Tensor, start: f32, infinite: f32) -> TractResult<Tensor> {
+    /// `output`, infinite where it is `start` but no element that was reduced to it is; nothing where it never is.
+    fn put_right<T: Datum + Copy + PartialEq>(
+        &self,
+        input: &Tensor,
+        output: &Tensor,
+        start: T,
+        infinite: T,
+    ) -> TractResult<Option<Tensor>> {
+        if !output.try_as_plain_ram()?.as_slice::<T>()?.contains(&start) {
+            return Ok(None);
+        }
         let mut found = vec![false; output.len()];
         // Steps in the output for each axis of the input; none along those that are reduced away.
         let mut steps = vec![0; input.rank()];
@@ -96,7 +107,7 @@ impl Extreme {
             step *= input.shape()[axis];
         }
         let mut at = vec![0; input.rank()];
-        for &value in input.try_as_plain_ram()?.as_slice::<f32>()? {
+        for &value in input.try_as_plain_ram()?.as_slice::<T>()? {
             let target: usize = at.iter().zip(&steps).map(|(a, s)| a * s).sum();
             found[target] |= value == start;
             for axis in (0..at.len()).rev() {
@@ -109,12 +120,12 @@ impl Extreme {
         }
         let mut right = output.clone();
         let mut view = right.try_as_plain_ram_mut()?;
-        for (value, found) in view.as_slice_mut::<f32>()?.iter_mut().zip(found) {
+        for (value, found) in view.as_slice_mut::<T>()?.iter_mut().zip(found) {
             if *value == start && !found {
                 *value = infinite;
             }
         }
         drop(view);
-        Ok(right)
+        Ok(Some(right))
     }
 }
