@@ -62,8 +62,17 @@ impl Failure {
 
 /// tract panics on some malformed models; a converter must not.
 pub fn guarded<T>(f: impl FnOnce() -> std::result::Result<T, Failure>) -> Result<T> {
+    guarded_at(f, || None)
+}
+
+/// As [`guarded`]; `node` tells where tract was when it panicked.
+pub fn guarded_at<T>(
+    f: impl FnOnce() -> std::result::Result<T, Failure>,
+    node: impl FnOnce() -> Option<Label>,
+) -> Result<T> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
-    caught.unwrap_or_else(|panic| Err(Failure::of_panic(&*panic))).map_err(Failure::into_error)
+    let failed = |panic: Box<dyn std::any::Any + Send>| Failure { node: node(), ..Failure::of_panic(&*panic) };
+    caught.unwrap_or_else(|panic| Err(failed(panic))).map_err(Failure::into_error)
 }
 
 /// The cause at the bottom: those above it say where tract was, not what is wrong.
@@ -89,8 +98,11 @@ fn named(text: &str, labels: &Labels) -> Option<Label> {
         Some(rest.split_once('"')?.0)
     };
     let built = || Some(text.strip_prefix("Building node ")?.rsplit_once(" (")?.0);
-    let mut name = quoted().or_else(built)?;
-    // What tract makes of a node is called after it, with a suffix.
+    labelled(quoted().or_else(built)?, labels)
+}
+
+/// The node of the model that tract's node `name` comes from: what it makes of one is called after it, with a suffix.
+pub fn labelled(mut name: &str, labels: &Labels) -> Option<Label> {
     loop {
         match labels.get(name) {
             Some(label) => return Some(label.clone()),

@@ -67,7 +67,7 @@ fn fenced(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
 /// tract takes `direction: reverse` for forward: so let it run forward over the reversed sequence.
 fn forward(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     if !found.attribute.iter().any(|a| a.name == "direction" && a.s == b"reverse") || found.input.is_empty() {
-        return vec![found];
+        return with_states(found, scope);
     }
     found.attribute.retain(|a| a.name != "direction");
     let time = found.attribute.iter().find(|a| a.name == "layout").map_or(0, |a| a.i);
@@ -82,8 +82,32 @@ fn forward(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
         found.output[0] = backwards.clone();
         reversed(&backwards, &sequence)
     });
-    nodes.push(found);
+    nodes.extend(with_states(found, scope));
     nodes.extend(back);
+    nodes
+}
+
+/// An LSTM starts from zeros where it is not told from what. Where tract knows that both its initial states are the same, it
+/// merges them and confuses their axes: so they have to look as if they were computed, each by itself.
+fn with_states(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
+    let hidden = found.attribute.iter().find(|a| a.name == "hidden_size").map(|a| a.i);
+    let (Some(hidden), "LSTM") = (hidden, found.op_type.as_str()) else { return vec![found] };
+    let both = found.attribute.iter().any(|a| a.name == "direction" && a.s == b"bidirectional");
+    let layout = found.attribute.iter().find(|a| a.name == "layout").map_or(0, |a| a.i);
+    let mut nodes = Vec::new();
+    found.input.resize(found.input.len().max(7), String::new());
+    for slot in [5, 6] {
+        let state = std::mem::replace(&mut found.input[slot], scope.writer.fresh());
+        let from = if state.is_empty() { vec![found.input[0].as_str()] } else { vec![found.input[0].as_str(), &state] };
+        let attributes = vec![
+            int("directions", 1 + i64::from(both)),
+            int("hidden", hidden),
+            int("layout", layout),
+            int("slot", slot as i64),
+        ];
+        nodes.push(node("TareStates", &from, &[&found.input[slot]], attributes));
+    }
+    nodes.push(found);
     nodes
 }
 
@@ -107,6 +131,10 @@ fn upsample(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
 fn resize_10(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     let scales = found.input.get(1).and_then(|name| scope.known.get(name)).map(floats).unwrap_or_default();
     let smaller = scales.iter().any(|&s| s < 1.0);
+    let nearest = found.attribute.iter().find(|a| a.name == "mode").is_none_or(|a| a.s == b"nearest");
+    if nearest && (scales.is_empty() || smaller && scales.iter().any(|&s| s > 1.0)) {
+        scope.writer.refuse(&found, "its scales have to be constant, and all of them above or all below 1");
+    }
     set(&mut found.attribute, text("nearest_mode", if smaller { "ceil" } else { "floor" }));
     vec![found]
 }

@@ -40,8 +40,11 @@ impl Message {
         }
         let mut taken = HashSet::new();
         gather_names(&graph, &mut taken);
-        let mut writer = Writer { opset, taken, next: 0, labels: Labels::default() };
+        let mut writer = Writer { opset, taken, next: 0, labels: Labels::default(), refused: None };
         writer.graph(&mut graph, &mut Constants::default());
+        if let Some((label, why)) = writer.refused.filter(|_| strict) {
+            return Err(Failure::at(label, why));
+        }
         proto.graph = Some(graph);
         Ok(Self { proto, labels: writer.labels })
     }
@@ -104,9 +107,16 @@ pub struct Writer {
     taken: HashSet<String>,
     next: usize,
     labels: Labels,
+    /// The first node that cannot be said in other words, and why.
+    refused: Option<(Label, String)>,
 }
 
 impl Writer {
+    /// Says that a node cannot be run rightly.
+    pub fn refuse(&mut self, node: &NodeProto, why: &str) {
+        self.refused.get_or_insert_with(|| (label(node), why.to_owned()));
+    }
+
     /// A value name that nothing has.
     pub fn fresh(&mut self) -> String {
         loop {
@@ -130,6 +140,10 @@ impl Writer {
         let makers = nodes.iter().flat_map(|n| n.output.iter().map(|o| (o.clone(), n.op_type.clone()))).collect();
         for mut node in nodes {
             let label = label(&node);
+            // tract counts what it finds written.
+            while node.input.last().is_some_and(String::is_empty) {
+                node.input.pop();
+            }
             for attribute in &mut node.attribute {
                 for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
                     self.graph(body, &mut known.clone());

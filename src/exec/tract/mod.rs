@@ -10,6 +10,7 @@ mod operators;
 mod program;
 mod qdq;
 mod refuse;
+mod states;
 mod types;
 
 use super::{Executor, Program, Types};

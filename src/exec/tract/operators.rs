@@ -1,6 +1,6 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
-use super::{extreme, qdq};
+use super::{extreme, qdq, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -30,6 +30,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     }
     operators.insert("TareFence", |_, _| Ok((expand(Fence), vec![])));
     operators.insert("TareReverse", |_, node| Ok((expand(Reverse(node.get_attr::<i64>("axis")? as usize)), vec![])));
+    operators.insert("TareStates", states::build);
     operators.insert("Celu", |_, node| Ok((expand(Celu(node.get_attr_opt("alpha")?.unwrap_or(1.0))), vec![])));
     operators.insert("ReduceMax", |context, node| extreme::build(stock(context, node, "stock ReduceMax")?));
     operators.insert("ReduceMin", |context, node| extreme::build(stock(context, node, "stock ReduceMin")?));

@@ -2,10 +2,11 @@
 
 use super::super::{Observer, Program};
 use super::convert;
-use super::failure::{Failure, Labels, guarded};
+use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
 use crate::error::Result;
 use crate::tensor::Tensor;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::prelude::*;
@@ -115,8 +116,15 @@ impl Raw {
         Ok(Self { plan: SimplePlan::new(model)?, outputs, sinks, labels: labels.clone() })
     }
 
-    fn evaluate(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> TractResult<Vec<Tensor>> {
+    /// Runs; `at` is always the node that is being computed.
+    fn evaluate(
+        &self,
+        inputs: &[Tensor],
+        observe: &mut Observer<'_>,
+        at: &Cell<Option<usize>>,
+    ) -> TractResult<Vec<Tensor>> {
         let results = self.plan.spawn()?.run_plan_with_eval(inputs_of(inputs)?, |context, state, node, values| {
+            at.set(Some(node.id));
             if let Some(tap) = self.sinks.get(&node.id) {
                 observe::show(*tap, &values[0], observe)?;
                 return Ok(tvec!(tensor0(0u8).into()));
@@ -129,6 +137,8 @@ impl Raw {
 
 impl Program for Raw {
     fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
-        guarded(|| self.evaluate(inputs, observe).map_err(|e| Failure::of(&e, &self.labels)))
+        let at = Cell::new(None);
+        let run = || self.evaluate(inputs, observe, &at).map_err(|e| Failure::of(&e, &self.labels));
+        guarded_at(run, || labelled(&self.plan.model().node(at.get()?).name, &self.labels))
     }
 }

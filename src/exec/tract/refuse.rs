@@ -91,6 +91,7 @@ fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<Stri
         },
         "GRU" | "LSTM" | "RNN" => recurrent(node),
         "BitShift" if opset >= SIGNED_SHIFTS => wrong("shifts of signed integers"),
+        "GlobalLpPool" => wrong("norms"),
         "SpaceToDepth" if attribute("mode").is_some_and(|a| a.s != b"DCR") => wrong("the mode CRD"),
         "Swish" if other("alpha", 1.0) => wrong("an alpha other than 1"),
         _ => None,
