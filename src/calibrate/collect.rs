@@ -23,7 +23,7 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<Calibration> {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
-    let session = Session::new(executor, model, names.clone())?;
+    let session = Session::observing(executor, model, names.clone())?;
     progress.start("calibrating", indices.len());
     let states = inputs::run_samples(
         data.read(indices),

@@ -32,6 +32,26 @@ impl TypedOp for Sink {
     as_op!();
 }
 
+impl Expansion for Sink {
+    fn name(&self) -> StaticName {
+        "TareSink".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        _: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> TractResult<()> {
+        solver.equals(&outputs[0].datum_type, u8::datum_type())?;
+        solver.equals(&outputs[0].rank, 0)
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
 /// Shows a value, widened to float32 where it is another number type.
 pub fn show(tap: usize, value: &TValue, observer: &mut Observer<'_>) -> TractResult<()> {
     if value.datum_type() == f32::datum_type() {

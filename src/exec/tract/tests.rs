@@ -3,10 +3,12 @@
 mod linear;
 
 use super::*;
+use crate::error::Error;
 use crate::exec::Session;
 use crate::ir::Model;
 use crate::ir::build::{self, Builder};
-use crate::tensor::DataType;
+use crate::tensor::{DataType, Tensor};
+use std::sync::Arc;
 
 fn run(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
     let tract = Tract::default();
@@ -61,9 +63,8 @@ fn observed_values_are_those_that_the_model_computes() {
 #[test]
 fn an_observed_value_that_is_not_there_is_named() {
     let tract = Tract::default();
-    let session = Session::new(&tract, &layers().build(), vec!["nobody".to_owned()]).expect("a session");
-    let text = session.run(&[row(&[1.0, 2.0, 3.0])], &mut |_, _, _| {}).expect_err("unknown").to_string();
-    assert!(text.contains("\"nobody\""), "{text}");
+    let text = Session::new(&tract, &layers().build(), vec!["nobody".to_owned()]).err().map(|e| e.to_string());
+    assert!(text.as_ref().is_some_and(|t| t.contains("\"nobody\"")), "{text:?}");
 }
 
 #[test]
@@ -130,7 +131,8 @@ fn a_malformed_model_is_an_error_not_a_panic() {
     for (model, input) in cases {
         let model = model.build();
         let text = failure(&model, std::slice::from_ref(input));
-        assert!(text.starts_with("tract cannot run it: ") && !text.contains("without saying why"), "{text}");
+        assert!(text.starts_with("tract ") && text.contains("cannot run"), "{text}");
+        assert!(!text.contains("without saying why"), "{text}");
     }
 }
 

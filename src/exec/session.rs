@@ -1,0 +1,129 @@
+//! A model, what to observe of it, and the programs for the shapes that were met last.
+
+use super::{Executor, Observer, Program};
+use crate::error::{Error, Result};
+use crate::ir::{Model, ValueId};
+use crate::tensor::{DataType, Tensor, TensorType};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many programs are kept. One holds a copy of the weights in the engine's layout, so samples that differ in shape one
+/// and all must not each leave one behind.
+pub(super) const MAX_PROGRAMS: usize = 32;
+
+/// Element types and shapes of inputs.
+type Kinds = Vec<(DataType, Vec<usize>)>;
+
+/// The place of one program. Whoever finds it empty compiles under its lock: two threads that meet a shape at once must not
+/// both spend the time, while other shapes go on.
+type Slot = Arc<Mutex<Option<Arc<dyn Program>>>>;
+
+/// Runs one model on inputs of any shape. May be used from many threads.
+pub struct Session<'a> {
+    executor: &'a dyn Executor,
+    /// What of the model has to run.
+    model: Model,
+    bytes: Vec<u8>,
+    observed: Vec<String>,
+    /// Whether the model's outputs are computed.
+    outputs: bool,
+    /// The programs last used, the latest at the end.
+    programs: Mutex<Vec<(Kinds, Slot)>>,
+}
+
+impl<'a> Session<'a> {
+    /// A session that runs `model` for its outputs and observes the values called `observed`.
+    ///
+    /// # Errors
+    /// When a value to observe is not there, or the model cannot be written as one message.
+    pub fn new(executor: &'a dyn Executor, model: &Model, observed: Vec<String>) -> Result<Self> {
+        Self::of(executor, model, observed, true)
+    }
+
+    /// A session that computes no more of `model` than the values called `observed`: a run returns no outputs, and what
+    /// only these need may be of a kind that the engine cannot run.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn observing(executor: &'a dyn Executor, model: &Model, observed: Vec<String>) -> Result<Self> {
+        Self::of(executor, model, observed, false)
+    }
+
+    fn of(executor: &'a dyn Executor, model: &Model, observed: Vec<String>, outputs: bool) -> Result<Self> {
+        let wanted = observed.iter().map(|name| {
+            model.graph.find(name).ok_or_else(|| Error::value(name, "is to be observed, but is not in the model"))
+        });
+        let model = model.part(&wanted.collect::<Result<Vec<_>>>()?, outputs)?;
+        let bytes = crate::file::to_bytes(&model)?;
+        Ok(Self { executor, model, bytes, observed, outputs, programs: Mutex::default() })
+    }
+
+    /// The program for inputs of these types and shapes; compiled when they are met for the first time in a while.
+    ///
+    /// # Errors
+    /// When the engine cannot run the model at these shapes.
+    pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
+        let slot = self.slot(inputs.iter().map(|t| (t.dtype(), t.shape().to_vec())).collect());
+        let mut program = lock(&slot);
+        if let Some(program) = &*program {
+            return Ok(program.clone());
+        }
+        let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
+        let types: Vec<_> = inputs.iter().map(concrete).collect();
+        let compiled = self.executor.compile(&self.bytes, &types, &self.observed).map_err(|e| self.explained(e))?;
+        Ok(program.insert(compiled.into()).clone())
+    }
+
+    /// The place for inputs of one kind, which is now the one last used.
+    fn slot(&self, kinds: Kinds) -> Slot {
+        let mut programs = lock(&self.programs);
+        let known = programs.iter().position(|(k, _)| *k == kinds);
+        let entry = match known {
+            Some(index) => programs.remove(index),
+            None => (kinds, Slot::default()),
+        };
+        let slot = entry.1.clone();
+        programs.push(entry);
+        if programs.len() > MAX_PROGRAMS {
+            programs.remove(0);
+        }
+        slot
+    }
+
+    /// Runs the model once.
+    ///
+    /// # Errors
+    /// When it cannot be compiled for these shapes, or an operator fails.
+    pub fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
+        self.program(inputs)?.run(inputs, observe).map_err(|e| self.explained(e))
+    }
+
+    /// An operator that stands in the way, in words for whoever has to go round it.
+    fn explained(&self, error: Error) -> Error {
+        let Error::Node { node, op_type, message } = error else { return error };
+        let engine = self.executor.name();
+        let Some((value, others)) = self.dependents(&node).filter(|_| !self.outputs) else {
+            return Error::Engine(format!("{engine} cannot run {op_type} {node:?}: {message}"));
+        };
+        let others = if others > 0 { format!(" (as {others} more do)") } else { String::new() };
+        Error::Engine(format!(
+            "value {value:?} depends{others} on {op_type} {node:?}, which {engine} cannot run ({message}): give its range in a rule (match: {{value: {value}}}, range: [LOW, HIGH]), or keep the nodes that need it in float (quantize: false)"
+        ))
+    }
+
+    /// The first observed value that depends on the node labelled `node`, and how many others do.
+    fn dependents(&self, node: &str) -> Option<(&str, usize)> {
+        let graph = &self.model.graph;
+        let blamed = graph.node_ids().find(|&id| graph.label(id) == node)?;
+        let outputs: Vec<ValueId> = graph.node(blamed).outputs().iter().flatten().copied().collect();
+        let depends = |name: &&String| {
+            let needed = graph.find(name).map(|value| graph.ancestors([value]));
+            needed.is_some_and(|needed| outputs.iter().any(|o| needed[o.index()]))
+        };
+        let mut found = self.observed.iter().filter(depends);
+        Some((found.next()?, found.count()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,144 @@
+//! Programs: a model after tract's optimisation, or as it stands.
+
+use super::super::{Observer, Program};
+use super::convert;
+use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
+use super::observe::{self, Sink};
+use crate::error::Result;
+use crate::tensor::Tensor;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+
+/// The outlet of each value of a model.
+pub type Outlets = HashMap<String, OutletId>;
+
+/// The outlets of the values called `observed`.
+fn taps(outlets: &Outlets, observed: &[String]) -> TractResult<Vec<OutletId>> {
+    let find = |name: &String| outlets.get(name).copied();
+    observed.iter().map(|name| find(name).with_context(|| format!("tract does not know the value {name:?}"))).collect()
+}
+
+fn inputs_of(inputs: &[Tensor]) -> TractResult<TVec<TValue>> {
+    inputs.iter().map(|t| Ok(convert::to_tract(t)?.into_tvalue())).collect()
+}
+
+/// A model that tract analysed for concrete shapes and optimised.
+pub struct Optimised {
+    plan: Arc<TypedRunnableModel>,
+    outputs: usize,
+    labels: Labels,
+}
+
+impl Optimised {
+    /// Optimises a model, whose inputs have concrete types.
+    ///
+    /// # Errors
+    /// When tract cannot analyse it.
+    pub fn new(
+        mut model: InferenceModel,
+        outlets: &Outlets,
+        observed: &[String],
+        labels: &Labels,
+    ) -> TractResult<Self> {
+        model.analyse(false)?;
+        let outputs = model.outputs.clone();
+        // Optimisation follows an outlet through every rewrite by its position among the outputs, and only so.
+        let all: Vec<_> = outputs.iter().copied().chain(taps(outlets, observed)?).collect();
+        model.select_output_outlets(&all)?;
+        let mut model = model.into_optimized()?;
+        // A sink on each tap, so that the tapped tensor is freed as soon as it was seen.
+        let mut kept = model.outputs[..outputs.len()].to_vec();
+        let taps = model.outputs[outputs.len()..].to_vec();
+        for (tap, outlet) in taps.into_iter().enumerate() {
+            kept.push(model.wire_node(format!("tare-sink-{tap}"), Sink(tap), &[outlet])?[0]);
+        }
+        model.select_output_outlets(&kept)?;
+        Ok(Self { plan: model.into_runnable()?, outputs: outputs.len(), labels: labels.clone() })
+    }
+
+    fn evaluate(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> TractResult<Vec<Tensor>> {
+        let results = self.plan.spawn()?.run_plan_with_eval(inputs_of(inputs)?, |context, state, node, values| {
+            if let Some(Sink(tap)) = node.op_as::<Sink>() {
+                observe::show(*tap, &values[0], observe)?;
+            }
+            tract_onnx::tract_core::plan::eval(context, state, node, values)
+        })?;
+        results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
+    }
+}
+
+impl Program for Optimised {
+    fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
+        guarded(|| self.evaluate(inputs, observe).map_err(|e| Failure::of(&e, &self.labels)))
+    }
+}
+
+/// A model as it was read. Each node is wired when its inputs are there, so it need not be known beforehand what shapes and
+/// types they have.
+pub struct Raw {
+    plan: Arc<SimplePlan<InferenceFact, Box<dyn InferenceOp>>>,
+    outputs: usize,
+    /// The observed value that each sink swallows, by the id of its node.
+    sinks: HashMap<usize, usize>,
+    labels: Labels,
+}
+
+impl Raw {
+    /// Plans a model.
+    ///
+    /// # Errors
+    /// When a value to observe is not there.
+    pub fn new(
+        mut model: InferenceModel,
+        outlets: &Outlets,
+        observed: &[String],
+        labels: &Labels,
+    ) -> TractResult<Self> {
+        for node in 0..model.nodes.len() {
+            for slot in 0..model.nodes[node].outputs.len() {
+                model.set_outlet_fact(OutletId::new(node, slot), InferenceFact::default())?;
+            }
+        }
+        let mut kept = model.outputs.clone();
+        let outputs = kept.len();
+        let mut sinks = HashMap::new();
+        for (tap, outlet) in taps(outlets, observed)?.into_iter().enumerate() {
+            let fact = tvec!(InferenceFact::default());
+            let id = model.add_node(format!("tare-sink-{tap}"), expand(Sink(tap)), fact)?;
+            model.add_edge(outlet, InletId::new(id, 0))?;
+            kept.push(OutletId::new(id, 0));
+            sinks.insert(id, tap);
+        }
+        model.select_output_outlets(&kept)?;
+        Ok(Self { plan: SimplePlan::new(model)?, outputs, sinks, labels: labels.clone() })
+    }
+
+    /// Runs; `at` is always the node that is being computed.
+    fn evaluate(
+        &self,
+        inputs: &[Tensor],
+        observe: &mut Observer<'_>,
+        at: &Cell<Option<usize>>,
+    ) -> TractResult<Vec<Tensor>> {
+        let results = self.plan.spawn()?.run_plan_with_eval(inputs_of(inputs)?, |context, state, node, values| {
+            at.set(Some(node.id));
+            if let Some(tap) = self.sinks.get(&node.id) {
+                observe::show(*tap, &values[0], observe)?;
+                return Ok(tvec!(tensor0(0u8).into()));
+            }
+            tract_onnx::tract_core::plan::eval(context, state, node, values)
+        })?;
+        results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
+    }
+}
+
+impl Program for Raw {
+    fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
+        let at = Cell::new(None);
+        let run = || self.evaluate(inputs, observe, &at).map_err(|e| Failure::of(&e, &self.labels));
+        guarded_at(run, || labelled(&self.plan.model().node(at.get()?).name, &self.labels))
+    }
+}
