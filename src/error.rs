@@ -73,8 +73,30 @@ impl Error {
         Self::Node { node: node.into(), op_type: op_type.into(), message: message.to_string() }
     }
 
+    /// The same with the name of the model's file before it, where it tells of a node, a value or the engine alone.
+    #[must_use]
+    pub fn in_model(self, path: &Path) -> Self {
+        match self {
+            Self::Node { .. } | Self::Value { .. } | Self::Engine(_) => Self::file(path, self),
+            placed => placed,
+        }
+    }
+
     /// An error without a narrower place.
     pub fn other(message: impl ToString) -> Self {
         Self::Other(message.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_named_where_nothing_else_is() {
+        let path = Path::new("a.onnx");
+        assert_eq!(Error::value("x", "is odd").in_model(path).to_string(), "a.onnx: value \"x\": is odd");
+        assert_eq!(Error::Engine("no".to_owned()).in_model(path).to_string(), "a.onnx: no");
+        assert_eq!(Error::file("b.yaml", "is odd").in_model(path).to_string(), "b.yaml: is odd");
     }
 }

@@ -57,7 +57,7 @@ impl Planned {
         prepare::prepare(&mut model, &executor, prepare::Options::default()).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
-        let plan = plan(&model.graph, settings, &target, &[])?;
+        let plan = plan(&model.graph, settings, &target, &[]).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { original, model, plan, target, path, executor })
     }
@@ -84,7 +84,7 @@ impl Planned {
     /// # Errors
     /// When the model does not state the type of an input.
     pub fn inputs(&self) -> Result<Vec<InputSpec>> {
-        input_specs(&self.original)
+        input_specs(&self.original).map_err(|e| e.in_model(&self.path))
     }
 
     /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
@@ -163,7 +163,7 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(joins = unlike.len(), "kept in float: their inputs are unlike");
-        self.plan = plan(graph, settings, &self.target, &unlike)?;
+        self.plan = plan(graph, settings, &self.target, &unlike).map_err(|e| e.in_model(&self.path))?;
         resolve(&self.plan, calibration)
     }
 
@@ -326,7 +326,7 @@ fn file_summary(path: &Path) -> Result<FileSummary> {
 /// When either cannot be loaded or run, or there are no samples.
 pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Context<'_>) -> Result<Comparison> {
     let original = file::load(float)?;
-    let inputs = input_specs(&original)?;
+    let inputs = input_specs(&original).map_err(|e| e.in_model(float))?;
     let data = settings.validation.as_ref().or(settings.calibration.as_ref());
     let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
     let set = Dataset::open(&data.source, &inputs)?;

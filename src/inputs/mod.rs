@@ -8,6 +8,7 @@ mod arrays;
 mod axes;
 mod convert;
 mod dataset;
+mod jpeg;
 mod labels;
 mod listing;
 mod npy;

@@ -1,12 +1,13 @@
 //! One picture file becomes one tensor: decode, turn upright, resize, scale, order the channels and axes.
 
+use super::jpeg;
 use super::preprocess::{Channels, Fit, Layout, PictureSettings};
 use super::resize::{Window, resize};
 use crate::error::{Error, Result};
 use crate::tensor::{DataType, Tensor};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind, Seek};
 use std::path::Path;
 
 /// A picture's longest side in pixels, as much as a JPEG can have.
@@ -56,13 +57,24 @@ fn decode(path: &Path) -> Result<Picture> {
     if bytes > MAX_BYTES {
         return Err(Error::file(path, format!("{bytes} bytes are too many for a picture; at most 512 MiB are read")));
     }
-    decode_file(file).map_err(|why| Error::file(path, format!("not a readable picture: {why}")))
+    decode_file(file, bytes).map_err(|why| Error::file(path, format!("not a readable picture: {why}")))
 }
 
-fn decode_file(file: File) -> std::result::Result<Picture, String> {
-    let text = |error: ImageError| error.to_string();
+fn decode_file(file: File, bytes: u64) -> std::result::Result<Picture, String> {
+    let text = |error: ImageError| match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            "truncated: the file ends before the picture does".to_owned()
+        }
+        other => other.to_string(),
+    };
+    let mut file = BufReader::new(file);
+    let is_jpeg = jpeg::is_jpeg(&mut file).map_err(|error| error.to_string())?;
+    if is_jpeg {
+        jpeg::check_whole(&mut file)?;
+        file.rewind().map_err(|error| error.to_string())?;
+    }
     // By content, as every viewer does: many a .jpg is a PNG.
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|error| error.to_string())?;
+    let mut reader = ImageReader::new(file).with_guessed_format().map_err(|error| error.to_string())?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -73,6 +85,9 @@ fn decode_file(file: File) -> std::result::Result<Picture, String> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 || pixels > MAX_PIXELS || decoder.total_bytes() > MAX_BYTES {
         return Err(format!("{width}x{height} pixels; at most 100 Mpixel and 512 MiB are decoded"));
+    }
+    if is_jpeg && !jpeg::can_hold(bytes, pixels) {
+        return Err(format!("damaged: {bytes} bytes cannot hold the {width}x{height} pixels that they claim"));
     }
     // A damaged orientation tag is no reason to refuse a picture that can be seen.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);

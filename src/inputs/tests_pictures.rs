@@ -225,6 +225,25 @@ fn a_bad_picture_stops_or_is_skipped() {
 }
 
 #[test]
+fn a_jpeg_has_to_be_whole() {
+    let picture: DynamicImage = RgbImage::from_pixel(16, 16, image::Rgb([90, 10, 200])).into();
+    let whole = encoded(&picture, ImageFormat::Jpeg);
+    // A decoder would fill what is cut off, or claimed without being there, with grey.
+    let cut = &whole[..whole.len() - 8];
+    let mut bomb = whole.clone();
+    let frame = bomb.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame header");
+    bomb[frame + 5..frame + 9].copy_from_slice(&[39, 15, 39, 15]);
+    let dir = folder(&[("a.jpg", &whole), ("b.jpg", cut), ("c.jpg", &bomb)]);
+    let data = open(dir.path(), &rgb(&[0, 3, 2, 2])).expect("opens");
+    let read = |index: usize| data.read(&[index]).next().expect("an item");
+    assert!(read(0).is_ok());
+    for (index, word) in [(1, "truncated"), (2, "cannot hold the 9999x9999 pixels")] {
+        let message = read(index).expect_err("damaged").to_string();
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
 fn labels_by_file_name() {
     let files: [(&str, &[u8]); 3] = [("cat/1.png", &even(1)), ("cat/2.png", &even(2)), ("dog/1.png", &even(3))];
     let dir = folder(&files);
