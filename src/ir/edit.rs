@@ -264,13 +264,6 @@ impl Graph {
         before - self.inputs.len()
     }
 
-    /// Makes a node one of another operator of ONNX's own domain. It keeps its name, by which rules find it.
-    pub fn set_op_type(&mut self, node: NodeId, op_type: &str) {
-        let node = self.nodes[node.index()].as_mut().expect("the node was removed");
-        node.proto.op_type = Some(op_type.to_owned());
-        node.proto.domain = None;
-    }
-
     /// Gives a node an integer attribute, replacing one of that name.
     pub fn set_int(&mut self, node: NodeId, name: &str, value: i64) {
         self.set_attribute(node, int_attribute(name, value));
