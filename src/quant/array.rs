@@ -64,10 +64,8 @@ fn extremes(values: &[f32]) -> (f32, f32) {
     if !chunks.is_empty() {
         let (mut lows, mut highs) = ([0.0; LANES], [0.0; LANES]);
         for chunk in chunks {
-            for lane in 0..LANES {
-                lows[lane] = lower(chunk[lane], lows[lane]);
-                highs[lane] = higher(chunk[lane], highs[lane]);
-            }
+            lows.iter_mut().zip(chunk).for_each(|(low, &v)| *low = lower(v, *low));
+            highs.iter_mut().zip(chunk).for_each(|(high, &v)| *high = higher(v, *high));
         }
         low = lows.into_iter().fold(low, |least, v| lower(v, least));
         high = highs.into_iter().fold(high, |most, v| higher(v, most));
