@@ -54,8 +54,12 @@ fn bin_of(x: f32) -> u16 {
     (sum.to_bits() as u16).wrapping_sub(above).wrapping_add(HALF as u16)
 }
 
-/// Shows the bin of every number to `count`, two at a time (a last one is shown alone); says how many are zero.
-fn each_bin(values: &[f32], reciprocal: f32, mut count: impl FnMut(usize, Option<usize>)) -> u64 {
+/// Counts the bin of every number, in the tables by turns; says how many numbers are zero.
+fn tally<T: Copy + std::ops::AddAssign + From<u8>, const TABLES: usize>(
+    values: &[f32],
+    reciprocal: f32,
+    mut tables: [&mut [T; 2 * HALF]; TABLES],
+) -> u64 {
     // Never past the table, so that no bounds have to be checked.
     let slot = |bin: u16| usize::from(bin) % (2 * HALF);
     let mut bins = [0; BLOCK];
@@ -64,11 +68,15 @@ fn each_bin(values: &[f32], reciprocal: f32, mut count: impl FnMut(usize, Option
     for block in blocks {
         bins.iter_mut().zip(block).for_each(|(bin, &v)| *bin = bin_of(v * reciprocal));
         zeros += u64::from(block.iter().map(|&v| u32::from(v == 0.0)).sum::<u32>());
-        bins.as_chunks::<2>().0.iter().for_each(|&[one, other]| count(slot(one), Some(slot(other))));
+        for group in bins.as_chunks::<TABLES>().0 {
+            for (table, &bin) in tables.iter_mut().zip(group) {
+                table[slot(bin)] += T::from(1);
+            }
+        }
     }
     for &v in rest {
         zeros += u64::from(v == 0.0);
-        count(slot(bin_of(v * reciprocal)), None);
+        tables[0][slot(bin_of(v * reciprocal))] += T::from(1);
     }
     zeros
 }
@@ -88,18 +96,12 @@ impl Histogram {
 
     /// Counts numbers, zeros in their bin, too; says how many zeros there were.
     fn count(&mut self, values: &[f32], reciprocal: f32) -> u64 {
-        let counts = &mut self.counts;
+        let Some(counts) = self.counts.first_chunk_mut::<{ 2 * HALF }>() else { return 0 };
         if values.len() < MANY {
-            return each_bin(values, reciprocal, |one, other| {
-                counts[one] += 1;
-                other.into_iter().for_each(|other| counts[other] += 1);
-            });
+            return tally(values, reciprocal, [counts]);
         }
         let (mut ones, mut others) = ([0u32; 2 * HALF], [0u32; 2 * HALF]);
-        let zeros = each_bin(values, reciprocal, |one, other| {
-            ones[one] += 1;
-            other.into_iter().for_each(|other| others[other] += 1);
-        });
+        let zeros = tally(values, reciprocal, [&mut ones, &mut others]);
         for (count, (one, other)) in counts.iter_mut().zip(ones.into_iter().zip(others)) {
             *count += u64::from(one) + u64::from(other);
         }
