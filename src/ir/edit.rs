@@ -82,7 +82,11 @@ impl Graph {
             inputs.resize(slot + 1, None);
         }
         if let Some(old) = std::mem::replace(&mut inputs[slot], value) {
-            self.values[old.index()].uses.retain(|u| *u != Use::Input { node, slot });
+            // Uses have no order, and moving one costs less than moving all that follow: a value may have thousands.
+            let uses = &mut self.values[old.index()].uses;
+            if let Some(place) = uses.iter().position(|u| *u == Use::Input { node, slot }) {
+                uses.swap_remove(place);
+            }
         }
         // An optional input left out at the end is not written at all.
         while self.nodes[node.index()].as_ref().is_some_and(|n| n.inputs.last() == Some(&None)) {

@@ -126,39 +126,44 @@ impl EvalOp for Linear {
             (Direction::Dequantize, I8, _) => self.dequantize::<i8>(&inputs[0])?,
             (Direction::Dequantize, U16, _) => self.dequantize::<u16>(&inputs[0])?,
             (Direction::Dequantize, I16, _) => self.dequantize::<i16>(&inputs[0])?,
-            (Direction::Dequantize, I32, _) => self.dequantize::<i32>(&inputs[0])?,
+            // The difference of two of 32 bits needs more.
+            (Direction::Dequantize, I32, _) => {
+                self.dequantize_by::<i32>(&inputs[0], |q, zero| (i64::from(q) - i64::from(zero)) as f32)?
+            }
             (direction, from, to) => bail!("{direction:?} of {from:?} (integers {to:?}) is not re-executed"),
         };
         Ok(tvec!(out.into_tvalue()))
     }
 }
 
-/// Adding and taking away 1.5 * 2^23 rounds numbers below 2^22 half to even.
+/// Adding 1.5 * 2^23 rounds numbers below 2^22 half to even and leaves the integer in the low bits of the sum: unlike a
+/// conversion, which saturates, this runs on vectors.
 const ROUND: f32 = 12_582_912.0;
-/// Beyond every 16-bit grid, and below 2^22.
-const FAR: f32 = 4_194_304.0;
 
 /// An integer of a grid.
 trait Integer: Datum + Copy {
-    const MIN: f32;
-    const MAX: f32;
-    fn from_f32(v: f32) -> Self;
-    fn to_i64(self) -> i64;
+    const MIN: i32;
+    const MAX: i32;
+    fn from_low_bits(bits: u32) -> Self;
+    /// `self - zero` as the nearest float32.
+    fn steps_from(self, zero: i32) -> f32;
 }
 
 macro_rules! integer {
     ($($t:ty),*) => { $(impl Integer for $t {
-        const MIN: f32 = <$t>::MIN as f32;
-        const MAX: f32 = <$t>::MAX as f32;
-        fn from_f32(v: f32) -> Self { v as $t }
-        fn to_i64(self) -> i64 { i64::from(self) }
+        const MIN: i32 = <$t>::MIN as i32;
+        const MAX: i32 = <$t>::MAX as i32;
+        fn from_low_bits(bits: u32) -> Self { bits as $t }
+        // Both have 16 bits at most.
+        fn steps_from(self, zero: i32) -> f32 { i32::from(self).wrapping_sub(zero) as f32 }
     })* };
 }
-integer!(u8, i8, u16, i16, i32);
+integer!(u8, i8, u16, i16);
 
 /// `v` within bounds; NaN becomes the lower one, which `f32::clamp` would let through.
 fn clamp(v: f32, low: f32, high: f32) -> f32 {
-    v.max(low).min(high)
+    let v = if v > low { v } else { low };
+    if v < high { v } else { high }
 }
 
 impl Linear {
@@ -189,10 +194,11 @@ impl Linear {
             let mut view = out.try_as_plain_ram_mut()?;
             let to = view.as_slice_mut::<T>()?;
             self.runs(input.shape(), |run, scale, zero| {
+                // Between integers, saturating before or after rounding is the same.
+                let (low, high) = ((T::MIN - zero) as f32, (T::MAX - zero) as f32);
                 for (x, q) in from[run.clone()].iter().zip(&mut to[run]) {
-                    let steps = clamp(x / scale, -FAR, FAR);
-                    let rounded = (steps + ROUND) - ROUND + zero as f32;
-                    *q = T::from_f32(clamp(rounded, T::MIN, T::MAX));
+                    let rounded = clamp(x / scale, low, high) + ROUND;
+                    *q = T::from_low_bits(rounded.to_bits().wrapping_add(zero as u32));
                 }
             })?;
         }
@@ -200,6 +206,10 @@ impl Linear {
     }
 
     fn dequantize<T: Integer>(&self, input: &Tensor) -> TractResult<Tensor> {
+        self.dequantize_by(input, T::steps_from)
+    }
+
+    fn dequantize_by<T: Datum + Copy>(&self, input: &Tensor, steps: impl Fn(T, i32) -> f32) -> TractResult<Tensor> {
         let view = input.try_as_plain_ram()?;
         let from = view.as_slice::<T>()?;
         let mut out = Tensor::zero_dt(f32::datum_type(), input.shape())?;
@@ -207,8 +217,8 @@ impl Linear {
             let mut view = out.try_as_plain_ram_mut()?;
             let to = view.as_slice_mut::<f32>()?;
             self.runs(input.shape(), |run, scale, zero| {
-                for (q, x) in from[run.clone()].iter().zip(&mut to[run]) {
-                    *x = (q.to_i64() - i64::from(zero)) as f32 * scale;
+                for (&q, x) in from[run.clone()].iter().zip(&mut to[run]) {
+                    *x = steps(q, zero) * scale;
                 }
             })?;
         }
