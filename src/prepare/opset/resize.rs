@@ -55,11 +55,11 @@ pub fn resize(site: &mut Site<'_>) -> Result<bool> {
 /// coordinates is gone, which another one equals where the pixel before is taken. In other cases runtimes still know it.
 fn left_out(site: &mut Site<'_>) -> Result<bool> {
     let mut changed = false;
-    if let (Some(scales), Some(_)) = (site.node().input(2), site.node().input(3)) {
-        if constant(site, scales)?.is_some_and(|scales| scales.is_empty()) {
-            site.graph.set_input(site.id, 2, None);
-            changed = true;
-        }
+    if let (Some(scales), Some(_)) = (site.node().input(2), site.node().input(3))
+        && constant(site, scales)?.is_some_and(|scales| scales.is_empty())
+    {
+        site.graph.set_input(site.id, 2, None);
+        changed = true;
     }
     let attributes = site.attributes();
     let gone = attributes.text("coordinate_transformation_mode") == Some("tf_half_pixel_for_nn");

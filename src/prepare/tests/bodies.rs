@@ -55,7 +55,7 @@ fn operators_in_a_body_are_rewritten_and_read_what_they_read() {
     let then = saved_body(&ready, "y", 0);
     // The element type is told by the graph around.
     assert_eq!(then.node[0].input, ["a", "t_min", "t_max"]);
-    assert_eq!(then.initializer.iter().map(|t| t.data_type()).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(then.initializer.iter().map(crate::proto::TensorProto::data_type).collect::<Vec<_>>(), [1, 1]);
     assert!(then.node[0].attribute.is_empty());
     assert_eq!(saved_body(&ready, "y", 1), otherwise, "a body with nothing to rewrite stays as it was");
     let a = ready.graph.find("a").expect("the captured value");

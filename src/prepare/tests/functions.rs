@@ -293,7 +293,7 @@ fn what_bodies_call_stays_and_is_upgraded_and_the_rest_goes() {
     let definition = FunctionProto { name: Some("Kept".to_owned()), ..clipped(9) };
     let (ready, _) = prepare_twice(&called_in_a_body(9, definition));
     let functions = ready.to_proto().expect("a message").functions;
-    assert_eq!(functions.iter().map(|f| f.name()).collect::<Vec<_>>(), ["Kept"]);
+    assert_eq!(functions.iter().map(FunctionProto::name).collect::<Vec<_>>(), ["Kept"]);
     let kept = &functions[0];
     assert_eq!(kept.opset_import[0].version(), 13);
     let clip = kept.node.iter().find(|n| n.op_type() == "Clip").expect("a Clip");
