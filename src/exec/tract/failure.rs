@@ -59,7 +59,6 @@ impl Failure {
     }
 }
 
-
 /// tract panics on some malformed models; a converter must not.
 pub fn guarded<T>(f: impl FnOnce() -> std::result::Result<T, Failure>) -> Result<T> {
     guarded_at(f, || None)

@@ -3,16 +3,13 @@
 
 use super::failure::{Failure, Label, Labels};
 use super::{mend, refuse};
-use tract_onnx::tract_hir::internal::*;
 use crate::tensor::{DataType, TensorType};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
 use tract_onnx::pb::type_proto::Value as Kind;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto,
-};
-
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto};
+use tract_onnx::tract_hir::internal::*;
 
 /// A model as tract is to read it.
 pub struct Message {

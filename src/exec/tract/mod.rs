@@ -7,6 +7,7 @@ mod mend;
 mod message;
 mod observe;
 mod operators;
+mod products;
 mod program;
 mod qdq;
 mod refuse;

@@ -1,19 +1,21 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
-use super::{extreme, qdq, states};
+use super::{extreme, products, qdq, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::Slice;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::math::{div, mul};
-use tract_onnx::tract_hir::ops::activations::Elu;
 use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::ops::activations::Elu;
 
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// What tract's own builders are called once ours stand in their place.
-const STOCK: [(&str, &str); 4] = [
+const STOCK: [(&str, &str); 6] = [
+    ("Gemm", "stock Gemm"),
+    ("MatMul", "stock MatMul"),
     ("Pad", "stock Pad"),
     ("ReduceMax", "stock ReduceMax"),
     ("ReduceMin", "stock ReduceMin"),
@@ -34,6 +36,11 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Celu", |_, node| Ok((expand(Celu(node.get_attr_opt("alpha")?.unwrap_or(1.0))), vec![])));
     operators.insert("ReduceMax", |context, node| extreme::build(stock(context, node, "stock ReduceMax")?));
     operators.insert("ReduceMin", |context, node| extreme::build(stock(context, node, "stock ReduceMin")?));
+    operators.insert("MatMul", |context, node| products::build(stock(context, node, "stock MatMul")?, [false; 2]));
+    operators.insert("Gemm", |context, node| {
+        let flag = |name| TractResult::Ok(node.get_attr_opt::<i64>(name)?.unwrap_or(0) != 0);
+        products::build(stock(context, node, "stock Gemm")?, [flag("transA")?, flag("transB")?])
+    });
     operators.insert("Pad", pad);
     operators.insert("Upsample", |context, node| {
         let context = ParsingContext { onnx_operator_set_version: 10, ..context.clone() };

@@ -8,11 +8,7 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 ///
 /// # Errors
 /// At the first node that cannot.
-pub fn check(
-    onnx: &tract_onnx::Onnx,
-    graph: &GraphProto,
-    opset: i64,
-) -> Result<(), Failure> {
+pub fn check(onnx: &tract_onnx::Onnx, graph: &GraphProto, opset: i64) -> Result<(), Failure> {
     for node in &graph.node {
         if let Some(why) = refusal(onnx, node, opset) {
             return Err(Failure::at(label(node), why));
@@ -28,11 +24,7 @@ pub fn check(
     Ok(())
 }
 
-fn in_body<'a>(
-    onnx: &tract_onnx::Onnx,
-    graph: &'a GraphProto,
-    opset: i64,
-) -> Option<(&'a NodeProto, String)> {
+fn in_body<'a>(onnx: &tract_onnx::Onnx, graph: &'a GraphProto, opset: i64) -> Option<(&'a NodeProto, String)> {
     graph.node.iter().find_map(|node| match refusal(onnx, node, opset) {
         Some(why) => Some((node, why)),
         None => bodies(node).find_map(|body| in_body(onnx, body, opset)),

@@ -1,6 +1,8 @@
 //! Tests of the tract executor: exact quantization, observed values, errors instead of panics.
 
 mod linear;
+mod mended;
+mod raw;
 
 use super::*;
 use crate::error::Error;
@@ -171,4 +173,26 @@ fn types_behind_an_unknown_operator_do_not_hide_the_others() {
     let x = TensorType { dtype: DataType::Float32, dims: vec![Some(2), Some(3)] };
     let types = Tract::default().types(&bytes, &[x]).expect("types");
     assert_eq!(types["y"].dims, [Some(2), Some(4)]);
+}
+
+#[test]
+fn an_operator_that_tract_refuses_to_read_does_not_hide_the_types_of_others() {
+    let model = layers().node("Attention", &["r", "r", "r"], &["f"], vec![build::float("softcap", 2.0)]);
+    let bytes = crate::file::to_bytes(&model.output("f", &[-1, 7]).build()).expect("bytes");
+    let x = TensorType { dtype: DataType::Float32, dims: vec![Some(2), Some(3)] };
+    let types = Tract::default().types(&bytes, &[x]).expect("types");
+    assert_eq!(types["y"].dims, [Some(2), Some(4)]);
+    // What nobody can tell is what the model states.
+    assert_eq!(types["f"].dims, [None, Some(7)]);
+}
+
+#[test]
+fn inputs_have_dimensions_of_one_name_in_common() {
+    let model = Builder::new(13).input("a", &[-1, 3]).input("b", &[-1, 3]).node("Add", &["a", "b"], &["s"], vec![]);
+    let model = model.node("Transpose", &["s"], &["y"], vec![]).output("y", &[3, -1]).build();
+    let bytes = crate::file::to_bytes(&model).expect("bytes");
+    let ty = TensorType { dtype: DataType::Float32, dims: vec![None, Some(3)] };
+    let types = Tract::default().types(&bytes, &[ty.clone(), ty.clone()]).expect("types");
+    assert_eq!(types["s"], ty);
+    assert_eq!(types["y"].dims, [Some(3), None]);
 }

@@ -1,0 +1,160 @@
+//! What tract computes wrongly, or cannot read, and is mended or refused here.
+
+use super::*;
+use crate::proto::{AttributeProto, ModelProto};
+
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_f32().expect("numbers").into_owned()
+}
+
+fn near(found: &Tensor, expected: &[f32]) {
+    let found = floats(found);
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{found:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn a_constant_minus_or_divided_by_a_convolution() {
+    let x = Tensor::from_f32(vec![1, 3, 4, 4], &build::noise(48, 3));
+    let base = || {
+        let weights = Builder::new(13).input("x", &[1, 3, 4, 4]).noise("w", &[2, 3, 1, 1], 1).noise("b", &[2], 2);
+        weights.node("Conv", &["x", "w", "b"], &["c"], vec![])
+    };
+    let conv = floats(&run(&base().output("c", &[1, 2, 4, 4]).build(), std::slice::from_ref(&x))[0]);
+    for shape in [&[][..], &[1][..], &[2, 1, 1][..], &[1, 2, 1, 1][..]] {
+        let k: Vec<f32> = [1.5, -0.5][..shape.iter().product()].to_vec();
+        let of = |i: usize| k[i / 16 % k.len()];
+        for op_type in ["Sub", "Div"] {
+            let model = base().floats("k", shape, &k).node(op_type, &["k", "c"], &["y"], vec![]);
+            let found = run(&model.output("y", &[1, 2, 4, 4]).build(), std::slice::from_ref(&x));
+            let one = |(i, c): (usize, &f32)| if op_type == "Sub" { of(i) - c } else { of(i) / c };
+            near(&found[0], &conv.iter().enumerate().map(one).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// A recurrent layer over sequences of three numbers, two states, and what `inputs` says after the bias.
+fn recurrent(op_type: &str, gates: usize, direction: &str, batch: i64, states: &[&str]) -> Model {
+    let outputs: &[&str] = if op_type == "LSTM" { &["y", "h", "c"] } else { &["y", "h"] };
+    let inputs = [&["x", "w", "r", "b", ""][..], states].concat();
+    let attributes = vec![build::int("hidden_size", 2), build::text("direction", direction)];
+    let model = Builder::new(14).input("x", &[-1, batch, 3]).noise("w", &[1, 2 * gates, 3], 1);
+    let model = model.noise("r", &[1, 2 * gates, 2], 2).noise("b", &[1, 4 * gates], 3).noise("h0", &[1, 1, 2], 4);
+    let model = model.noise("c0", &[1, 1, 2], 5).node(op_type, &inputs, outputs, attributes);
+    outputs.iter().fold(model, |model, name| model.output(name, &[-1, -1, -1])).build()
+}
+
+#[test]
+fn recurrent_layers_run_backwards() {
+    let steps: Vec<Vec<f32>> = (0..4).map(|i| build::noise(3, 10 + i)).collect();
+    let forwards = Tensor::from_f32(vec![4, 1, 3], &steps.concat());
+    let backwards = Tensor::from_f32(vec![4, 1, 3], &steps.iter().rev().cloned().collect::<Vec<_>>().concat());
+    for (op_type, gates, states) in [("LSTM", 4, &["h0", "c0"][..]), ("GRU", 3, &["h0"]), ("RNN", 1, &["h0"])] {
+        let expected = run(&recurrent(op_type, gates, "forward", 1, states), std::slice::from_ref(&backwards));
+        let found = run(&recurrent(op_type, gates, "reverse", 1, states), std::slice::from_ref(&forwards));
+        let turned: Vec<f32> = floats(&expected[0]).chunks(2).rev().flatten().copied().collect();
+        near(&found[0], &turned);
+        expected.iter().zip(&found).skip(1).for_each(|(e, f)| near(f, &floats(e)));
+    }
+}
+
+#[test]
+fn an_lstm_without_initial_states_runs_a_batch() {
+    let rows = [build::noise(3, 1), build::noise(3, 2)];
+    let both = run(&recurrent("LSTM", 4, "forward", 2, &[]), &[Tensor::from_f32(vec![1, 2, 3], &rows.concat())]);
+    let alone = |row: &Vec<f32>| run(&recurrent("LSTM", 4, "forward", 1, &[]), &[Tensor::from_f32(vec![1, 1, 3], row)]);
+    near(&both[0], &rows.iter().flat_map(|row| floats(&alone(row)[0])).collect::<Vec<_>>());
+}
+
+/// What one node makes of a row of numbers.
+fn one(opset: i64, op_type: &str, x: &[f32], attributes: Vec<AttributeProto>) -> Tensor {
+    let model = Builder::new(opset).input("x", &[1, -1]).node(op_type, &["x"], &["y"], attributes);
+    run(&model.output("y", &[-1, -1]).build(), &[row(x)]).remove(0)
+}
+
+#[test]
+fn celu_is_scaled_by_alpha() {
+    let x = [-3.0, -0.5, 0.0, 2.0];
+    let expected = x.map(|v: f32| v.max(0.0) + (2.0 * ((v / 2.0).exp() - 1.0)).min(0.0));
+    near(&one(13, "Celu", &x, vec![build::float("alpha", 2.0)]), &expected);
+}
+
+#[test]
+fn the_maximum_of_nothing_but_infinity_is_infinite() {
+    let masked = [f32::NEG_INFINITY; 3];
+    assert_eq!(floats(&one(13, "ReduceMax", &masked, vec![build::ints("axes", &[1])])), [f32::NEG_INFINITY]);
+    assert_eq!(floats(&one(13, "ReduceMin", &[f32::INFINITY; 2], vec![])), [f32::INFINITY]);
+    // The least finite number itself stays: masks are often filled with it.
+    assert_eq!(floats(&one(13, "ReduceMax", &[f32::MIN, f32::NEG_INFINITY], vec![])), [f32::MIN]);
+}
+
+#[test]
+fn negative_pads_crop() {
+    let x = [1.0, 2.0, 3.0, 4.0];
+    let old = one(9, "Pad", &x, vec![build::ints("pads", &[0, -1, 0, 2]), build::float("value", 9.0)]);
+    assert_eq!((old.shape(), &floats(&old)[..]), (&[1, 5][..], &[2.0, 3.0, 4.0, 9.0, 9.0][..]));
+    let new = Builder::new(13).input("x", &[1, 4]).ints("p", &[0, 1, 0, -2]).node("Pad", &["x", "p"], &["y"], vec![]);
+    assert_eq!(floats(&run(&new.output("y", &[1, 3]).build(), &[row(&x)])[0]), [0.0, 1.0, 2.0]);
+}
+
+#[test]
+fn upsample_and_the_first_resize_round_down() {
+    let x = [1.0, 2.0];
+    let mut scales = build::ints("scales", &[]);
+    (scales.floats, scales.r#type) = (vec![1.0, 3.0], Some(6));
+    assert_eq!(floats(&one(7, "Upsample", &x, vec![scales])), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    let resized = |opset, op_type: &str, by: f32, x: &[f32]| {
+        let model = Builder::new(opset).input("x", &[1, -1]).floats("s", &[2], &[1.0, by]);
+        let model = model.node(op_type, &["x", "s"], &["y"], vec![]).output("y", &[1, -1]).build();
+        floats(&run(&model, &[row(x)])[0])
+    };
+    assert_eq!(resized(9, "Upsample", 3.0, &x), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(resized(10, "Resize", 3.0, &x), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    // 0 / 0.6 and 1 / 0.6, rounded up.
+    assert_eq!(resized(10, "Resize", 0.6, &[1.0, 2.0, 3.0, 4.0]), [1.0, 3.0]);
+}
+
+#[test]
+fn an_input_may_be_an_output() {
+    let model = layers().output("x", &[-1, 3]).output("w", &[3, 4]).output("y", &[-1, 4]).build();
+    let x = row(&[1.0, 2.0, 3.0]);
+    let outputs = run(&model, std::slice::from_ref(&x));
+    assert_eq!(outputs[1], x);
+    assert_eq!(floats(&outputs[2]), build::noise(12, 1));
+    assert_eq!(outputs[0], outputs[3]);
+}
+
+#[test]
+fn an_optional_input_left_out_at_the_end_is_none() {
+    let model = Builder::new(13).input("x", &[1, 1, 2, 2]).noise("w", &[1, 1, 1, 1], 1);
+    let mut proto: ModelProto = model.node("Conv", &["x", "w"], &["y"], vec![]).output("y", &[1, 1, 2, 2]).proto();
+    proto.graph.as_mut().expect("a graph").node[0].input.push(String::new());
+    let model = Model::from_proto(proto).expect("a model");
+    assert_eq!(run(&model, &[Tensor::from_f32(vec![1, 1, 2, 2], &[0.0; 4])])[0].len(), 4);
+}
+
+#[test]
+fn what_cannot_be_mended_is_refused_by_name() {
+    let model = |opset| Builder::new(opset).input("x", &[1, 3]).output("y", &[-1, -1]);
+    let mixed = model(10).floats("s", &[2], &[2.0, 0.5]).node("Resize", &["x", "s"], &["y"], vec![]);
+    let causal = vec![build::int("is_causal", 1)];
+    let attention = model(23).node("Attention", &["x", "x", "x", "", "x", "x"], &["y"], causal);
+    let clipped = model(14).node("GRU", &["x", "x", "x"], &["y"], vec![build::float("clip", 1.0)]);
+    let mut foreign = model(13).node("Relu", &["x"], &["y"], vec![]).proto();
+    foreign.graph.as_mut().expect("a graph").node[0].domain = Some("elsewhere".to_owned());
+    let foreign = Model::from_proto(foreign).expect("a model");
+    let cases = [
+        (mixed.build(), "Resize", "all of them above or all below 1"),
+        (attention.build(), "Attention", "a causal mask with a past"),
+        (clipped.build(), "GRU", "ignores the attribute \"clip\""),
+        (model(13).node("GlobalLpPool", &["x"], &["y"], vec![]).build(), "GlobalLpPool", "wrongly"),
+        (foreign, "Relu", "no operator Relu of elsewhere"),
+    ];
+    for (model, op_type, why) in cases {
+        let text = failure(&model, &[row(&[1.0, 2.0, 3.0])]);
+        let start = format!("tract {VERSION} cannot run {op_type} \"{op_type}_y\": ");
+        assert!(text.starts_with(&start) && text.contains(why), "{text}");
+    }
+}
