@@ -149,9 +149,10 @@ fn quantize_bias(
     weights: &[Params],
 ) -> Result<()> {
     let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
-    // An Add behind the layer broadcasts it: a row stays a row.
-    let shape = graph.constant(value)?.filter(|t| t.len() == bias.len()).map(|t| t.shape().to_vec());
-    let dims = shape.unwrap_or_else(|| vec![bias.len()]);
+    // An Add behind the layer broadcasts it: there a row stays a row.
+    let row = graph.node(node).is("Add").then(|| graph.constant(value)).transpose()?.flatten();
+    let row = row.filter(|t| t.len() == bias.len()).map(|t| t.shape().to_vec());
+    let dims = row.unwrap_or_else(|| vec![bias.len()]);
     let axis = dims.len() as i64 - 1;
     let name = graph.value(value).name().to_owned();
     let quantized = quant::quantize_bias(bias, input_scale, weights);
