@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 fn prepare(line: &str) -> Result<(), String> {
     let (input, output) = line.split_once('\t').ok_or_else(|| format!("{line}: no tab between input and output"))?;
     let saved = tare::file::load(Path::new(input)).and_then(|mut model| {
-        tare::prepare::prepare(&mut model, &Tract::default(), Options::default())?;
+        tare::prepare::prepare(&mut model, &Tract::default(), &Options::default())?;
         tare::file::save(&model, Path::new(output))
     });
     saved.map_err(|error| format!("{input}: {error}"))

@@ -54,7 +54,8 @@ impl Planned {
         let original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
-        prepare::prepare(&mut model, &executor, prepare::Options::default()).map_err(|e| Error::file(&path, e))?;
+        let options = prepare::Options { dims: settings.dims.clone(), fuse_patterns: !settings.keep_patterns };
+        prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let plan = plan(&model.graph, settings, &target, &[]).map_err(|e| e.in_model(&path))?;
@@ -62,21 +63,21 @@ impl Planned {
         Ok(Self { original, model, plan, target, path, executor })
     }
 
-    /// Whether there is anything to do.
+    /// Whether the model can be quantized.
     ///
     /// # Errors
-    /// When no node of the model can run on integers, or the model is quantized already.
+    /// When it is quantized already.
     fn check_quantizable(&self) -> Result<()> {
-        let integer = self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_)));
-        let quantized =
-            self.plan.nodes.iter().any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear"));
-        match (quantized, integer) {
-            (true, _) => Err(Error::file(&self.path, "is quantized already; start from the float model")),
-            (false, false) => {
-                Err(Error::file(&self.path, "has no node that can run on integers; `tare inspect` says why of each"))
-            }
-            (false, true) => Ok(()),
+        let mut nodes = self.plan.nodes.iter();
+        if nodes.any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear")) {
+            return Err(Error::file(&self.path, "is quantized already; start from the float model"));
         }
+        Ok(())
+    }
+
+    /// Whether anything in the model runs on integers.
+    fn is_quantized(&self) -> bool {
+        self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_)))
     }
 
     /// What each graph input wants.
@@ -84,7 +85,7 @@ impl Planned {
     /// # Errors
     /// When the model does not state the type of an input.
     pub fn inputs(&self) -> Result<Vec<InputSpec>> {
-        input_specs(&self.original).map_err(|e| e.in_model(&self.path))
+        input_specs(&self.model).map_err(|e| e.in_model(&self.path))
     }
 
     /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
@@ -92,11 +93,18 @@ impl Planned {
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
     pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
+        self.check_quantizable()?;
+        if self.plan.observed().next().is_none() {
+            let calibration = Calibration { model: file::digest(&self.path)?, ..Calibration::default() };
+            let (source, statistics_sha256) = ("nothing to observe".to_owned(), calibration.digest()?);
+            let summary =
+                CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
+            return Ok((calibration, summary));
+        }
         let data = settings.calibration.as_ref();
         let data = data.ok_or_else(|| {
             Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
         })?;
-        self.check_quantizable()?;
         let set = Dataset::open(&data.source, &self.inputs()?)?;
         let indices = match &settings.validation {
             Some(_) => inputs::spread(set.len(), data.samples),
@@ -107,12 +115,13 @@ impl Planned {
         }
         let digest = file::digest(&self.path)?;
         let source = (&set, indices.as_slice());
-        let calibration = calibrate::collect(
+        let (calibration, mut skipped) = calibrate::collect(
             &self.model,
             digest,
             &self.plan,
             &self.executor,
             source,
+            settings.on_bad_value,
             context.threads,
             context.progress,
         )
@@ -120,12 +129,13 @@ impl Planned {
             Error::Engine(why) => Error::file(&self.path, why),
             other => other,
         })?;
+        skipped.extend(set.skipped());
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),
             samples: calibration.samples,
             statistics_sha256: calibration.digest()?,
             preprocessing: preprocessing_note(&set),
-            skipped: set.skipped(),
+            skipped,
         };
         Ok((calibration, summary))
     }
@@ -295,9 +305,14 @@ fn finish(
     let types = planned.types(&planned.inputs()?, sample);
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
+    if !planned.is_quantized() {
+        let what =
+            "nothing in the model runs on integers: it was written as it is; `tare inspect` says why of each node";
+        warnings.insert(0, what.to_owned());
+    }
     let (bad, files) = (calibration.skipped.len(), calibration.skipped.join("; "));
     if bad > 0 {
-        warnings.push(format!("bad files skipped, {bad} in all: {files}"));
+        warnings.push(format!("skipped, {bad} in all: {files}"));
     }
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());

@@ -7,21 +7,25 @@ use crate::exec::{Executor, Session};
 use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::plan::Plan;
+use crate::policy::OnBadValue;
 use crate::progress::Progress;
 
-/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for.
+/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for. Also returns
+/// what was skipped, one line for each sample, in the order of their names.
 ///
 /// # Errors
-/// When a sample cannot be read, the engine cannot run the model, or a value is NaN or infinite.
+/// When a sample cannot be read, the engine cannot run the model, or a value is NaN or infinite and the policy does not say
+/// to skip such samples.
 pub fn collect(
     model: &Model,
     digest: ModelDigest,
     plan: &Plan,
     executor: &dyn Executor,
     (data, indices): (&Dataset, &[usize]),
+    on_bad_value: OnBadValue,
     threads: usize,
     progress: &dyn Progress,
-) -> Result<Calibration> {
+) -> Result<(Calibration, Vec<String>)> {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
     let session = Session::observing(executor, model, names.clone())?;
     progress.start("calibrating", indices.len());
@@ -29,8 +33,25 @@ pub fn collect(
         data.read(indices),
         threads,
         progress,
-        || (0u64, vec![Statistics::default(); names.len()]),
-        |(samples, statistics), _, sample| {
+        || (0u64, vec![Statistics::default(); names.len()], Vec::new()),
+        |(samples, statistics, skipped), _, sample| {
+            if on_bad_value == OnBadValue::Skip {
+                // Once to look: statistics cannot be taken back.
+                let mut broken = None;
+                session.run(&sample.inputs, &mut |value, _, numbers| {
+                    if broken.is_none() && numbers.iter().any(|v| !v.is_finite()) {
+                        broken = Some(value);
+                    }
+                })?;
+                if let Some(value) = broken {
+                    skipped.push(format!(
+                        "sample {}: {} is NaN or infinite",
+                        sample.name,
+                        made_by(model, &names[value])
+                    ));
+                    return Ok(());
+                }
+            }
             let mut broken = None;
             session.run(&sample.inputs, &mut |value, _, numbers| {
                 if !statistics[value].add(numbers) && broken.is_none() {
@@ -38,25 +59,41 @@ pub fn collect(
                 }
             })?;
             *samples += 1;
-            broken.map_or(Ok(()), |value| Err(not_finite(&names[value], &sample.name)))
+            broken.map_or(Ok(()), |value| Err(not_finite(model, &names[value], &sample.name)))
         },
     );
     progress.finish();
     let mut calibration = Calibration { model: digest, ..Calibration::default() };
     let mut merged = vec![Statistics::default(); names.len()];
-    for (samples, statistics) in states? {
+    let mut all_skipped = Vec::new();
+    for (samples, statistics, skipped) in states? {
+        all_skipped.extend(skipped);
         calibration.samples += samples;
         merged.iter_mut().zip(&statistics).for_each(|(all, own)| all.merge(own));
     }
     calibration.values = names.into_iter().zip(merged).collect();
-    Ok(calibration)
+    all_skipped.sort();
+    if calibration.samples == 0 {
+        if let Some(first) = all_skipped.first() {
+            return Err(Error::other(format!("every calibration sample was skipped, first {first}")));
+        }
+    }
+    Ok((calibration, all_skipped))
 }
 
-fn not_finite(value: &str, sample: &str) -> Error {
-    Error::value(
-        value,
-        format!(
-            "is NaN or infinite for the sample {sample}: look at this sample, take it out, or keep the nodes around the value in float by a rule"
-        ),
-    )
+/// A value with the node that makes it.
+fn made_by(model: &Model, value: &str) -> String {
+    let graph = &model.graph;
+    match graph.find(value).and_then(|v| graph.value(v).producer()) {
+        Some(node) => format!("{value:?}, made by {} {:?},", graph.node(node).op_type(), graph.label(node)),
+        None => format!("the input {value:?}"),
+    }
+}
+
+fn not_finite(model: &Model, value: &str, sample: &str) -> Error {
+    Error::other(format!(
+        "{} is NaN or infinite for the sample {sample}: look at this sample, take it out, skip such samples \
+         (data.calibration.on_bad_value: skip), or keep the nodes around the value in float by a rule",
+        made_by(model, value)
+    ))
 }

@@ -59,6 +59,9 @@ pub struct Model {
     /// The policy (YAML). Flags override it.
     #[arg(short = 'c', long = "config", value_name = "POLICY")]
     pub config: Option<PathBuf>,
+    /// Size of a dimension that the model leaves open, by its name there or as `input[axis]`. May be repeated.
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    pub dims: Vec<(String, usize)>,
 }
 
 /// Samples, and how pictures become tensors.
@@ -239,7 +242,7 @@ impl Model {
     /// The policy with the model over it.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        raw.override_with(&Overrides { model: self.model.clone(), ..Overrides::default() });
+        raw.override_with(&Overrides { model: self.model.clone(), dims: self.dims.clone(), ..Overrides::default() });
         raw.settings()
     }
 }
@@ -250,6 +253,7 @@ impl Quantize {
         let mut raw = raw(self.model.config.as_ref())?;
         raw.override_with(&Overrides {
             model: self.model.model.clone(),
+            dims: self.model.dims.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
             validation: self.validation.clone(),
@@ -266,7 +270,8 @@ impl Calibrate {
     /// The policy with all flags over it.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
-        raw.override_with(&Overrides { model: self.model.model.clone(), ..self.data.overrides()? });
+        let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
+        raw.override_with(&Overrides { model, dims, ..self.data.overrides()? });
         raw.settings()
     }
 }
@@ -290,6 +295,13 @@ impl Validate {
         self.thresholds.over(&mut settings.thresholds);
         Ok(settings)
     }
+}
+
+fn dim(text: &str) -> std::result::Result<(String, usize), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, as batch=1")?;
+    let size =
+        size.trim().parse().ok().filter(|&n: &usize| n > 0).ok_or("expected a size of 1 or more behind the =")?;
+    Ok((name.trim().to_owned(), size))
 }
 
 fn size(text: &str) -> std::result::Result<[usize; 2], String> {

@@ -6,6 +6,7 @@
 mod attributes;
 mod bodies;
 mod convert;
+mod dims;
 mod edit;
 mod extract;
 mod functions;
@@ -23,6 +24,7 @@ pub mod build;
 mod tests;
 
 pub use attributes::Attributes;
+pub use dims::Fixed;
 pub use edit::NewNode;
 pub use functions::{FunctionId, FunctionUses, Functions};
 pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};

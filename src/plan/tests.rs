@@ -24,7 +24,7 @@ fn settings(policy: &str) -> Settings {
 /// Prepares and plans, and checks what holds for every plan.
 fn planned(builder: Builder, settings: &Settings) -> (Model, Plan) {
     let mut model = builder.build();
-    prepare(&mut model, &Tract::default(), Options::default()).expect("a model that can be prepared");
+    prepare(&mut model, &Tract::default(), &Options::default()).expect("a model that can be prepared");
     let made = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let order = model.graph.topological().expect("no circle");
     assert_eq!(made.nodes.iter().map(|n| n.id).collect::<Vec<_>>(), order, "a node without a placement");

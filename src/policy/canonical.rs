@@ -3,7 +3,7 @@
 
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, TypeName, Weights};
-use super::settings::{ActivationSettings, Calibrator, Data, Rule, Settings, WeightSettings};
+use super::settings::{ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, WeightSettings};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ impl Settings {
     ///
     /// Keys are in alphabetical order. Equal values give equal text.
     pub fn canonical(&self) -> Value {
-        json!({
+        let mut keys = json!({
             "activations": activations(self.activations),
             "calibration": self.calibration.as_ref().map(data),
             // Samples that are held back do not calibrate.
@@ -22,7 +22,18 @@ impl Settings {
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "version": 1,
             "weights": weights(self.weights),
-        })
+        });
+        // Only where they say something, so that a key added later does not change the digest of policies without it.
+        if !self.dims.is_empty() {
+            keys["dims"] = json!(self.dims);
+        }
+        if self.keep_patterns {
+            keys["fuse_patterns"] = json!(false);
+        }
+        if self.on_bad_value == OnBadValue::Skip {
+            keys["on_bad_value"] = json!("skip");
+        }
+        keys
     }
 }
 

@@ -6,8 +6,8 @@ use super::raw::{
     Activations, CalibratorName, ChannelsName, FitName, LayoutName, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, Rule, Settings, Thresholds,
-    VALIDATION_SAMPLES, WeightSettings,
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, OnBadValue, Rule, Settings,
+    Thresholds, VALIDATION_SAMPLES, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -28,6 +28,12 @@ impl Raw {
     /// [`crate::error::Error::Other`] where the value did not come from the file.
     pub fn settings(&self) -> Result<Settings> {
         let (calibration, validation) = self.data()?;
+        let on_bad_value = self.data.as_ref().and_then(|d| d.calibration.as_ref()).and_then(|c| c.on_bad_value);
+        let dims = self.dims.clone().unwrap_or_default();
+        if let Some((name, _)) = dims.iter().find(|(_, size)| **size == 0) {
+            return Err(self.wrong("dims", format!("the dimension {name:?} has size 0; it has to be 1 or more")));
+        }
+        let fuse_patterns = self.prepare.as_ref().and_then(|p| p.fuse_patterns);
         let activations = self.activations.clone().unwrap_or_default();
         self.check_activations("activations", &activations, false)?;
         let mut percentile = DEFAULT_PERCENTILE;
@@ -46,6 +52,12 @@ impl Raw {
             report: self.report.clone(),
             calibration,
             validation,
+            on_bad_value: match on_bad_value {
+                Some(OnBadFileName::Skip) => OnBadValue::Skip,
+                Some(OnBadFileName::Stop) | None => OnBadValue::Stop,
+            },
+            dims,
+            keep_patterns: fuse_patterns == Some(false),
             activations,
             weights,
             rules,

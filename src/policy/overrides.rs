@@ -24,6 +24,8 @@ pub struct Overrides {
     pub calibrator: Option<CalibratorName>,
     /// `activations.percentile`. Alone it asks for the calibrator `percentile` too.
     pub percentile: Option<f64>,
+    /// `dims`: each over the policy's size of that dimension.
+    pub dims: Vec<(String, usize)>,
     pub size: Option<[usize; 2]>,
     pub fit: Option<FitName>,
     pub layout: Option<LayoutName>,
@@ -39,6 +41,10 @@ impl Raw {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
+
+        if !over.dims.is_empty() {
+            self.dims.get_or_insert_default().extend(over.dims.iter().cloned());
+        }
 
         self.set("data.calibration.path", |raw| &mut raw.calibration().path, over.calibration.as_ref());
         self.set("data.calibration.samples", |raw| &mut raw.calibration().samples, over.samples.as_ref());

@@ -7,6 +7,7 @@ use super::read::Origin;
 use super::settings::{CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a model is quantized, and how the result is judged. Paths are relative to this file's folder.
@@ -29,6 +30,11 @@ pub struct Raw {
     /// The runtime that will run the model.
     #[schemars(extend("default" = "onnxruntime"))]
     pub target: Option<Target>,
+    /// Sizes of dimensions that the model leaves open: by their name in the model, or as `input[axis]`.
+    #[serde(default)]
+    pub dims: Option<BTreeMap<String, usize>>,
+    /// What happens to the float model before it is quantized.
+    pub prepare: Option<Prepare>,
     /// The samples: what calibrates, what validates, how pictures become tensors.
     pub data: Option<DataSection>,
     /// How activations become integers, where no rule says otherwise.
@@ -60,6 +66,16 @@ pub enum Target {
     Onnxruntime,
 }
 
+/// What happens to the float model before it is quantized.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    /// Whether what an exporter spelled out in many nodes (LayerNormalization, Gelu, HardSwish, ...) is replaced by the one
+    /// operator that ONNX has for it at the model's opset.
+    #[schemars(extend("default" = true))]
+    pub fuse_patterns: Option<bool>,
+}
+
 /// The samples.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +101,9 @@ pub struct CalibrationData {
     /// What to do with a sample that cannot be read.
     #[schemars(extend("default" = "stop"))]
     pub on_bad_file: Option<OnBadFileName>,
+    /// What to do with a sample for which a value of the model is NaN or infinite. To skip it, each sample is run twice.
+    #[schemars(extend("default" = "stop"))]
+    pub on_bad_value: Option<OnBadFileName>,
 }
 
 /// The samples that compare the quantized model with the original.
@@ -268,7 +287,7 @@ pub enum ChannelsName {
     Grey,
 }
 
-/// What to do with a sample that cannot be read.
+/// What to do with a sample that cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBadFileName {

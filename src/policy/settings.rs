@@ -7,6 +7,7 @@ use crate::inputs::Source;
 use crate::quant::{IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -35,6 +36,12 @@ pub struct Settings {
     /// The samples that compare; where there are none, every fifth calibration sample is held back, see
     /// [`HELD_BACK_SAMPLES`].
     pub validation: Option<Data>,
+    /// What to do with a calibration sample for which a value is NaN or infinite.
+    pub on_bad_value: OnBadValue,
+    /// Sizes of dimensions that the model leaves open, by name or as `input[axis]`.
+    pub dims: BTreeMap<String, usize>,
+    /// Whether patterns spelled out in many nodes are not replaced by ONNX's own operators.
+    pub keep_patterns: bool,
     /// How activations become integers, where no rule says otherwise.
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.
@@ -45,6 +52,16 @@ pub struct Settings {
     pub thresholds: Thresholds,
     /// The policy file, if there is one.
     pub path: Option<PathBuf>,
+}
+
+/// What to do with a calibration sample for which a value is NaN or infinite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnBadValue {
+    /// Stop with an error that names value, node and sample.
+    #[default]
+    Stop,
+    /// Go on without the sample, and say so in the report.
+    Skip,
 }
 
 /// Samples.

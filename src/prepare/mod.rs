@@ -4,6 +4,7 @@
 mod affine;
 mod bias;
 mod constants;
+mod dims;
 mod functions;
 mod fuse;
 mod gemm;
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::exec::Executor;
 use crate::ir::Model;
 use crate::pass::{self, Outcome, Pass};
+use std::collections::BTreeMap;
 
 /// The oldest operator set in which DequantizeLinear has an axis.
 pub const OUTPUT_OPSET: i64 = 13;
@@ -28,15 +30,17 @@ pub const OUTPUT_OPSET: i64 = 13;
 pub type Preparation = Vec<(&'static str, Outcome)>;
 
 /// What may be left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Sizes of dimensions that the model leaves open: by their name, or as `input[axis]`.
+    pub dims: BTreeMap<String, usize>,
     /// Whether what an exporter spelled out is replaced by the one operator that ONNX has for it.
     pub fuse_patterns: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fuse_patterns: true }
+        Self { dims: BTreeMap::new(), fuse_patterns: true }
     }
 }
 
@@ -44,9 +48,10 @@ impl Default for Options {
 ///
 /// # Errors
 /// When the operator set is one that is not understood, or the model is malformed.
-pub fn prepare(model: &mut Model, executor: &dyn Executor, options: Options) -> Result<Preparation> {
+pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<Preparation> {
     let passes: &[&dyn Pass] = &[
         &inputs::DefaultsToConstants,
+        &dims::Fix { sizes: &options.dims },
         &functions::Inline { name: "inline-functions" },
         &opset::Upgrade { to: OUTPUT_OPSET, executor },
         &functions::Inline { name: "inline-upgraded-functions" },

@@ -58,9 +58,9 @@ fn assert_computes_the_same(before: &Model, after: &Model) {
 fn prepare_twice(model: &Model) -> (Model, Preparation) {
     let executor = Tract::default();
     let mut ready = model.clone();
-    let done = prepare(&mut ready, &executor, Options::default()).expect("a model that can be prepared");
+    let done = prepare(&mut ready, &executor, &Options::default()).expect("a model that can be prepared");
     let bytes = file::to_bytes(&ready).expect("a message");
-    for (pass, outcome) in prepare(&mut ready, &executor, Options::default()).expect("a second run") {
+    for (pass, outcome) in prepare(&mut ready, &executor, &Options::default()).expect("a second run") {
         assert_eq!(outcome.changed, 0, "{pass} changes something again");
     }
     assert!(bytes == file::to_bytes(&ready).expect("a message"), "a second run changes the bytes");
@@ -82,7 +82,9 @@ fn refusals(model: &Model, pass: &str) -> Vec<String> {
 
 /// Why a model cannot be prepared.
 fn refusal(model: &Model) -> String {
-    prepare(&mut model.clone(), &Tract::default(), Options::default()).expect_err("a model that is refused").to_string()
+    prepare(&mut model.clone(), &Tract::default(), &Options::default())
+        .expect_err("a model that is refused")
+        .to_string()
 }
 
 fn operators(model: &Model) -> Vec<&str> {

@@ -65,7 +65,7 @@ fn pretended(plan: &Plan) -> Calibration {
 
 fn quantized_with(model: Model, policy: &str, calibrate: impl Fn(&Model, &Plan) -> Calibration) -> Made {
     let mut ready = model.clone();
-    prepare(&mut ready, &Tract::default(), Options::default()).expect("a model that can be prepared");
+    prepare(&mut ready, &Tract::default(), &Options::default()).expect("a model that can be prepared");
     let made = plan(&ready.graph, &settings(policy), &OnnxRuntimeCpu, &[]).expect("a plan");
     let resolved = resolve(&made, &calibrate(&ready, &made)).expect("a grid for each value");
     insert_qdq(&mut ready, &made, &resolved).expect("a quantized model");

@@ -64,7 +64,7 @@ fn bounds_are_of_the_inputs_type_whoever_tells_it() {
             .node("Clip", &["b"], &["c"], vec![float("max", 0.5)])
             .node("Cast", &["c"], &["y"], vec![int("to", 1)])
             .build();
-        prepare(&mut model, executor, Options::default()).expect("a model that can be prepared");
+        prepare(&mut model, executor, &Options::default()).expect("a model that can be prepared");
         let clip = find(&model, "Clip");
         assert_eq!((clip.input(1), constant(&model, clip, 2).dtype()), (None, dtype));
         assert_eq!(constant(&model, clip, 2).first_f32(), Some(0.5));
@@ -80,7 +80,7 @@ fn a_bound_of_an_unknown_type_is_an_error() {
         .node("Clip", &["a"], &["y"], vec![float("max", 0.5)])
         .build();
     let error =
-        prepare(&mut model, &Blind(Tract::default()), Options::default()).expect_err("an unknown type").to_string();
+        prepare(&mut model, &Blind(Tract::default()), &Options::default()).expect_err("an unknown type").to_string();
     assert!(error.contains("Clip_y") && error.contains("element type"), "{error}");
 }
 
@@ -254,7 +254,7 @@ fn a_batch_normalization_of_single_elements_becomes_arithmetic() {
     // One for each channel is what it is today.
     for (dims, shape, spatial) in [(&[2, 3, 4][..], &[3][..], 1), (&[2, 3], &[3], 0)] {
         let mut ready = build(dims, shape, spatial);
-        prepare(&mut ready, &Tract::default(), Options::default()).expect("a model that can be prepared");
+        prepare(&mut ready, &Tract::default(), &Options::default()).expect("a model that can be prepared");
         assert!(!operators(&ready).contains(&"Sub"), "{:?}", operators(&ready));
         assert!(ready.graph.node_ids().all(|id| !ready.graph.node(id).attributes().has("spatial")));
     }

@@ -120,7 +120,7 @@ fn softmax_keeps_its_meaning_whether_or_not_its_rank_is_known() {
             for executor in executors {
                 let model = softmax(op_type, dims, axis);
                 let mut ready = model.clone();
-                prepare(&mut ready, executor, Options::default()).expect("a model that can be prepared");
+                prepare(&mut ready, executor, &Options::default()).expect("a model that can be prepared");
                 let inputs = feeds(&model);
                 let found = run(&ready, &inputs);
                 assert_eq!(found[0].shape(), inputs[0].shape());
@@ -171,7 +171,7 @@ fn an_opset_that_is_not_understood_is_an_error_that_says_what_to_do() {
         let builder = Builder::new(opset).input("x", &[2]).output("y", &[2]);
         let mut model = builder.node("Relu", &["x"], &["y"], vec![]).build();
         let error =
-            prepare(&mut model, &Tract::default(), Options::default()).expect_err("an opset out of reach").to_string();
+            prepare(&mut model, &Tract::default(), &Options::default()).expect_err("an opset out of reach").to_string();
         for part in [&format!("opset {opset}"), "7 to 25", words] {
             assert!(error.contains(part), "{error}");
         }
