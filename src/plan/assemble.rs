@@ -112,6 +112,7 @@ fn placement(
         }
         Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
         Some(Candidate::Yes(op)) if op.role == Role::Lookup => Ok(Placement::Lookup(table(graph, id, op, settings)?)),
+        Some(Candidate::NoFloats) => Ok(Placement::NoFloats),
         Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
         _ => Ok(Placement::Float { reason: "no integer node reads its output".to_owned() }),
     }

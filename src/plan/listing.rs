@@ -15,6 +15,7 @@ impl Plan {
                     format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
                 }
                 Placement::Lookup(table) => format!("integer, table {}", grids(table)),
+                Placement::NoFloats => "no floats".to_owned(),
                 Placement::Float { reason } => format!("float: {reason}"),
             };
             let _ = writeln!(text, "{} {}: {what}", node.op_type, node.name);

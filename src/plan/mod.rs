@@ -63,6 +63,8 @@ pub enum Placement {
     },
     /// It looks up rows of a table that is stored as integers; what it found is dequantized.
     Lookup(ConstantPlan),
+    /// It makes shapes, indices or conditions: there is nothing to quantize.
+    NoFloats,
     /// It stays as it is.
     Float {
         /// Why.

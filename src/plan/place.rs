@@ -16,6 +16,8 @@ pub(super) enum Candidate {
     Yes(&'static Op),
     /// It stays float, and why.
     No(String),
+    /// It makes no floats: shapes, indices, conditions.
+    NoFloats,
 }
 
 /// The decision for a whole graph. Tables are indexed by node or value.
@@ -61,6 +63,7 @@ pub(super) fn place(
         placed.insisted[id.index()] = settings.insists;
         let preferred = preferences[id.index()].clone().filter(|_| !settings.insists);
         placed.candidates[id.index()] = Some(match why.or(preferred) {
+            _ if makes_no_floats(graph, id) => Candidate::NoFloats,
             Some(reason) => Candidate::No(reason),
             None => candidate(graph, id, target),
         });
@@ -74,6 +77,12 @@ pub(super) fn place(
     keep_float_values(graph, order, matched, &mut placed);
     while sweep(graph, order, target, &mut placed) {}
     placed
+}
+
+/// Whether every output is known to hold something else than numbers that could be quantized.
+fn makes_no_floats(graph: &Graph, id: NodeId) -> bool {
+    let other = |v: &ValueId| graph.known_type(*v).is_some_and(|ty| !ty.dtype.is_float());
+    graph.node(id).outputs().iter().flatten().all(other)
 }
 
 fn role(placed: &Placed, id: NodeId) -> Option<Role> {

@@ -82,7 +82,7 @@ fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
         let constants = match &node.placement {
             Placement::Integer(integer) => integer.constants.as_slice(),
             Placement::Lookup(table) => std::slice::from_ref(table),
-            Placement::Clamp { .. } | Placement::Float { .. } => &[],
+            Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => &[],
         };
         for constant in constants {
             let Some(value) = graph.node(node.id).input(constant.slot) else { continue };

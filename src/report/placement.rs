@@ -24,7 +24,7 @@ pub struct FloatGroup {
 pub struct PlacementSummary {
     /// The runtime whose rules were followed.
     pub target: String,
-    /// Nodes of the prepared graph.
+    /// Nodes of the prepared graph that compute with floats; those that make shapes, indices or conditions do not count.
     pub nodes: usize,
     /// Nodes that run on integers.
     pub integer: usize,
@@ -64,6 +64,7 @@ pub fn summarize(
                     integer_work += own;
                 }
             }
+            Placement::NoFloats => summary.nodes -= 1,
             Placement::Lookup(_) => summary.integer += 1,
             Placement::Clamp { .. } if resolved.is_none_or(|r| r.absorbed.contains(&node.id)) => summary.absorbed += 1,
             Placement::Clamp { .. } => {

@@ -40,7 +40,7 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
                 }
             }
             // Done with the node it belongs to.
-            Placement::Clamp { .. } => {}
+            Placement::Clamp { .. } | Placement::NoFloats => {}
         }
     }
     graph.remove_unused();
