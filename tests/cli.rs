@@ -1,5 +1,7 @@
 //! The command as its users run it: what it writes, prints and exits with.
 
+#[path = "cli/bad_values.rs"]
+mod bad_values;
 #[path = "cli/conversions.rs"]
 mod conversions;
 #[path = "cli/errors.rs"]

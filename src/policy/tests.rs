@@ -88,6 +88,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(s.validation.map(|c| c.samples), Some(VALIDATION_SAMPLES));
     let number = settings("version: 1\nactivations: { calibrator: percentile }").unwrap();
     assert_eq!(number.activations.calibrator, Calibrator::Percentile(DEFAULT_PERCENTILE));
+    assert_eq!((number.on_bad_value, number.dims.len(), number.keep_patterns), (OnBadValue::Stop, 0, false));
     // A policy without a file, as flags alone make it.
     assert_eq!(Raw::default().settings().unwrap().canonical(), settings("version: 1").unwrap().canonical());
 }
@@ -244,6 +245,20 @@ fn the_canonical_form_holds_what_decides_the_bytes() {
     let weights = json!({ "avoid_saturation": true, "granularity": "per_tensor", "reduce_range": true, "symmetric": true, "type": "uint8" });
     assert_eq!(all["weights"], weights);
     assert_eq!(all["rules"][2], json!({ "match": { "value": "345" }, "range": [1.0, 6.0] }));
+}
+
+#[test]
+fn what_happens_before_quantization_is_read_and_counts() {
+    let text = "version: 1\ndims: { batch: 1, \"x[2]\": 480 }\nprepare: { fuse_patterns: false }\n\
+                data: { calibration: { path: a, on_bad_value: skip } }";
+    let s = settings(text).unwrap();
+    assert_eq!((s.dims["batch"], s.dims["x[2]"], s.keep_patterns), (1, 480, true));
+    assert_eq!(s.on_bad_value, OnBadValue::Skip);
+    for (from, to) in [("480", "320"), ("false", "true"), ("skip", "stop")] {
+        let other = settings(&text.replace(from, to)).unwrap();
+        assert_ne!(other.canonical(), s.canonical(), "{from} to {to}");
+    }
+    fails("dims: { batch: 0 }", 2, 7, "the dimension \"batch\" has size 0; it has to be 1 or more");
 }
 
 #[test]

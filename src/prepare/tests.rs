@@ -3,6 +3,7 @@
 mod affine;
 mod bodies;
 mod constants;
+mod dims;
 mod experimental;
 mod factors;
 mod functions;

@@ -15,7 +15,8 @@ fn model(opset: i64, lines: &[&str]) -> Model {
 /// Prepared without and with fusing.
 fn both(model: &Model) -> (Vec<String>, Vec<String>) {
     let mut plain = model.clone();
-    prepare(&mut plain, &Tract::default(), &Options { fuse_patterns: false, ..Options::default() }).expect("a model that can be prepared");
+    prepare(&mut plain, &Tract::default(), &Options { fuse_patterns: false, ..Options::default() })
+        .expect("a model that can be prepared");
     let texts = |model: &Model| operators(model).into_iter().map(str::to_owned).collect();
     (texts(&plain), texts(&prepared(model)))
 }

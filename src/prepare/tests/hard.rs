@@ -184,7 +184,8 @@ fn a_weight_that_two_layers_share_is_scaled_for_one() {
 fn they_are_lowered_whether_or_not_patterns_are_fused() {
     let model = wide(conv_then(&["a = Add c 3", "k = Clip a 0 6", "m = Mul c k", "y = Div m 6"]));
     let mut ready = model.clone();
-    prepare(&mut ready, &Tract::default(), &Options { fuse_patterns: false, ..Options::default() }).expect("a model that can be prepared");
+    prepare(&mut ready, &Tract::default(), &Options { fuse_patterns: false, ..Options::default() })
+        .expect("a model that can be prepared");
     assert_eq!(operators(&ready), LOWERED_SWISH);
     assert_computes_the_same(&model, &ready);
 }
