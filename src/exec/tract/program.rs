@@ -1,9 +1,9 @@
 //! Programs: a model after tract's optimisation, or as it stands.
 
 use super::super::{Observer, Program};
-use super::convert;
 use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
+use super::{bounds, convert};
 use crate::error::Result;
 use crate::tensor::Tensor;
 use std::cell::Cell;
@@ -140,6 +140,7 @@ impl Raw {
                 observe::show(*tap, &values[0], observe)?;
                 return Ok(tvec!(tensor0(0u8).into()));
             }
+            bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
             tract_onnx::tract_core::plan::eval(context, state, node, values)
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
