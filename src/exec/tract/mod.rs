@@ -2,6 +2,7 @@
 
 mod bounds;
 mod convert;
+mod corners;
 mod extreme;
 mod failure;
 mod mend;

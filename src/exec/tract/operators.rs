@@ -1,6 +1,6 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
-use super::{extreme, products, qdq, states};
+use super::{corners, extreme, products, qdq, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -42,13 +42,15 @@ pub fn register(operators: &mut OnnxOpRegister) {
         products::build(stock(context, node, "stock Gemm")?, [flag("transA")?, flag("transB")?])
     });
     operators.insert("Pad", pad);
+    operators.insert("Resize", corners::build);
     operators.insert("Upsample", |context, node| {
         let context = ParsingContext { onnx_operator_set_version: 10, ..context.clone() };
         stock(&context, node, "stock Resize")
     });
 }
 
-fn stock(context: &ParsingContext<'_>, node: &NodeProto, name: &str) -> Built {
+/// What tract builds for a node by the builder that was renamed to `name`.
+pub fn stock(context: &ParsingContext<'_>, node: &NodeProto, name: &str) -> Built {
     let builder = context.framework.op_register.0.get(name).with_context(|| format!("no builder {name}"))?;
     builder(context, node)
 }

@@ -117,6 +117,37 @@ fn upsample_and_the_first_resize_round_down() {
 }
 
 #[test]
+fn aligned_corners_are_those_of_the_result() {
+    let x: Vec<f32> = (1..=16).map(|v| v as f32).collect();
+    let image = Tensor::from_f32(vec![1, 1, 4, 4], &x);
+    let base = |mode: &str| {
+        let attributes = [("mode", mode), ("coordinate_transformation_mode", "align_corners")];
+        (Builder::new(19).input("x", &[1, 1, 4, 4]), attributes.map(|(k, v)| build::text(k, v)).to_vec())
+    };
+    // 4 * 0.8 is 3, rounded down; the middle of which is that of the picture.
+    let expected = [1.0, 2.5, 4.0, 7.0, 8.5, 10.0, 13.0, 14.5, 16.0];
+    for mode in ["linear", "cubic"] {
+        let (model, attributes) = base(mode);
+        let model = model.floats("f", &[4], &[1.0, 1.0, 0.8, 0.8]).node("Resize", &["x", "", "f"], &["y"], attributes);
+        near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+        let (model, mut attributes) = base(mode);
+        attributes.push(build::ints("axes", &[-1, 2]));
+        let model = model.floats("f", &[2], &[0.8, 0.8]).node("Resize", &["x", "", "f"], &["y"], attributes);
+        near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+    }
+    let (model, attributes) = base("linear");
+    let model = model.ints("s", &[1, 1, 3, 3]).node("Resize", &["x", "", "", "s"], &["y"], attributes);
+    near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+}
+
+#[test]
+fn zeros_of_a_shape_are_float32_where_nothing_is_said() {
+    let model = Builder::new(13).input("x", &[1, -1]).node("Shape", &["x"], &["s"], vec![]);
+    let model = model.node("ConstantOfShape", &["s"], &["y"], vec![]).output("y", &[-1, -1]).build();
+    assert_eq!(run(&model, &[row(&[3.0, 4.0])])[0], row(&[0.0, 0.0]));
+}
+
+#[test]
 fn an_input_may_be_an_output() {
     let model = layers().output("x", &[-1, 3]).output("w", &[3, 4]).output("y", &[-1, 4]).build();
     let x = row(&[1.0, 2.0, 3.0]);
