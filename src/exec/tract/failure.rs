@@ -1,6 +1,7 @@
 //! Why tract cannot run a model, on one line: which node stands in the way, and the cause at the bottom of its chain.
 
 use super::bounds::TooLarge;
+use super::quiet;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use tract_onnx::prelude::*;
@@ -78,7 +79,7 @@ pub fn guarded_at<T>(
     f: impl FnOnce() -> std::result::Result<T, Failure>,
     node: impl FnOnce() -> Option<Label>,
 ) -> Result<T> {
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    let caught = quiet::catch(f);
     let failed = |panic: Box<dyn std::any::Any + Send>| Failure { node: node(), ..Failure::of_panic(&*panic) };
     caught.unwrap_or_else(|panic| Err(failed(panic))).map_err(Failure::into_error)
 }

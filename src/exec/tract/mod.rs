@@ -12,6 +12,7 @@ mod operators;
 mod products;
 mod program;
 mod qdq;
+mod quiet;
 mod refuse;
 mod states;
 mod types;

@@ -3,6 +3,7 @@
 mod hostile;
 mod linear;
 mod mended;
+mod quiet;
 mod raw;
 
 use super::*;
