@@ -141,6 +141,37 @@ fn aligned_corners_are_those_of_the_result() {
 }
 
 #[test]
+fn softmax_over_any_axis() {
+    let shape = [2usize, 3, 5, 4];
+    let x: Vec<f32> = build::noise(120, 7).iter().map(|v| v * 20.0).collect();
+    for opset in [11, 13] {
+        for axis in 0..4 {
+            let model = Builder::new(opset).input("x", &[2, 3, 5, 4]);
+            let model = model.node("Softmax", &["x"], &["s"], vec![build::int("axis", axis)]);
+            // A transposition of what comes out, that tract may move across.
+            let turned = model.node("Transpose", &["s"], &["y"], vec![build::ints("perm", &[0, 3, 1, 2])]);
+            let model = turned.output("s", &[2, 3, 5, 4]).output("y", &[2, 4, 3, 5]).build();
+            let found = run(&model, &[Tensor::from_f32(shape.to_vec(), &x)]);
+            let axis = axis as usize;
+            // Before operator set 13 it is over the axis and all behind it.
+            let inner: usize = if opset < 13 { 1 } else { shape[axis + 1..].iter().product() };
+            let size = if opset < 13 { shape[axis..].iter().product() } else { shape[axis] };
+            let mates = |i: usize| (0..size).map(move |k| i / (inner * size) * inner * size + i % inner + k * inner);
+            let one = |i: usize| {
+                let largest = mates(i).map(|m| x[m]).fold(f32::MIN, f32::max);
+                let sum: f64 = mates(i).map(|m| f64::from(x[m] - largest).exp()).sum();
+                (f64::from(x[i] - largest).exp() / sum) as f32
+            };
+            let expected: Vec<f32> = (0..120).map(one).collect();
+            near(&found[0], &expected);
+            let at = |i: usize| [i / 60, i / 15 % 4, i / 5 % 3, i % 5];
+            let turned = |i: usize| expected[((at(i)[0] * 3 + at(i)[2]) * 5 + at(i)[3]) * 4 + at(i)[1]];
+            near(&found[1], &(0..120).map(turned).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn zeros_of_a_shape_are_float32_where_nothing_is_said() {
     let model = Builder::new(13).input("x", &[1, -1]).node("Shape", &["x"], &["s"], vec![]);
     let model = model.node("ConstantOfShape", &["s"], &["y"], vec![]).output("y", &[-1, -1]).build();
