@@ -77,6 +77,7 @@ impl Pass for Fold<'_> {
         let mut outcome = Outcome::default();
         let opset = model.opset("").unwrap_or(super::OUTPUT_OPSET);
         for id in model.graph.topological()? {
+            name_type(&mut model.graph, id);
             let node = model.graph.node(id);
             if !node.domain().is_empty() || node.outputs().len() != 1 {
                 continue;
@@ -111,6 +112,18 @@ impl Fold<'_> {
         let Some(alone) = Model::of_constant_node(graph, id, opset)? else { return Ok(None) };
         Ok(exec::evaluate(self.executor, &alone)?.into_iter().next())
     }
+}
+
+/// Makes a CastLike of a constant a Cast: of the second input it needs no more than the element type.
+fn name_type(graph: &mut Graph, id: NodeId) {
+    let node = graph.node(id);
+    if !node.is("CastLike") || !node.input(0).is_some_and(|v| graph.is_constant(v)) {
+        return;
+    }
+    let Some(ty) = node.input(1).and_then(|like| graph.known_type(like)) else { return };
+    graph.set_op_type(id, "Cast");
+    graph.set_int(id, "to", i64::from(ty.dtype.onnx()));
+    graph.set_input(id, 1, None);
 }
 
 /// The number that a Constant node holds; `None` for strings and sparse tensors.

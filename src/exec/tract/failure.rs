@@ -1,5 +1,7 @@
 //! Why tract cannot run a model, on one line: which node stands in the way, and the cause at the bottom of its chain.
 
+use super::bounds::TooLarge;
+use super::quiet;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use tract_onnx::prelude::*;
@@ -24,24 +26,31 @@ const LONGEST: usize = 300;
 pub struct Failure {
     node: Option<Label>,
     why: String,
+    /// Whether no other way to run the model can help.
+    is_final: bool,
 }
 
 impl From<TractError> for Failure {
     fn from(error: TractError) -> Self {
-        Self { node: None, why: root(&error) }
+        Self { node: None, why: root(&error), is_final: error.root_cause().is::<TooLarge>() }
     }
 }
 
 impl Failure {
     /// A reason that lies in one node.
     pub fn at(node: Label, why: impl ToString) -> Self {
-        Self { node: Some(node), why: why.to_string() }
+        Self { node: Some(node), why: why.to_string(), is_final: false }
     }
 
     /// tract's error, about the node that it names.
     pub fn of(error: &TractError, labels: &Labels) -> Self {
         let node = error.chain().find_map(|cause| named(&cause.to_string(), labels));
-        Self { node, why: root(error) }
+        Self { node, why: root(error), is_final: error.root_cause().is::<TooLarge>() }
+    }
+
+    /// Whether no other way to run the model can help.
+    pub fn is_final(&self) -> bool {
+        self.is_final
     }
 
     fn into_error(self) -> Error {
@@ -55,7 +64,8 @@ impl Failure {
     fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Self { node: None, why: format!("it panicked: {}", one_line(text.unwrap_or("without saying why"))) }
+        let why = format!("it panicked: {}", one_line(text.unwrap_or("without saying why")));
+        Self { node: None, why, is_final: false }
     }
 }
 
@@ -69,7 +79,7 @@ pub fn guarded_at<T>(
     f: impl FnOnce() -> std::result::Result<T, Failure>,
     node: impl FnOnce() -> Option<Label>,
 ) -> Result<T> {
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    let caught = quiet::catch(f);
     let failed = |panic: Box<dyn std::any::Any + Send>| Failure { node: node(), ..Failure::of_panic(&*panic) };
     caught.unwrap_or_else(|panic| Err(failed(panic))).map_err(Failure::into_error)
 }

@@ -2,6 +2,7 @@
 
 use super::message::{Constants, Writer, int, node, row, text};
 use std::collections::HashMap;
+use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto};
 
 /// What a rewriting may look at, and add to.
@@ -20,6 +21,7 @@ pub struct Scope<'a> {
 pub fn rewritten(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     match found.op_type.as_str() {
         "Sub" | "Div" => fenced(found, scope),
+        "ConstantOfShape" => zeros(found),
         "GRU" | "LSTM" | "RNN" => forward(found, scope),
         "Upsample" => upsample(found, scope),
         "Resize" if scope.writer.opset == 10 => resize_10(found, scope),
@@ -62,6 +64,15 @@ fn fenced(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     let fence = node("TareFence", &[&found.input[1]], &[&fenced], vec![]);
     found.input[1] = fenced;
     vec![fence, found]
+}
+
+/// Zeros are of float32 where nothing is said of them; tract makes them of float64.
+fn zeros(mut found: NodeProto) -> Vec<NodeProto> {
+    if found.attribute.iter().all(|a| a.name != "value") {
+        let (name, r#type, t) = ("value".to_owned(), AttributeType::Tensor as i32, Some(row("", &[0.0], &[])));
+        found.attribute.push(AttributeProto { name, r#type, t, ..AttributeProto::default() });
+    }
+    vec![found]
 }
 
 /// tract takes `direction: reverse` for forward: so let it run forward over the reversed sequence.

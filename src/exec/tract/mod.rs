@@ -1,6 +1,8 @@
 //! The executor over tract, a neural network engine in Rust. No other file knows tract.
 
+mod bounds;
 mod convert;
+mod corners;
 mod extreme;
 mod failure;
 mod mend;
@@ -10,7 +12,9 @@ mod operators;
 mod products;
 mod program;
 mod qdq;
+mod quiet;
 mod refuse;
+mod softmax;
 mod states;
 mod types;
 
@@ -20,6 +24,7 @@ use crate::tensor::TensorType;
 use failure::{Failure, guarded};
 use message::Message;
 use program::{Optimised, Outlets, Raw};
+use std::cell::Cell;
 use tract_onnx::prelude::*;
 
 /// The version that Cargo.toml pins.
@@ -47,11 +52,15 @@ impl Executor for Tract {
 
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         let message = guarded(|| Message::read(&self.onnx, model, true))?;
-        let optimised = guarded(|| self.optimised(&message, inputs, observed));
+        let hopeless = Cell::new(false);
+        let optimised = guarded(|| {
+            let program = self.optimised(&message, inputs, observed);
+            program.inspect_err(|failure| hopeless.set(failure.is_final()))
+        });
         match optimised {
             Ok(program) => Ok(Box::new(program)),
             // Run as it stands, an operator takes shapes that do not fit for ones to broadcast.
-            Err(why) if !message.takes(inputs) => Err(why),
+            Err(why) if hopeless.get() || !message.takes(inputs) => Err(why),
             Err(why) => {
                 // What tract cannot analyse beforehand may still run, slower: it then knows every shape and value.
                 tracing::debug!(%why, "runs without optimisation");
@@ -67,7 +76,8 @@ impl Executor for Tract {
 
 impl Tract {
     fn parse(&self, message: &Message) -> std::result::Result<(InferenceModel, Outlets), Failure> {
-        let parsed = self.onnx.parse(&message.proto, None).map_err(|e| Failure::of(&e, &message.labels))?;
+        let mut parsed = self.onnx.parse(&message.proto, None).map_err(|e| Failure::of(&e, &message.labels))?;
+        bounds::impose(&mut parsed.model);
         Ok((parsed.model, parsed.outlets_by_name.into_iter().collect()))
     }
 

@@ -1,6 +1,6 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
-use super::{extreme, products, qdq, states};
+use super::{corners, extreme, products, qdq, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -13,13 +13,14 @@ use tract_onnx::tract_hir::ops::activations::Elu;
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// What tract's own builders are called once ours stand in their place.
-const STOCK: [(&str, &str); 6] = [
+const STOCK: [(&str, &str); 7] = [
     ("Gemm", "stock Gemm"),
     ("MatMul", "stock MatMul"),
     ("Pad", "stock Pad"),
     ("ReduceMax", "stock ReduceMax"),
     ("ReduceMin", "stock ReduceMin"),
     ("Resize", "stock Resize"),
+    ("Softmax", "stock Softmax"),
 ];
 
 /// Puts our operators beside, and in the place of, tract's.
@@ -42,13 +43,16 @@ pub fn register(operators: &mut OnnxOpRegister) {
         products::build(stock(context, node, "stock Gemm")?, [flag("transA")?, flag("transB")?])
     });
     operators.insert("Pad", pad);
+    operators.insert("Resize", corners::build);
+    operators.insert("Softmax", |context, node| softmax::build(stock(context, node, "stock Softmax")?));
     operators.insert("Upsample", |context, node| {
         let context = ParsingContext { onnx_operator_set_version: 10, ..context.clone() };
         stock(&context, node, "stock Resize")
     });
 }
 
-fn stock(context: &ParsingContext<'_>, node: &NodeProto, name: &str) -> Built {
+/// What tract builds for a node by the builder that was renamed to `name`.
+pub fn stock(context: &ParsingContext<'_>, node: &NodeProto, name: &str) -> Built {
     let builder = context.framework.op_register.0.get(name).with_context(|| format!("no builder {name}"))?;
     builder(context, node)
 }

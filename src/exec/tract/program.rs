@@ -1,9 +1,9 @@
 //! Programs: a model after tract's optimisation, or as it stands.
 
 use super::super::{Observer, Program};
-use super::convert;
 use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
+use super::{bounds, convert};
 use crate::error::Result;
 use crate::tensor::Tensor;
 use std::cell::Cell;
@@ -29,6 +29,8 @@ fn inputs_of(inputs: &[Tensor]) -> TractResult<TVec<TValue>> {
 pub struct Optimised {
     plan: Arc<TypedRunnableModel>,
     outputs: usize,
+    /// Observed values that do not depend on the inputs, each with its number.
+    constants: Vec<(usize, TValue)>,
     labels: Labels,
 }
 
@@ -52,14 +54,23 @@ impl Optimised {
         // A sink on each tap, so that the tapped tensor is freed as soon as it was seen.
         let mut kept = model.outputs[..outputs.len()].to_vec();
         let taps = model.outputs[outputs.len()..].to_vec();
+        let mut constants = Vec::new();
         for (tap, outlet) in taps.into_iter().enumerate() {
+            // tract would run the sink of a constant at once, and never again.
+            if let Some(constant) = model.outlet_fact(outlet)?.konst.clone() {
+                constants.push((tap, constant.into_tvalue()));
+                continue;
+            }
             kept.push(model.wire_node(format!("tare-sink-{tap}"), Sink(tap), &[outlet])?[0]);
         }
         model.select_output_outlets(&kept)?;
-        Ok(Self { plan: model.into_runnable()?, outputs: outputs.len(), labels: labels.clone() })
+        Ok(Self { plan: model.into_runnable()?, outputs: outputs.len(), constants, labels: labels.clone() })
     }
 
     fn evaluate(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> TractResult<Vec<Tensor>> {
+        for (tap, constant) in &self.constants {
+            observe::show(*tap, constant, observe)?;
+        }
         let results = self.plan.spawn()?.run_plan_with_eval(inputs_of(inputs)?, |context, state, node, values| {
             if let Some(Sink(tap)) = node.op_as::<Sink>() {
                 observe::show(*tap, &values[0], observe)?;
@@ -129,6 +140,7 @@ impl Raw {
                 observe::show(*tap, &values[0], observe)?;
                 return Ok(tvec!(tensor0(0u8).into()));
             }
+            bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
             tract_onnx::tract_core::plan::eval(context, state, node, values)
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()

@@ -76,6 +76,7 @@ fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<Stri
     let other = |name: &str, usual: f32| attribute(name).is_some_and(|a| a.f != usual);
     let wrong = |what: &str| Some(format!("it computes {what} wrongly"));
     match op_type {
+        "Transpose" => not_a_permutation(node),
         "Attention" => match node.attribute.iter().find(|a| !ATTENTION.contains(&a.name.as_str())) {
             Some(a) => Some(format!("it ignores the attribute {:?}", a.name)),
             None if attribute("is_causal").is_some_and(|a| a.i != 0) && given(4) => wrong("a causal mask with a past"),
@@ -88,6 +89,21 @@ fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<Stri
         "Swish" if other("alpha", 1.0) => wrong("an alpha other than 1"),
         _ => None,
     }
+}
+
+/// Whether the node, or one in a body of it, is such that tract never comes to an end with it.
+pub fn is_malformed(node: &NodeProto) -> bool {
+    node.op_type == "Transpose" && not_a_permutation(node).is_some()
+        || bodies(node).any(|body| body.node.iter().any(is_malformed))
+}
+
+/// tract looks for a permutation for ever where there is none.
+fn not_a_permutation(node: &NodeProto) -> Option<String> {
+    let perm = &node.attribute.iter().find(|a| a.name == "perm")?.ints;
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    let sound = sorted.iter().zip(0i64..).all(|(&axis, place)| axis == place);
+    (!sound).then(|| format!("its attribute perm is {perm:?}, which does not hold each axis once: mend the model"))
 }
 
 /// The operator set that lets integers with a sign be shifted, by more than their width too.

@@ -1,7 +1,9 @@
 //! Tests of the tract executor: exact quantization, observed values, errors instead of panics.
 
+mod hostile;
 mod linear;
 mod mended;
+mod quiet;
 mod raw;
 
 use super::*;
@@ -60,6 +62,33 @@ fn observed_values_are_those_that_the_model_computes() {
     assert_eq!(outputs, expected[..1]);
     let order = [&expected[2], &expected[0], &expected[1], &x].map(|t| Some(t.clone()));
     assert_eq!(seen, order);
+}
+
+#[test]
+fn observed_values_that_are_constant_are_shown_in_every_run() {
+    let model = Builder::new(15).input("x", &[-1, 2]).floats("half", &[], &[0.5]).ints("many", &[5, 2]);
+    // One of few elements, one of many, and one behind both, none of which needs more of x than its type.
+    let model = model.node("CastLike", &["half", "x"], &["few"], vec![]);
+    let model = model.node("Expand", &["few", "many"], &["spread"], vec![]);
+    let model = model.node("Shape", &["x"], &["s"], vec![]).node("Cast", &["s"], &["size"], vec![build::int("to", 1)]);
+    let model = model.node("Mul", &["x", "few"], &["y"], vec![]).output("y", &[-1, 2]).output("spread", &[5, 2]);
+    let tract = Tract::default();
+    let observed = ["few", "spread", "size", "y"].map(str::to_owned).to_vec();
+    let session = Session::new(&tract, &model.build(), observed).expect("a session");
+    for rows in [1, 1, 3] {
+        let mut seen: Vec<Vec<(Vec<usize>, Vec<f32>)>> = vec![vec![]; 4];
+        let keep = &mut |which: usize, shape: &[usize], values: &[f32]| {
+            seen[which].push((shape.to_vec(), values.to_vec()));
+        };
+        session.run(&[Tensor::from_f32(vec![rows, 2], &vec![3.0; rows * 2])], keep).expect("runs");
+        let expected = [
+            (vec![], vec![0.5]),
+            (vec![5, 2], vec![0.5; 10]),
+            (vec![2], vec![rows as f32, 2.0]),
+            (vec![rows, 2], vec![1.5; rows * 2]),
+        ];
+        assert_eq!(seen, expected.map(|e| vec![e]));
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Types and shapes of values, as far as they follow from those of the inputs.
 
 use super::super::Types;
-use super::convert;
 use super::failure::{Failure, guarded};
 use super::message::{Message, stated_type};
+use super::{bounds, convert, refuse};
 use crate::error::Result;
 use crate::tensor::TensorType;
 use std::collections::HashMap;
@@ -30,6 +30,7 @@ pub fn types(onnx: &tract_onnx::Onnx, bytes: &[u8], inputs: &[TensorType]) -> Re
 fn inferred(onnx: &tract_onnx::Onnx, message: &Message, inputs: &[TensorType]) -> TractResult<Types> {
     let parsed = onnx.parse(&message.proto, None)?;
     let (mut model, outlets) = (parsed.model, parsed.outlets_by_name);
+    bounds::impose(&mut model);
     for index in 0..model.outputs.len() {
         model.set_output_fact(index, InferenceFact::default())?;
     }
@@ -65,9 +66,12 @@ fn hide_unreadable(onnx: &tract_onnx::Onnx, message: &mut Message) {
         model_dir: None,
         template: InferenceModel::default(),
     };
-    let readable = |node: &NodeProto| match onnx.op_register.0.get(&node.op_type) {
-        Some(builder) => guarded(|| builder(&context, node).map_err(Failure::from)).is_ok(),
-        None => true,
+    let readable = |node: &NodeProto| {
+        !refuse::is_malformed(node)
+            && match onnx.op_register.0.get(&node.op_type) {
+                Some(builder) => guarded(|| builder(&context, node).map_err(Failure::from)).is_ok(),
+                None => true,
+            }
     };
     let unreadable: Vec<usize> = (0..graph.node.len()).filter(|&n| !readable(&graph.node[n])).collect();
     if let Some(graph) = &mut message.proto.graph {

@@ -26,6 +26,25 @@ fn a_weight_behind_a_chain_of_nodes_becomes_a_constant() {
 }
 
 #[test]
+fn a_constant_cast_to_the_type_of_another_value_needs_no_more_than_that_type() {
+    let model = Builder::new(15)
+        .input("x", &[-1, 2])
+        .output("y", &[-1, 2])
+        .ints("k", &[3])
+        .node("Neg", &["x"], &["n"], vec![])
+        .node("CastLike", &["k", "x"], &["a"], vec![])
+        // Of what a node makes the type is learned first.
+        .node("CastLike", &["k", "n"], &["b"], vec![])
+        .node("Mul", &["n", "a"], &["m"], vec![])
+        .node("Add", &["m", "b"], &["y"], vec![])
+        .build();
+    let ready = prepared(&model);
+    assert_eq!(operators(&ready), ["Neg", "Mul", "Add"]);
+    let factor = find(&ready, "Mul").input(1).and_then(|v| ready.graph.constant(v).expect("a tensor"));
+    assert_eq!(factor, Some(Tensor::from_f32(vec![1], &[3.0])));
+}
+
+#[test]
 fn numbers_written_as_attributes_become_constants() {
     let model = Builder::new(13)
         .input("x", &[4])

@@ -117,6 +117,68 @@ fn upsample_and_the_first_resize_round_down() {
 }
 
 #[test]
+fn aligned_corners_are_those_of_the_result() {
+    let x: Vec<f32> = (1..=16).map(|v| v as f32).collect();
+    let image = Tensor::from_f32(vec![1, 1, 4, 4], &x);
+    let base = |mode: &str| {
+        let attributes = [("mode", mode), ("coordinate_transformation_mode", "align_corners")];
+        (Builder::new(19).input("x", &[1, 1, 4, 4]), attributes.map(|(k, v)| build::text(k, v)).to_vec())
+    };
+    // 4 * 0.8 is 3, rounded down; the middle of which is that of the picture.
+    let expected = [1.0, 2.5, 4.0, 7.0, 8.5, 10.0, 13.0, 14.5, 16.0];
+    for mode in ["linear", "cubic"] {
+        let (model, attributes) = base(mode);
+        let model = model.floats("f", &[4], &[1.0, 1.0, 0.8, 0.8]).node("Resize", &["x", "", "f"], &["y"], attributes);
+        near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+        let (model, mut attributes) = base(mode);
+        attributes.push(build::ints("axes", &[-1, 2]));
+        let model = model.floats("f", &[2], &[0.8, 0.8]).node("Resize", &["x", "", "f"], &["y"], attributes);
+        near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+    }
+    let (model, attributes) = base("linear");
+    let model = model.ints("s", &[1, 1, 3, 3]).node("Resize", &["x", "", "", "s"], &["y"], attributes);
+    near(&run(&model.output("y", &[1, 1, 3, 3]).build(), std::slice::from_ref(&image))[0], &expected);
+}
+
+#[test]
+fn softmax_over_any_axis() {
+    let shape = [2usize, 3, 5, 4];
+    let x: Vec<f32> = build::noise(120, 7).iter().map(|v| v * 20.0).collect();
+    for opset in [11, 13] {
+        for axis in 0..4 {
+            let model = Builder::new(opset).input("x", &[2, 3, 5, 4]);
+            let model = model.node("Softmax", &["x"], &["s"], vec![build::int("axis", axis)]);
+            // A transposition of what comes out, that tract may move across.
+            let turned = model.node("Transpose", &["s"], &["y"], vec![build::ints("perm", &[0, 3, 1, 2])]);
+            let model = turned.output("s", &[2, 3, 5, 4]).output("y", &[2, 4, 3, 5]).build();
+            let found = run(&model, &[Tensor::from_f32(shape.to_vec(), &x)]);
+            let axis = axis as usize;
+            // Before operator set 13 it is over the axis and all behind it.
+            let inner: usize = if opset < 13 { 1 } else { shape[axis + 1..].iter().product() };
+            let size = if opset < 13 { shape[axis..].iter().product() } else { shape[axis] };
+            let mates = |i: usize| (0..size).map(move |k| i / (inner * size) * inner * size + i % inner + k * inner);
+            let one = |i: usize| {
+                let largest = mates(i).map(|m| x[m]).fold(f32::MIN, f32::max);
+                let sum: f64 = mates(i).map(|m| f64::from(x[m] - largest).exp()).sum();
+                (f64::from(x[i] - largest).exp() / sum) as f32
+            };
+            let expected: Vec<f32> = (0..120).map(one).collect();
+            near(&found[0], &expected);
+            let at = |i: usize| [i / 60, i / 15 % 4, i / 5 % 3, i % 5];
+            let turned = |i: usize| expected[((at(i)[0] * 3 + at(i)[2]) * 5 + at(i)[3]) * 4 + at(i)[1]];
+            near(&found[1], &(0..120).map(turned).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn zeros_of_a_shape_are_float32_where_nothing_is_said() {
+    let model = Builder::new(13).input("x", &[1, -1]).node("Shape", &["x"], &["s"], vec![]);
+    let model = model.node("ConstantOfShape", &["s"], &["y"], vec![]).output("y", &[-1, -1]).build();
+    assert_eq!(run(&model, &[row(&[3.0, 4.0])])[0], row(&[0.0, 0.0]));
+}
+
+#[test]
 fn an_input_may_be_an_output() {
     let model = layers().output("x", &[-1, 3]).output("w", &[3, 4]).output("y", &[-1, 4]).build();
     let x = row(&[1.0, 2.0, 3.0]);
