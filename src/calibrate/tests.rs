@@ -53,6 +53,22 @@ fn d19_order_and_splits_of_the_samples_leave_no_trace() {
     }
 }
 
+/// Regression test of defect 2: with bounded memory, samples were lost.
+#[test]
+fn d2_every_sample_counts_wherever_it_stands() {
+    for count in [1, 2, 3, 7, 10, 33] {
+        for at in 0..count {
+            let mut samples: Vec<Vec<f32>> = (0..count).map(|i| noise(20, i as u32)).collect();
+            (samples[at][3], samples[at][17]) = (-7.5, 9.25);
+            let statistics = of_samples(samples.iter().map(Vec::as_slice));
+            assert_eq!(statistics.samples(), count as u64);
+            assert_eq!(range(&statistics, Calibrator::MinMax, U8), (-7.5, 9.25), "sample {at} of {count}");
+            let counted: u64 = statistics.histogram.bins().map(|(_, n)| n).sum();
+            assert_eq!(counted, 20 * count as u64);
+        }
+    }
+}
+
 #[test]
 fn a_merge_with_nothing_changes_nothing() {
     let statistics = of(&bell(100, 1));

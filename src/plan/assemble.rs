@@ -173,8 +173,8 @@ fn integer_node(
     if let Some(slot) = weight_slot {
         let value = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten();
         let shape = value.map(|t| t.shape().to_vec()).unwrap_or_default();
-        // Groups share the rows of a transposed weight: a channel has no index of its own along one axis.
-        let per_channel = settings.weights.granularity == Granularity::PerChannel && op.groups(graph, id) == 1;
+        // In a transposed convolution of groups, channels at the same place of their groups share an index, and so a scale.
+        let per_channel = settings.weights.granularity == Granularity::PerChannel;
         let scheme = settings.weights.scheme;
         let eight_bits = scheme.dtype == IntType::Int8 && scheme.symmetric && !scheme.reduce_range;
         let guarded = settings.weights.avoid_saturation && eight_bits;

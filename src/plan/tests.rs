@@ -2,8 +2,11 @@
 
 mod arithmetic;
 mod floats;
+mod joins;
 mod layers;
+mod lookups;
 mod policies;
+mod structure;
 
 use super::*;
 use crate::exec::Tract;

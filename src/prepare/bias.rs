@@ -21,7 +21,9 @@ impl Pass for Detach {
             let gemm = graph.node(id).is("Gemm");
             let layer = gemm || graph.node(id).is("Conv") || graph.node(id).is("ConvTranspose");
             let (Some(weight), Some(bias)) = (graph.node(id).input(1), graph.node(id).input(2)) else { continue };
-            if !layer || is_per_channel(graph, id, weight, bias)? {
+            // A convolution by computed weights runs in float, for which its bias is right where it is.
+            let float = !gemm && !graph.is_constant(weight);
+            if !layer || float || is_per_channel(graph, id, weight, bias)? {
                 continue;
             }
             let done = if gemm { from_gemm(graph, id, bias)? } else { from_conv(graph, id, weight, bias) };

@@ -97,7 +97,7 @@ fn transpose(graph: &mut Graph, name: &str, value: ValueId, perm: &[i64]) -> Val
 
 type Refusal = &'static str;
 
-/// An Einsum of two factors with one summed index, at most one index of its own on each side and any number of shared ones.
+/// An Einsum of two factors with one summed index, one index of its own on each side and any number of shared ones.
 fn einsum(graph: &mut Graph, id: NodeId) -> std::result::Result<(), Refusal> {
     let node = graph.node(id);
     let equation = node.attributes().text("equation").ok_or("it has no equation")?;

@@ -1,6 +1,7 @@
 //! Every pass leaves what the graph computes as it was, says why it refused, and changes nothing when run again.
 
 mod affine;
+mod bias;
 mod bodies;
 mod constants;
 mod dims;
@@ -9,6 +10,8 @@ mod factors;
 mod functions;
 mod fuse;
 mod hard;
+mod kernels;
+mod matmul;
 mod older;
 mod opset;
 mod pads;

@@ -25,15 +25,17 @@ pub fn guard_weight_scale(weight_scale: f32, input_scale: f32, bias: f32) -> f32
 pub struct QuantizedBias {
     /// The integers.
     pub values: Vec<i32>,
-    /// `input_scale * weight_scale` for each weight grid.
+    /// `input_scale * weight_scale`: one where there is one weight grid, else one for each element.
     pub scales: Vec<f32>,
 }
 
-/// `bias` in steps of `input_scale * weight scale`, saturated to int32. `weights` holds one grid, or one for each element.
+/// `bias` in steps of `input_scale * weight scale`, saturated to int32. `weights` holds one grid, one for each element, or
+/// one for each element of a group, where the groups of a transposed convolution share them.
 pub fn quantize_bias(bias: &[f32], input_scale: f32, weights: &[Params]) -> QuantizedBias {
-    let scales: Vec<f32> = weights.iter().map(|p| input_scale * p.scale).collect();
-    let scale_of = |i: usize| f64::from(if scales.len() == 1 { scales[0] } else { scales[i] });
-    let values = bias.iter().enumerate().map(|(i, &b)| (f64::from(b) / scale_of(i)).round_ties_even() as i32).collect();
+    let count = if weights.len() == 1 { 1 } else { bias.len() };
+    let scales: Vec<f32> = weights.iter().cycle().take(count).map(|p| input_scale * p.scale).collect();
+    let values = bias.iter().zip(scales.iter().cycle());
+    let values = values.map(|(&b, &scale)| (f64::from(b) / f64::from(scale)).round_ties_even() as i32).collect();
     QuantizedBias { values, scales }
 }
 
@@ -65,5 +67,12 @@ mod tests {
     fn one_grid_serves_every_element() {
         let w = Params { dtype: IntType::Uint8, scale: 0.5, zero_point: 3 };
         assert_eq!(quantize_bias(&[1.0, -2.0], 0.5, &[w]), QuantizedBias { values: vec![4, -8], scales: vec![0.25] });
+    }
+
+    #[test]
+    fn groups_share_the_grids_of_a_transposed_weight() {
+        let grid = |scale| Params { dtype: IntType::Int8, scale, zero_point: 0 };
+        let made = quantize_bias(&[1.0, 1.0, -2.0, -2.0], 0.5, &[grid(0.5), grid(2.0)]);
+        assert_eq!(made, QuantizedBias { values: vec![4, 1, -8, -2], scales: vec![0.25, 1.0, 0.25, 1.0] });
     }
 }

@@ -184,9 +184,10 @@ fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> R
         }
     }
     let Some((bias, input_scale)) = bias else { return Ok(grids) };
-    let one = grids.len() == 1;
+    // One grid serves all channels, and one of several those at the same place of each group.
+    let count = grids.len();
     for (channel, &b) in bias.iter().enumerate() {
-        let grid = &mut grids[if one { 0 } else { channel }];
+        let grid = &mut grids[channel % count];
         grid.scale = quant::guard_weight_scale(grid.scale, input_scale, b);
     }
     Ok(grids)

@@ -3,6 +3,7 @@
 mod clamps;
 mod grids;
 mod layers;
+mod lookups;
 mod outputs;
 mod scale;
 mod weights;

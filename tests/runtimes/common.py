@@ -21,7 +21,7 @@ TARE = os.environ.get("TARE") or str(ROOT / "target/debug/tare")
 TIMEOUT_SECONDS = 120
 # Operators that should have become integer ones wherever their weights are constant. The Fused ones are what ONNX
 # Runtime makes of a float operator and the activation behind it.
-FLOAT_COMPUTE = {"Conv", "FusedConv", "Gemm", "FusedGemm"}
+FLOAT_COMPUTE = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
 
 class Case:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from common import Suite, report_outputs, run, sqnr, tare
 from net import BATCH, Net
+from onnx import numpy_helper
 
 HISTOGRAMS = ("percentile", "entropy", "mse")
 
@@ -50,6 +51,40 @@ def input_scale(graph):
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     first = next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == graph.input[0].name)
     return float(stored[first.input[1]])
+
+
+def d2_every_sample_counts(case, count):
+    """The range of min-max is that of all samples, whichever of them holds the extremes."""
+    net = small_net()
+    model = save(case, net)
+    for at in range(count):
+        samples = net.samples(count)
+        samples["x"][at, 0, 0, 0], samples["x"][at, 2, 9, 9] = -40.0, 60.0
+        data, out = case.folder / f"data{at}.npz", case.folder / f"{at}.onnx"
+        np.savez(data, **samples)
+        tare("quantize", model, "--data", data, "--validation", data, "-o", out, "--calibrator", "minmax", "-q")
+        scale = input_scale(onnx.load(out).graph)
+        case.expect(abs(scale - 100 / 255) < 1e-6, f"extremes in sample {at} of {count}: a scale of {scale}")
+
+
+def d8_half_floats(case, opset):
+    """Scales of float16 came with opset 19. A graph of float16 is valid afterwards, or is refused in words."""
+    net = small_net()
+    net.opset = opset
+    model = net.model()
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.checker.check_model(model, full_check=True)
+    path, data, out = (case.folder / name for name in ("float.onnx", "data.npz", "int8.onnx"))
+    onnx.save(model, path)
+    np.savez(data, **{name: array.astype(np.float16) for name, array in net.samples(10).items()})
+    said = tare("quantize", path, "--data", data, "-o", out, expect=2).stderr
+    case.expect("no node that can run on integers" in said, f"the message does not say what is wrong: {said.strip()}")
+    case.expect(not out.exists(), "a model was written all the same")
+    reasons = tare("inspect", path).stdout
+    case.expect("not float32" in reasons, f"nothing says why its layers stay float: {reasons.strip()}")
 
 
 def d10_bad_sample(case, value, word):
@@ -125,6 +160,27 @@ def d19_batching(case, calibrator):
     case.expect(made[0] == made[1], "the same samples in other files gave another model")
 
 
+def d22_reasons(case):
+    """Every node of the prepared model is counted as integer, or listed with the reason why it is not."""
+    net = Net("reasons")
+    x = net.node("Relu", net.conv(net.input([3, 10, 10]), 3, 6), name="relu")
+    x = net.node("Softplus", net.conv(x, 6, 6), name="softplus")
+    x = net.node("Softmax", net.conv(x, 6, 4), axis=1, name="softmax")
+    net.output(net.node("Sqrt", x, name="sqrt"), [4, 10, 10])
+    model, data = save(case, net), case.folder / "data.npz"
+    np.savez(data, **net.samples(10))
+    report = case.folder / "report.json"
+    said = tare("quantize", model, "--data", data, "-o", case.folder / "int8.onnx", "--report", report).stdout
+    placed = json.loads(report.read_text())["placement"]
+    reasons = {name: group["reason"] for group in placed["float"] for name in group["nodes"]}
+    case.expect(set(reasons) == {"softplus", "softmax", "sqrt"}, f"listed as float: {reasons}")
+    counted = placed["integer"] + placed["absorbed"] + len(reasons)
+    case.expect(counted == placed["nodes"], f"{counted} of {placed['nodes']} nodes are accounted for")
+    for text, where in ((said, "quantize"), (tare("inspect", model).stdout, "inspect")):
+        for op_type, reason in ((group["op_type"], group["reason"]) for group in placed["float"]):
+            case.expect(op_type in text and reason in text, f"`tare {where}` does not say of {op_type}: {reason}")
+
+
 def main():
     suite = Suite()
     tests = [
@@ -134,6 +190,9 @@ def main():
         ("d10_not_a_number", d10_bad_sample, (np.nan, "nan")),
         ("d10_infinity_inside", d10_infinity_inside, ()),
     ]
+    tests += [(f"d2_every_sample_of_{count}_counts", d2_every_sample_counts, (count,)) for count in (1, 3, 10)]
+    tests += [(f"d8_half_floats_at_opset_{opset}", d8_half_floats, (opset,)) for opset in (17, 21)]
+    tests.append(("d22_reasons", d22_reasons, ()))
     tests += [(f"d11_varying_shapes_{name}", d11_varying_shapes, (name,)) for name in HISTOGRAMS]
     tests += [(f"d19_batching_{name}", d19_batching, (name,)) for name in ("moving_average", "mse")]
     for name, test, arguments in tests:

@@ -1,8 +1,12 @@
 """Small generated models, each quantized and held against ONNX Runtime and the ONNX checker."""
 
-import models_conv  # noqa: F401 (importing fills the catalogue)
+import models_blocks  # noqa: F401 (importing fills the catalogue)
+import models_conv  # noqa: F401
 import models_graph  # noqa: F401
+import models_layers  # noqa: F401
 import models_matmul  # noqa: F401
+import models_operators  # noqa: F401
+import models_text  # noqa: F401
 import numpy as np
 import onnx
 from catalogue import CATALOGUE

@@ -18,10 +18,16 @@ class Net:
         # A case keeps its numbers however many cases come before it.
         self.random = np.random.default_rng(zlib.crc32(name.encode()))
         self.nodes, self.initializers, self.inputs, self.outputs = [], [], [], []
+        self.indices = {}
 
     def input(self, shape, name="x", dtype=TensorProto.FLOAT):
         self.inputs.append(helper.make_tensor_value_info(name, dtype, [BATCH, *shape]))
         return name
+
+    def input_indices(self, shape, name, below):
+        """An int64 input, whose samples are indices from 0 up to, but without, `below`."""
+        self.indices[name] = below
+        return self.input(shape, name, TensorProto.INT64)
 
     def output(self, value, shape, dtype=TensorProto.FLOAT):
         self.outputs.append(helper.make_tensor_value_info(value, dtype, [BATCH, *shape]))
@@ -83,5 +89,8 @@ class Net:
         samples = {}
         for value in self.inputs:
             shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]
-            samples[value.name] = self.random.normal(0, scale, (count, *shape)).astype(np.float32)
+            if value.name in self.indices:
+                samples[value.name] = self.random.integers(0, self.indices[value.name], (count, *shape))
+            else:
+                samples[value.name] = self.random.normal(0, scale, (count, *shape)).astype(np.float32)
         return samples

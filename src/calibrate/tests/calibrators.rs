@@ -80,6 +80,18 @@ fn d1_entropy_clips_an_outlier_on_either_side_or_both() {
     assert!(low == 0.0 && (0.5..10.0).contains(&high), "{high}");
 }
 
+/// Regression test of defect 14: seconds for each tensor. With these, it would take many minutes.
+#[test]
+fn d14_entropy_of_many_fine_histograms() {
+    for seed in 0..60 {
+        // Numbers that fill every bin.
+        let statistics = of(&noise(20_000, seed));
+        assert!(statistics.histogram.bins().count() >= 1024);
+        let (low, high) = range(&statistics, Calibrator::Entropy, U8);
+        assert!(low < -0.5 && high > 0.5, "{low} {high}");
+    }
+}
+
 #[test]
 fn entropy_keeps_evenly_spread_numbers() {
     let values: Vec<f32> = (0..40_000).map(|i| i as f32 / 20_000.0 - 1.0).collect();

@@ -134,3 +134,24 @@ fn a_gemm_with_factors_that_could_not_be_folded_stays_float() {
         .output("y", &[1, 4]);
     assert_eq!(listing(net).0, ["Gemm Gemm_y: float: alpha or beta is not 1 and could not be folded into the weights"]);
 }
+
+/// Regression test of defect 22: nothing told which nodes stayed float, or why.
+#[test]
+fn d22_each_node_that_stays_float_says_why() {
+    let lines = [
+        ("Softmax", "Softmax needs more than eight bits in its input"),
+        ("Exp", "onnxruntime has no integer kernel for it"),
+        ("Sin", "onnxruntime has no integer kernel for it"),
+        ("CumSum", "CumSum has no integer form"),
+        ("LeakyRelu", "no integer node reads its output"),
+    ];
+    let mut net = start().constant("axis", &crate::tensor::Tensor::from_i64(vec![], &[1]));
+    for (op_type, _) in lines {
+        let inputs: &[&str] = if op_type == "CumSum" { &["c", "axis"] } else { &["c"] };
+        net = net.node(op_type, inputs, &[op_type], vec![]).output(op_type, &[1, 4, 8, 8]);
+    }
+    let (nodes, _) = listing(net);
+    for (op_type, why) in lines {
+        assert!(nodes.contains(&format!("{op_type} {op_type}_{op_type}: float: {why}")), "{nodes:?}");
+    }
+}

@@ -70,6 +70,22 @@ fn a_transposed_gemm_has_its_channels_on_axis_0() {
 }
 
 #[test]
+fn a_transposed_convolution_makes_float_where_only_float_reads_it() {
+    let net = |groups| {
+        let net = Builder::new(13).input("x", &[1, 4, 4, 4]).noise("w", &[4, 2, 1, 1], 1);
+        net.node("ConvTranspose", &["x", "w"], &["t"], vec![int("group", groups)])
+    };
+    for groups in [1, 2] {
+        let (nodes, values) = listing(net(groups).node("Exp", &["t"], &["y"], vec![]).output("y", &[-1, -1, 4, 4]));
+        assert_eq!(nodes[0], format!("ConvTranspose ConvTranspose_t: {WEIGHT} 1, float output"));
+        assert_eq!(values.len(), 1, "{values:?}");
+    }
+    let (nodes, values) = listing(conv(net(2), "t", "y").output("y", &[1, 4, 4, 4]));
+    assert_eq!(nodes[0], format!("ConvTranspose ConvTranspose_t: {WEIGHT} 1"));
+    assert!(values.iter().any(|v| v.starts_with("t: uint8")), "{values:?}");
+}
+
+#[test]
 fn what_moves_numbers_shares_their_grid() {
     let net = start()
         .ints("shape", &[1, 4, 1, 16])

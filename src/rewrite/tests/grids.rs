@@ -43,6 +43,26 @@ fn d18_sigmoid_and_softmax_have_steps_of_exactly_a_256th() {
 }
 
 #[test]
+fn what_cannot_leave_its_range_has_the_grid_of_that_range() {
+    const UNSIGNED: &str = "activations: { type: uint8, symmetric: false }\n";
+    const SIGNED: &str = "activations: { type: int8, symmetric: true }\n";
+    for (op_type, unsigned, signed) in [
+        ("Tanh", (1.0 / 128.0, 128), (1.0 / 128.0, 0)),
+        ("Sigmoid", (1.0 / 256.0, 0), (1.0 / 128.0, 0)),
+        ("HardSigmoid", (1.0 / 255.0, 0), (1.0 / 127.0, 0)),
+        ("Softmax", (1.0 / 256.0, 0), (1.0 / 128.0, 0)),
+    ] {
+        let net = || {
+            let net = Builder::new(13).input("x", &[1, 4, 8, 8]).node(op_type, &["x"], &["s"], vec![]);
+            conv(net, "s", "y").output("y", &[1, 4, 8, 8])
+        };
+        assert_eq!(grid_after(&quantized_by(UNSIGNED, net()), op_type), unsigned, "{op_type}");
+        assert_eq!(grid_after(&quantized_by(SIGNED, net()), op_type), signed, "{op_type}");
+        assert!(quantized(net()).sqnr() > 25.0, "{op_type}");
+    }
+}
+
+#[test]
 fn a_range_given_by_the_policy_is_the_grid() {
     let net = conv(start(), "c", "y").output("y", &[1, 4, 8, 8]);
     let made = quantized_by("rules:\n  - match: { value: c }\n    range: [-5.1, 20.4]\n", net);
