@@ -5,13 +5,14 @@ use crate::error::{Error, Result};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
-use crate::quant::{Params, Scheme};
+use crate::quant::{Moments, Params, Scheme};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     params: HashMap<ValueId, Params>,
+    moments: HashMap<ValueId, Moments>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
     /// Values whose range says little, with what is odd about them.
@@ -24,6 +25,11 @@ impl Resolved {
     /// The grid of a value, if it has one.
     pub fn params(&self, value: ValueId) -> Option<Params> {
         self.params.get(&value).copied()
+    }
+
+    /// Mean and variance of a value, if it was observed.
+    pub fn moments(&self, value: ValueId) -> Option<&Moments> {
+        self.moments.get(&value)
     }
 }
 
@@ -47,6 +53,17 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
         // A shared grid is copied, never computed anew: runtimes compare the bits.
         let params = params.ok_or_else(|| Error::value(&value.name, "shares the grid of a value that has none"))?;
         resolved.params.insert(value.id, params);
+    }
+    for value in &plan.values {
+        // What shares a grid was moved, and has nearly the moments of what it was moved from.
+        let seen = calibration.values.get(&value.name).or_else(|| {
+            let root = plan.value(plan.root(value.id))?;
+            calibration.values.get(&root.name)
+        });
+        if let Some((mean, variance)) = seen.and_then(calibrate::Statistics::moments) {
+            let moments = Moments { means: vec![mean as f32], variance: variance as f32 };
+            resolved.moments.insert(value.id, moments);
+        }
     }
     resolved.absorb_clamps(plan);
     Ok(resolved)

@@ -54,6 +54,17 @@ impl Statistics {
         self.extremes.unwrap_or((0.0, 0.0))
     }
 
+    /// Mean and variance of the numbers, to the width of a bin; `None` when there were none.
+    pub fn moments(&self) -> Option<(f64, f64)> {
+        let (half, total) = (self.histogram.width() / 2.0, self.histogram.total() as f64);
+        let (sum, squares) = self.histogram.bins().fold((0.0, 0.0), |(sum, squares), (low, count)| {
+            let (number, count) = (low + half, count as f64);
+            (sum + count * number, squares + count * number * number)
+        });
+        let mean = sum / total;
+        (total > 0.0).then_some((mean, (squares / total - mean * mean).max(0.0)))
+    }
+
     /// The mean over samples of the smallest and of the largest number.
     pub fn average_range(&self) -> (f32, f32) {
         let count = self.samples.max(1) as f64;

@@ -7,7 +7,7 @@ use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, V
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings};
+use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings, WeightRange};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
@@ -127,7 +127,7 @@ fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
     let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
     let axis = per_channel.then(|| rank - 1);
-    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None })
+    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None, least_error: false })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -168,6 +168,7 @@ fn integer_node(
             axis: None,
             is_weight: false,
             sum_order: None,
+            least_error: false,
         });
     }
     if let Some(slot) = weight_slot {
@@ -180,7 +181,15 @@ fn integer_node(
         let guarded = settings.weights.avoid_saturation && eight_bits;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
-        constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true, sum_order });
+        let least_error = settings.weights.range == WeightRange::LeastError;
+        constants.push(ConstantPlan {
+            slot,
+            scheme: settings.weights.scheme,
+            axis,
+            is_weight: true,
+            sum_order,
+            least_error,
+        });
     }
     let bias = bias_place(graph, op, id)?;
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);

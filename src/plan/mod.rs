@@ -102,6 +102,8 @@ pub struct ConstantPlan {
     pub is_weight: bool,
     /// For a weight whose sums must survive 16 bits: the order in which they are taken.
     pub sum_order: Option<SumOrder>,
+    /// Whether its scale is the one of least error behind the layer; otherwise that of the largest weight.
+    pub least_error: bool,
 }
 
 /// An activation that gets a grid.

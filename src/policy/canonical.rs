@@ -3,7 +3,7 @@
 
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, TypeName, Weights};
-use super::settings::{ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, WeightSettings};
+use super::settings::{ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, WeightRange, WeightSettings};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
 use serde_json::{Map, Value, json};
@@ -54,6 +54,7 @@ fn weights(settings: WeightSettings) -> Value {
     json!({
         "avoid_saturation": settings.avoid_saturation,
         "granularity": settings.granularity.to_string(),
+        "range": range_word(settings.range),
         "reduce_range": settings.scheme.reduce_range,
         "symmetric": settings.scheme.symmetric,
         "type": settings.scheme.dtype.to_string(),
@@ -130,10 +131,19 @@ fn changed_weights(changed: &Weights) -> Value {
     object([
         ("avoid_saturation", changed.avoid_saturation.map(Value::from)),
         ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
+        ("range", changed.range.map(range_word)),
         ("reduce_range", changed.reduce_range.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),
         ("type", changed.dtype.map(type_word)),
     ])
+}
+
+fn range_word(range: WeightRange) -> Value {
+    match range {
+        WeightRange::Minmax => "minmax",
+        WeightRange::LeastError => "least_error",
+    }
+    .into()
 }
 
 fn type_word(name: TypeName) -> Value {

@@ -272,5 +272,6 @@ impl Weights {
             && self.granularity.is_none()
             && self.reduce_range.is_none()
             && self.avoid_saturation.is_none()
+            && self.range.is_none()
     }
 }

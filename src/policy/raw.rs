@@ -4,7 +4,9 @@
 
 use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
-use super::settings::{CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES};
+use super::settings::{
+    CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES, WeightRange,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -183,6 +185,9 @@ pub struct Weights {
     /// One scale for each output channel, or one for the whole tensor.
     #[schemars(extend("default" = "per_channel"))]
     pub granularity: Option<Granularity>,
+    /// How far the integers reach: to the largest weight, or as far as gives the least error behind the layer.
+    #[schemars(extend("default" = "least_error"))]
+    pub range: Option<WeightRange>,
     /// Widens the scale of channels with large neighbouring int8 weights just so far that the 16-bit sums of x86 CPUs
     /// without VNNI cannot saturate.
     #[schemars(extend("default" = true))]

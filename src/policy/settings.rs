@@ -149,6 +149,16 @@ impl fmt::Display for Calibrator {
     }
 }
 
+/// How far the integers of a weight reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRange {
+    /// To the largest weight.
+    Minmax,
+    /// As far as gives the least error behind the layer, for inputs of the mean and variance that calibration saw.
+    LeastError,
+}
+
 /// How a weight becomes integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightSettings {
@@ -158,12 +168,14 @@ pub struct WeightSettings {
     pub scheme: Scheme,
     /// How many scales there are.
     pub granularity: Granularity,
+    /// How far the integers reach.
+    pub range: WeightRange,
 }
 
 impl Default for WeightSettings {
     fn default() -> Self {
         let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
-        Self { avoid_saturation: true, scheme, granularity: Granularity::PerChannel }
+        Self { avoid_saturation: true, scheme, granularity: Granularity::PerChannel, range: WeightRange::LeastError }
     }
 }
 
@@ -179,6 +191,7 @@ impl WeightSettings {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
             scheme,
             granularity: over.granularity.unwrap_or(self.granularity),
+            range: over.range.unwrap_or(self.range),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Weights, constant operands and biases as integers with a DequantizeLinear behind them.
 
+use super::weights::{Around, grids};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
-use crate::quant::{self, AxisParams, Params};
-use crate::tensor::{DataType, Tensor};
+use crate::quant::{self, AxisParams, Moments, Params};
+use crate::tensor::Tensor;
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -34,8 +35,16 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    /// Quantizes the constant inputs of `id`, then its bias. `input` is the grid of its activation input.
-    pub fn quantize(&mut self, graph: &mut Graph, id: NodeId, node: &IntegerNode, input: Option<Params>) -> Result<()> {
+    /// Quantizes the constant inputs of `id`, then its bias. `input` is the grid of its activation input, and `moments` are
+    /// that input's mean and variance.
+    pub fn quantize(
+        &mut self,
+        graph: &mut Graph,
+        id: NodeId,
+        node: &IntegerNode,
+        input: Option<Params>,
+        moments: Option<&Moments>,
+    ) -> Result<()> {
         let Some(op) = ops::lookup(graph, id) else { return Ok(()) };
         let bias = match node.bias {
             Some(place) => per_channel_bias(graph, op, id, place)?.zip(input),
@@ -45,7 +54,8 @@ impl Constants {
             let Some(value) = graph.node(id).input(plan.slot) else { continue };
             let Some(tensor) = graph.constant(value)? else { continue };
             let bias = bias.as_ref().filter(|_| plan.is_weight);
-            let grids = grids(&tensor, plan, bias.map(|(b, p)| (b.as_slice(), p.scale)))?;
+            let around = Around { moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
+            let grids = grids(&tensor, plan, &around)?;
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
             if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
@@ -61,7 +71,7 @@ impl Constants {
             return Ok(());
         };
         let Some(tensor) = graph.constant(value)? else { return Ok(()) };
-        let grids = grids(&tensor, plan, None)?;
+        let grids = grids(&tensor, plan, &Around::default())?;
         let stored = self.store(graph, Key::new(value, plan, &grids), &tensor, plan, &grids)?;
         let name = graph.value(output).name().to_owned();
         graph.set_input(id, plan.slot, Some(stored.integers));
@@ -165,32 +175,6 @@ fn quantize_bias(
     let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis));
     graph.set_input(node, slot, Some(dequantized));
     Ok(())
-}
-
-/// The grids of a constant: one, or one for each channel. A weight's are widened where the bias asks for it.
-fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> Result<Vec<Params>> {
-    debug_assert_eq!(tensor.dtype(), DataType::Float32);
-    let numbers = tensor.to_f32()?;
-    let mut grids = match plan.axis {
-        Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
-        None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
-    };
-    if let Some(order) = plan.sum_order {
-        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order);
-        let one = grids.len() == 1;
-        for (channel, scale) in safe.into_iter().enumerate() {
-            let grid = &mut grids[if one { 0 } else { channel }];
-            grid.scale = grid.scale.max(scale);
-        }
-    }
-    let Some((bias, input_scale)) = bias else { return Ok(grids) };
-    // One grid serves all channels, and one of several those at the same place of each group.
-    let count = grids.len();
-    for (channel, &b) in bias.iter().enumerate() {
-        let grid = &mut grids[channel % count];
-        grid.scale = quant::guard_weight_scale(grid.scale, input_scale, b);
-    }
-    Ok(grids)
 }
 
 /// A DequantizeLinear of stored integers.

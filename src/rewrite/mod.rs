@@ -2,6 +2,7 @@
 
 mod constants;
 mod qdq;
+mod weights;
 
 pub use qdq::insert_qdq;
 

@@ -74,8 +74,10 @@ impl Writer<'_> {
     ) -> Result<()> {
         let input = node.activations.first().and_then(|&slot| graph.node(id).input(slot));
         // The input is a DequantizeLinear's output by now; its grid is that of what was quantized.
-        let params = input.and_then(|v| self.params_behind(graph, v));
-        self.constants.quantize(graph, id, node, params)?;
+        let quantized = input.and_then(|v| quantized_behind(graph, v));
+        let params = quantized.and_then(|v| self.resolved.params(v));
+        let moments = quantized.and_then(|v| self.resolved.moments(v));
+        self.constants.quantize(graph, id, node, params, moments)?;
         if !node.quantized_output {
             return Ok(());
         }
@@ -160,13 +162,13 @@ impl Writer<'_> {
             (scale, graph.add_initializer(&format!("{name}_zero_point"), &zero))
         })
     }
+}
 
-    /// The grid of the value that a DequantizeLinear output stands for.
-    fn params_behind(&self, graph: &Graph, value: ValueId) -> Option<Params> {
-        let dequantize = graph.value(value).producer()?;
-        let quantize = graph.value(graph.node(dequantize).input(0)?).producer()?;
-        self.resolved.params(graph.node(quantize).input(0)?)
-    }
+/// The value that a DequantizeLinear output stands for.
+fn quantized_behind(graph: &Graph, value: ValueId) -> Option<ValueId> {
+    let dequantize = graph.value(value).producer()?;
+    let quantize = graph.value(graph.node(dequantize).input(0)?).producer()?;
+    graph.node(quantize).input(0)
 }
 
 fn lost(graph: &Graph, value: ValueId) -> Error {

@@ -1,0 +1,88 @@
+//! The grids of weights and of other constants.
+
+use crate::error::Result;
+use crate::plan::ConstantPlan;
+use crate::quant::{self, AxisParams, Channel, Moments, Params};
+use crate::tensor::{DataType, Tensor};
+
+/// What is known around a constant when its grids are chosen.
+#[derive(Default)]
+pub(super) struct Around<'a> {
+    /// Mean and variance of what a weight multiplies.
+    pub moments: Option<&'a Moments>,
+    /// The bias that is scaled with a weight, one number for each output channel, and the scale of the layer's input.
+    pub bias: Option<(&'a [f32], f32)>,
+}
+
+/// The grids of a constant: one, or one for each channel. A weight's are those of least error behind its layer, and widened
+/// where the bias asks for it.
+pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -> Result<Vec<Params>> {
+    debug_assert_eq!(tensor.dtype(), DataType::Float32);
+    let numbers = tensor.to_f32()?;
+    let mut grids = match plan.axis {
+        Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
+        None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
+    };
+    let mut least = vec![0f32; grids.len()];
+    if let Some(order) = plan.sum_order {
+        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order);
+        let count = least.len();
+        for (channel, scale) in safe.into_iter().enumerate() {
+            least[channel % count] = scale.max(least[channel % count]);
+        }
+    }
+    if plan.least_error {
+        let unknown = Moments::default();
+        fit(&numbers, tensor.shape(), plan, around.moments.unwrap_or(&unknown), &mut grids, &least);
+    }
+    grids.iter_mut().zip(&least).for_each(|(grid, &least)| grid.scale = grid.scale.max(least));
+    // One grid serves all channels, and one of several those at the same place of each group.
+    let count = grids.len();
+    if let Some((bias, input_scale)) = around.bias {
+        for (channel, &b) in bias.iter().enumerate() {
+            let grid = &mut grids[channel % count];
+            grid.scale = quant::guard_weight_scale(grid.scale, input_scale, b);
+        }
+    }
+    Ok(grids)
+}
+
+/// Gives each grid the scale of least error that is at least `least`.
+fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments, grids: &mut [Params], least: &[f32]) {
+    let Some(axis) = plan.axis else {
+        // One scale for all channels: as near to the weights as it can be.
+        let means = vec![0.0; numbers.len()];
+        let all = Channel { weights: numbers, means: &means };
+        grids[0].scale = quant::best_scale(&[all], &grids[0], moments.variance, least[0]);
+        return;
+    };
+    let (rows, length) = (shape[..axis].iter().product::<usize>(), shape[axis + 1..].iter().product::<usize>());
+    let (channels, mut weights) = (shape[axis], Vec::with_capacity(rows * length));
+    for (channel, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
+        weights.clear();
+        let runs = (0..rows).map(|row| &numbers[(row * channels + channel) * length..][..length]);
+        runs.for_each(|run| weights.extend_from_slice(run));
+        let means = means(moments, shape, axis, channel, weights.len());
+        let one = Channel { weights: &weights, means: &means };
+        grid.scale = quant::best_scale(&[one], grid, moments.variance, least);
+    }
+}
+
+/// The mean of the input that each weight of an output channel meets.
+fn means(moments: &Moments, shape: &[usize], axis: usize, channel: usize, count: usize) -> Vec<f32> {
+    let taps: usize = shape.get(2..).map_or(1, |taps| taps.iter().product());
+    match moments.means.as_slice() {
+        // A place behind a transposed convolution meets a part of the taps only.
+        _ if axis == 1 && shape.len() > 2 => vec![0.0; count],
+        [one] => vec![*one; count],
+        // The inputs of a matrix, in rows or in columns.
+        means if shape.len() == 2 && means.len() == count => means.to_vec(),
+        means if axis == 0 && shape.len() > 2 && shape[1] > 0 && means.len() % shape[1] == 0 => {
+            let groups = means.len() / shape[1];
+            let group = channel * groups / shape[0].max(1);
+            let own = &means[group * shape[1]..][..shape[1]];
+            own.iter().flat_map(|&mean| std::iter::repeat_n(mean, taps)).collect()
+        }
+        means => vec![means.iter().sum::<f32>() / means.len().max(1) as f32; count],
+    }
+}
