@@ -53,6 +53,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
             return Err(Error::value(&value.name, why));
         }
     }
+    plan.ask_for_channels(graph);
     Ok(plan)
 }
 
@@ -127,7 +128,7 @@ fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
     let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
     let axis = per_channel.then(|| rank - 1);
-    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None })
+    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None, summed: None })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -168,6 +169,7 @@ fn integer_node(
             axis: None,
             is_weight: false,
             sum_order: None,
+            summed: None,
         });
     }
     if let Some(slot) = weight_slot {
@@ -180,7 +182,7 @@ fn integer_node(
         let guarded = settings.weights.avoid_saturation && eight_bits;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
-        constants.push(ConstantPlan { slot, scheme: settings.weights.scheme, axis, is_weight: true, sum_order });
+        constants.push(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order, summed: None });
     }
     let bias = bias_place(graph, op, id)?;
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
@@ -204,7 +206,7 @@ impl Plan {
         };
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
-        self.values.push(ValuePlan { id, name, settings: settings.activations, range });
+        self.values.push(ValuePlan { id, name, settings: settings.activations, range, channels: None });
     }
 
     fn add_outputs(&mut self, graph: &Graph, id: NodeId, placement: &Placement, placed: &Placed, matched: &Matched) {

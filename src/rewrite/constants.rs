@@ -5,6 +5,7 @@ use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
 use crate::quant::{self, AxisParams, Params};
+use crate::resolve::Resolved;
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -35,7 +36,14 @@ pub(super) struct Constants {
 
 impl Constants {
     /// Quantizes the constant inputs of `id`, then its bias. `input` is the grid of its activation input.
-    pub fn quantize(&mut self, graph: &mut Graph, id: NodeId, node: &IntegerNode, input: Option<Params>) -> Result<()> {
+    pub fn quantize(
+        &mut self,
+        graph: &mut Graph,
+        id: NodeId,
+        node: &IntegerNode,
+        input: Option<Params>,
+        resolved: &Resolved,
+    ) -> Result<()> {
         let Some(op) = ops::lookup(graph, id) else { return Ok(()) };
         let bias = match node.bias {
             Some(place) => per_channel_bias(graph, op, id, place)?.zip(input),
@@ -45,7 +53,8 @@ impl Constants {
             let Some(value) = graph.node(id).input(plan.slot) else { continue };
             let Some(tensor) = graph.constant(value)? else { continue };
             let bias = bias.as_ref().filter(|_| plan.is_weight);
-            let grids = grids(&tensor, plan, bias.map(|(b, p)| (b.as_slice(), p.scale)))?;
+            let largest = plan.summed.and_then(|(value, axis)| resolved.channel_maxima(value, axis)).unwrap_or(&[]);
+            let grids = grids(&tensor, plan, largest, bias.map(|(b, p)| (b.as_slice(), p.scale)))?;
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
             if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
@@ -61,7 +70,7 @@ impl Constants {
             return Ok(());
         };
         let Some(tensor) = graph.constant(value)? else { return Ok(()) };
-        let grids = grids(&tensor, plan, None)?;
+        let grids = grids(&tensor, plan, &[], None)?;
         let stored = self.store(graph, Key::new(value, plan, &grids), &tensor, plan, &grids)?;
         let name = graph.value(output).name().to_owned();
         graph.set_input(id, plan.slot, Some(stored.integers));
@@ -167,8 +176,9 @@ fn quantize_bias(
     Ok(())
 }
 
-/// The grids of a constant: one, or one for each channel. A weight's are widened where the bias asks for it.
-fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> Result<Vec<Params>> {
+/// The grids of a constant: one, or one for each channel. A weight's are widened where the bias asks for it, or the `largest`
+/// integers of the channels that it multiplies.
+fn grids(tensor: &Tensor, plan: &ConstantPlan, largest: &[u8], bias: Option<(&[f32], f32)>) -> Result<Vec<Params>> {
     debug_assert_eq!(tensor.dtype(), DataType::Float32);
     let numbers = tensor.to_f32()?;
     let mut grids = match plan.axis {
@@ -176,7 +186,7 @@ fn grids(tensor: &Tensor, plan: &ConstantPlan, bias: Option<(&[f32], f32)>) -> R
         None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
     };
     if let Some(order) = plan.sum_order {
-        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order);
+        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order, largest);
         let one = grids.len() == 1;
         for (channel, scale) in safe.into_iter().enumerate() {
             let grid = &mut grids[if one { 0 } else { channel }];

@@ -75,7 +75,7 @@ impl Writer<'_> {
         let input = node.activations.first().and_then(|&slot| graph.node(id).input(slot));
         // The input is a DequantizeLinear's output by now; its grid is that of what was quantized.
         let params = input.and_then(|v| self.params_behind(graph, v));
-        self.constants.quantize(graph, id, node, params)?;
+        self.constants.quantize(graph, id, node, params, self.resolved)?;
         if !node.quantized_output {
             return Ok(());
         }

@@ -97,7 +97,7 @@ fn what_moves_numbers_shares_their_grid() {
     for moved in ["p", "r", "t"] {
         assert_eq!(made.root(id(moved)), id("c"), "{moved}");
     }
-    assert_eq!(made.observed().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["x", "c", "y"]);
+    assert_eq!(made.observed().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["x", "c", "t", "y"]);
 }
 
 #[test]
