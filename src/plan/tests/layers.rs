@@ -97,6 +97,7 @@ fn what_moves_numbers_shares_their_grid() {
     for moved in ["p", "r", "t"] {
         assert_eq!(made.root(id(moved)), id("c"), "{moved}");
     }
+    // The last for its channels, not for its range.
     assert_eq!(made.observed().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["x", "c", "t", "y"]);
 }
 
