@@ -1,11 +1,11 @@
 //! From ranges to grids: a plan and statistics give every scale and zero point.
 
-use crate::calibrate::{self, Calibration};
+use crate::calibrate::{self, Calibration, Statistics};
 use crate::error::{Error, Result};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
-use crate::quant::{Moments, Params, Scheme};
+use crate::quant::{ChannelAxis, Moments, Params, Scheme};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub struct Resolved {
     params: HashMap<ValueId, Params>,
     moments: HashMap<ValueId, Moments>,
+    /// The largest unsigned integer that each channel is expected to reach, along an axis.
+    maxima: HashMap<ValueId, (ChannelAxis, Vec<u8>)>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
     /// Values whose range says little, with what is odd about them.
@@ -30,6 +32,12 @@ impl Resolved {
     /// Mean and variance of a value, if it was observed.
     pub fn moments(&self, value: ValueId) -> Option<&Moments> {
         self.moments.get(&value)
+    }
+
+    /// The largest uint8 that each channel of a value along `axis` is expected to reach, padding included; `None` where that
+    /// was not observed. Where its integers are int8 they count from the lowest, as kernels for uint8 shift them.
+    pub fn channel_maxima(&self, value: ValueId, axis: ChannelAxis) -> Option<&[u8]> {
+        self.maxima.get(&value).filter(|m| m.0 == axis).map(|m| m.1.as_slice())
     }
 }
 
@@ -53,6 +61,11 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
         // A shared grid is copied, never computed anew: runtimes compare the bits.
         let params = params.ok_or_else(|| Error::value(&value.name, "shares the grid of a value that has none"))?;
         resolved.params.insert(value.id, params);
+        let seen = value.channels.zip(calibration.values.get(&value.name));
+        // Statistics that were taken for another policy may lack them: then nothing is known.
+        if let Some((axis, maxima)) = seen.and_then(|(axis, seen)| Some((axis, maxima(params, seen, axis)?))) {
+            resolved.maxima.insert(value.id, (axis, maxima));
+        }
     }
     for value in &plan.values {
         // What shares a grid was moved, and has nearly the moments of what it was moved from.
@@ -67,6 +80,23 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
     }
     resolved.absorb_clamps(plan);
     Ok(resolved)
+}
+
+/// So many numbers of a channel say how far others reach.
+const MANY: u64 = 10_000;
+
+/// The largest integer, counted from the lowest, that each channel is expected to reach: unseen data lie beyond what was seen
+/// by half of its extent, or by all of it where few numbers were seen.
+fn maxima(params: Params, seen: &Statistics, axis: ChannelAxis) -> Option<Vec<u8>> {
+    let ends = seen.channels(axis)?;
+    let few = seen.histogram.total() / (ends.len() as u64).max(1) < MANY;
+    let share = if few { 1.0 } else { 0.5 };
+    let maximum = |&(low, high): &(f32, f32)| {
+        // Padding is zero.
+        let integer = params.quantize(high + (high - low) * share).max(params.zero_point);
+        u8::try_from(integer - params.dtype.limits().0).unwrap_or(u8::MAX)
+    };
+    Some(ends.iter().map(maximum).collect())
 }
 
 fn range(

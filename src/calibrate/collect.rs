@@ -27,13 +27,14 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<(Calibration, Vec<String>)> {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
+    let none: Vec<Statistics> = plan.observed().map(|v| Statistics::by_channel(v.channels)).collect();
     let session = Session::observing(executor, model, names.clone())?;
     progress.start("calibrating", indices.len());
     let states = inputs::run_samples(
         data.read(indices),
         threads,
         progress,
-        || (0u64, vec![Statistics::default(); names.len()], Vec::new()),
+        || (0u64, none.clone(), Vec::new()),
         |(samples, statistics, skipped), _, sample| {
             if on_bad_value == OnBadValue::Skip {
                 // Once to look: statistics cannot be taken back.
@@ -53,8 +54,8 @@ pub fn collect(
                 }
             }
             let mut broken = None;
-            session.run(&sample.inputs, &mut |value, _, numbers| {
-                if !statistics[value].add(numbers) && broken.is_none() {
+            session.run(&sample.inputs, &mut |value, shape, numbers| {
+                if !statistics[value].add_shaped(shape, numbers) && broken.is_none() {
                     broken = Some(value);
                 }
             })?;
@@ -64,7 +65,7 @@ pub fn collect(
     );
     progress.finish();
     let mut calibration = Calibration { model: digest, ..Calibration::default() };
-    let mut merged = vec![Statistics::default(); names.len()];
+    let mut merged = none.clone();
     let mut all_skipped = Vec::new();
     for (samples, statistics, skipped) in states? {
         all_skipped.extend(skipped);

@@ -3,6 +3,7 @@
 //! Samples stream through the model; each observed value leaves a [`Statistics`] of fixed size. Statistics merge, and the
 //! merged result does not depend on order, on batching or on the number of threads.
 
+mod channels;
 mod collect;
 mod entropy;
 mod exact_sum;

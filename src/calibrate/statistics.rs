@@ -1,7 +1,9 @@
 //! What is kept of one value.
 
+use super::channels::{Channels, Seen};
 use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
+use crate::quant::ChannelAxis;
 
 /// Everything a calibrator may ask of a value. Its size does not grow with the number of samples.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,12 +17,28 @@ pub struct Statistics {
     /// Sums of each sample's smallest and largest number.
     pub(super) lows: ExactSum,
     pub(super) highs: ExactSum,
+    /// The extremes of each channel, for a value whose channels were asked for.
+    pub(super) channels: Option<Channels>,
 }
 
 impl Statistics {
-    /// Takes in the value as one sample showed it. Says whether every number was finite; if not, nothing is taken in.
+    /// Statistics that also keep the extremes of each channel along `axis`, where there is one.
+    pub fn by_channel(axis: Option<ChannelAxis>) -> Self {
+        Self { channels: axis.map(Channels::new), ..Self::default() }
+    }
+
+    /// [`Statistics::add_shaped`] of an array with a single axis.
     pub fn add(&mut self, values: &[f32]) -> bool {
+        self.add_shaped(&[values.len()], values)
+    }
+
+    /// Takes in the value as one sample showed it, an array of shape `shape`. Says whether every number was finite; if not,
+    /// nothing is taken in.
+    pub fn add_shaped(&mut self, shape: &[usize], values: &[f32]) -> bool {
         let Some((low, high)) = extremes(values) else { return values.is_empty() };
+        if let Some(channels) = &mut self.channels {
+            channels.add(shape, values);
+        }
         self.histogram.add(values, high.max(-low));
         self.extremes = Some(match self.extremes {
             Some((l, h)) => (l.min(low), h.max(high)),
@@ -42,6 +60,11 @@ impl Statistics {
         self.samples += other.samples;
         self.lows.merge(&other.lows);
         self.highs.merge(&other.highs);
+        match (&mut self.channels, &other.channels) {
+            (Some(own), Some(other)) => own.merge(other),
+            (None, Some(other)) => self.channels = Some(other.clone()),
+            (_, None) => {}
+        }
     }
 
     /// How many samples showed the value.
@@ -63,6 +86,15 @@ impl Statistics {
         });
         let mean = sum / total;
         (total > 0.0).then_some((mean, (squares / total - mean * mean).max(0.0)))
+    }
+
+    /// The smallest and largest number of each channel along `axis`, zero counted in; `None` where this was not asked for,
+    /// or samples differ in the number of channels.
+    pub fn channels(&self, axis: ChannelAxis) -> Option<&[(f32, f32)]> {
+        match &self.channels.as_ref().filter(|c| c.axis == axis)?.seen {
+            Seen::Ends(ends) => Some(ends),
+            Seen::Nothing | Seen::Unlike => None,
+        }
     }
 
     /// The mean over samples of the smallest and of the largest number.

@@ -1,10 +1,12 @@
 //! Statistics on disk, as JSON: calibrate once, quantize as often as needed without data.
 
+use super::channels::{Channels, Seen};
 use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
 use super::statistics::Statistics;
 use crate::error::{Error, Result};
 use crate::file;
+use crate::quant::ChannelAxis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +26,7 @@ pub struct Calibration {
 }
 
 const FORMAT: &str = "tare-statistics";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,18 @@ struct StoredValue {
     bin_width_log2: i32,
     zeros: u64,
     bins: Vec<(i32, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channels: Option<StoredChannels>,
+}
+
+/// The extremes of each channel; of none where nothing was seen, `null` where samples differ in the number of channels.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredChannels {
+    /// 1, or -1 for the last.
+    axis: i8,
+    min: Option<Vec<f32>>,
+    max: Option<Vec<f32>>,
 }
 
 impl Calibration {
@@ -98,7 +112,42 @@ fn store(statistics: &Statistics) -> StoredValue {
     let (bin_width_log2, zeros, bins) = statistics.histogram.parts();
     let (min, max) = statistics.range();
     let (lows, highs) = (statistics.lows.limbs(), statistics.highs.limbs());
-    StoredValue { samples: statistics.samples, min, max, lows, highs, bin_width_log2, zeros, bins }
+    let channels = statistics.channels.as_ref().map(store_channels);
+    StoredValue { samples: statistics.samples, min, max, lows, highs, bin_width_log2, zeros, bins, channels }
+}
+
+fn store_channels(channels: &Channels) -> StoredChannels {
+    let axis = match channels.axis {
+        ChannelAxis::Second => 1,
+        ChannelAxis::Last => -1,
+    };
+    let (min, max) = match &channels.seen {
+        Seen::Nothing => (Some(vec![]), Some(vec![])),
+        Seen::Ends(ends) => {
+            let (min, max) = ends.iter().copied().unzip();
+            (Some(min), Some(max))
+        }
+        Seen::Unlike => (None, None),
+    };
+    StoredChannels { axis, min, max }
+}
+
+fn restore_channels(stored: &StoredChannels) -> Option<Channels> {
+    let axis = match stored.axis {
+        1 => ChannelAxis::Second,
+        -1 => ChannelAxis::Last,
+        _ => return None,
+    };
+    let seen = match (&stored.min, &stored.max) {
+        (Some(min), Some(max)) if min.is_empty() && max.is_empty() => Seen::Nothing,
+        (Some(min), Some(max)) if min.len() == max.len() => {
+            Seen::Ends(min.iter().copied().zip(max.iter().copied()).collect())
+        }
+        (None, None) => Seen::Unlike,
+        _ => return None,
+    };
+    let sound = |&(low, high): &(f32, f32)| low.is_finite() && high.is_finite() && low <= 0.0 && high >= 0.0;
+    (!matches!(&seen, Seen::Ends(ends) if !ends.iter().all(sound))).then_some(Channels { axis, seen })
 }
 
 fn restore(stored: &StoredValue) -> Option<Statistics> {
@@ -111,5 +160,9 @@ fn restore(stored: &StoredValue) -> Option<Statistics> {
         samples: stored.samples,
         lows: ExactSum::from_limbs(&stored.lows)?,
         highs: ExactSum::from_limbs(&stored.highs)?,
+        channels: match &stored.channels {
+            Some(channels) => Some(restore_channels(channels)?),
+            None => None,
+        },
     })
 }

@@ -1,6 +1,7 @@
 //! Ranges against plain definitions of them, and statistics that nothing but the data changes.
 
 mod calibrators;
+mod channels;
 mod saved;
 
 use super::*;

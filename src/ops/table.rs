@@ -2,7 +2,7 @@
 
 use super::conditions as unless;
 use crate::ir::{Graph, NodeId};
-use crate::quant::SumOrder;
+use crate::quant::{ChannelAxis, SumOrder};
 use std::fmt;
 
 /// What an operator does with numbers, as far as quantization cares.
@@ -278,12 +278,31 @@ impl Op {
     /// has kernels of its own.
     pub fn sum_order(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<SumOrder> {
         match self.weight?.axis {
-            WeightAxis::At(0) => (shape.len() > 2 && shape[1] > 1).then_some(SumOrder::Filter),
+            WeightAxis::At(0) => {
+                let groups = graph.node(node).attributes().int("group").unwrap_or(1);
+                let groups = usize::try_from(groups).unwrap_or(1).max(1);
+                (shape.len() > 2 && shape[1] > 1).then_some(SumOrder::Filter { groups })
+            }
             WeightAxis::At(_) => None,
             _ if shape.len() != 2 => None,
             _ if self.weight_axis(graph, node, shape) == Some(0) => Some(SumOrder::Rows),
             _ => Some(SumOrder::Columns),
         }
+    }
+
+    /// The axis of the first input along which the channels lie that `node` sums over, if it has them in the order of its
+    /// weight.
+    pub fn summed_axis(&self, graph: &Graph, node: NodeId) -> Option<ChannelAxis> {
+        match self.weight?.axis {
+            WeightAxis::At(_) => Some(ChannelAxis::Second),
+            _ if graph.node(node).attributes().int("transA").unwrap_or(0) != 0 => None,
+            _ => Some(ChannelAxis::Last),
+        }
+    }
+
+    /// Whether it moves numbers without changing their index along the second axis, as long as that keeps its length.
+    pub fn keeps_second_axis(&self) -> bool {
+        matches!(self.op_type, "MaxPool" | "Resize")
     }
 
     /// The axis of the weight at `shape` along which channels lie, or `None` for a whole-tensor scale.

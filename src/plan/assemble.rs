@@ -53,6 +53,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
             return Err(Error::value(&value.name, why));
         }
     }
+    plan.ask_for_channels(graph);
     Ok(plan)
 }
 
@@ -127,7 +128,7 @@ fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
     let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
     let axis = per_channel.then(|| rank - 1);
-    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None, least_error: false })
+    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None, summed: None, least_error: false })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -168,6 +169,7 @@ fn integer_node(
             axis: None,
             is_weight: false,
             sum_order: None,
+            summed: None,
             least_error: false,
         });
     }
@@ -188,6 +190,7 @@ fn integer_node(
             axis,
             is_weight: true,
             sum_order,
+            summed: None,
             least_error,
         });
     }
@@ -213,7 +216,7 @@ impl Plan {
         };
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
-        self.values.push(ValuePlan { id, name, settings: settings.activations, range });
+        self.values.push(ValuePlan { id, name, settings: settings.activations, range, channels: None });
     }
 
     fn add_outputs(&mut self, graph: &Graph, id: NodeId, placement: &Placement, placed: &Placed, matched: &Matched) {

@@ -5,6 +5,7 @@
 
 mod assemble;
 mod bias;
+mod channels;
 mod joins;
 mod listing;
 mod place;
@@ -18,7 +19,7 @@ pub use structure::Structure;
 use crate::ir::{NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{Scheme, SumOrder};
+use crate::quant::{ChannelAxis, Scheme, SumOrder};
 use std::collections::HashMap;
 
 /// The plan for one model.
@@ -104,6 +105,9 @@ pub struct ConstantPlan {
     pub sum_order: Option<SumOrder>,
     /// Whether its scale is the one of least error behind the layer; otherwise that of the largest weight.
     pub least_error: bool,
+    /// For a weight that only one layer reads: the value that calibration shows channel by channel, with their axis, if these
+    /// are the channels that the layer sums over.
+    pub summed: Option<(ValueId, ChannelAxis)>,
 }
 
 /// An activation that gets a grid.
@@ -117,6 +121,8 @@ pub struct ValuePlan {
     pub settings: ActivationSettings,
     /// Where its range comes from.
     pub range: RangeSource,
+    /// The axis along which each channel is observed on its own, too, even where the range is that of another value.
+    pub channels: Option<ChannelAxis>,
 }
 
 /// Where the range of an activation comes from.
@@ -148,7 +154,7 @@ impl Plan {
 
     /// The values to observe during calibration.
     pub fn observed(&self) -> impl Iterator<Item = &ValuePlan> {
-        self.values.iter().filter(|v| v.range == RangeSource::Observed)
+        self.values.iter().filter(|v| v.range == RangeSource::Observed || v.channels.is_some())
     }
 }
 

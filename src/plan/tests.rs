@@ -1,6 +1,7 @@
 //! The plan of small nets, as its listing says it.
 
 mod arithmetic;
+mod channels;
 mod floats;
 mod joins;
 mod layers;

@@ -15,18 +15,30 @@ pub struct AxisParams {
 impl AxisParams {
     /// The grids that cover the smallest to the largest weight of each channel of `values`, an array of shape `shape`.
     pub fn min_max(values: &[f32], shape: &[usize], axis: usize, scheme: Scheme) -> Self {
-        let Runs { channels, length, rows } = Runs::new(shape, axis);
-        let ranges: Vec<(f32, f32)> = if rows == 1 {
-            (0..channels).map(|c| extremes(&values[c * length..][..length])).collect()
-        } else {
-            let (low, high) = extremes_of_rows(values, channels * length);
-            let fold = |c: usize, ends: &[f32], keep: fn(f32, f32) -> f32| {
-                ends[c * length..][..length].iter().fold(0.0, |most, &v| keep(v, most))
-            };
-            (0..channels).map(|c| (fold(c, &low, lower), fold(c, &high, higher))).collect()
-        };
-        Self { axis, channels: ranges.into_iter().map(|(low, high)| Params::from_range(low, high, scheme)).collect() }
+        let ranges = extremes_along(values, shape, axis).into_iter();
+        Self { axis, channels: ranges.map(|(low, high)| Params::from_range(low, high, scheme)).collect() }
     }
+}
+
+/// The smallest and largest number of each index along an axis of `values`, an array of shape `shape`; zero counts as one
+/// of them.
+pub fn extremes_along(values: &[f32], shape: &[usize], axis: usize) -> Vec<(f32, f32)> {
+    let Runs { channels, length, rows } = Runs::new(shape, axis);
+    if rows == 1 || length >= LANES {
+        let mut found = vec![(0.0, 0.0); channels];
+        for row in values.chunks_exact((channels * length).max(1)) {
+            for (ends, run) in found.iter_mut().zip(row.chunks_exact(length.max(1))) {
+                let (low, high) = extremes(run);
+                *ends = (lower(low, ends.0), higher(high, ends.1));
+            }
+        }
+        return found;
+    }
+    let (low, high) = extremes_of_rows(values, channels * length);
+    let fold = |c: usize, ends: &[f32], keep: fn(f32, f32) -> f32| {
+        ends[c * length..][..length].iter().fold(0.0, |most, &v| keep(v, most))
+    };
+    (0..channels).map(|c| (fold(c, &low, lower), fold(c, &high, higher))).collect()
 }
 
 /// How an array is divided along an axis: rows, each with a run of neighbouring elements for each channel.

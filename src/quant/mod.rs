@@ -10,9 +10,9 @@ mod params;
 mod scheme;
 mod search;
 
-pub use array::{AxisParams, quantize, quantize_axis};
+pub use array::{AxisParams, extremes_along, quantize, quantize_axis};
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
-pub use pairs::{SumOrder, pair_safe_scales};
+pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::Params;
 pub use scheme::{IntType, Scheme};
 pub use search::{Channel, Moments, best_scale};

@@ -6,6 +6,7 @@ use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
 use crate::quant::{self, AxisParams, Moments, Params};
+use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ impl Constants {
         node: &IntegerNode,
         input: Option<Params>,
         moments: Option<&Moments>,
+        resolved: &Resolved,
     ) -> Result<()> {
         let Some(op) = ops::lookup(graph, id) else { return Ok(()) };
         let bias = match node.bias {
@@ -54,7 +56,8 @@ impl Constants {
             let Some(value) = graph.node(id).input(plan.slot) else { continue };
             let Some(tensor) = graph.constant(value)? else { continue };
             let bias = bias.as_ref().filter(|_| plan.is_weight);
-            let around = Around { moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
+            let largest = plan.summed.and_then(|(value, axis)| resolved.channel_maxima(value, axis)).unwrap_or(&[]);
+            let around = Around { largest, moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
             let grids = grids(&tensor, plan, &around)?;
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));

@@ -77,7 +77,7 @@ impl Writer<'_> {
         let quantized = input.and_then(|v| quantized_behind(graph, v));
         let params = quantized.and_then(|v| self.resolved.params(v));
         let moments = quantized.and_then(|v| self.resolved.moments(v));
-        self.constants.quantize(graph, id, node, params, moments)?;
+        self.constants.quantize(graph, id, node, params, moments, self.resolved)?;
         if !node.quantized_output {
             return Ok(());
         }

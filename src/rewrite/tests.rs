@@ -5,6 +5,7 @@ mod grids;
 mod layers;
 mod lookups;
 mod outputs;
+mod saturation;
 mod scale;
 mod weights;
 
@@ -49,9 +50,10 @@ fn calibrated(model: &Model, plan: &Plan) -> Calibration {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
     let executor = Tract::default();
     let session = Session::new(&executor, model, names.clone()).expect("a model");
-    let mut statistics = vec![Statistics::default(); names.len()];
+    let mut statistics: Vec<_> = plan.observed().map(|v| Statistics::by_channel(v.channels)).collect();
     for seed in 1..9 {
-        let mut observe = |value: usize, _: &[usize], numbers: &[f32]| assert!(statistics[value].add(numbers));
+        let mut observe =
+            |value: usize, shape: &[usize], numbers: &[f32]| assert!(statistics[value].add_shaped(shape, numbers));
         session.run(&feeds(model, seed), &mut observe).expect("a model that tract runs");
     }
     Calibration { values: names.into_iter().zip(statistics).collect(), ..Calibration::default() }

@@ -8,6 +8,8 @@ use crate::tensor::{DataType, Tensor};
 /// What is known around a constant when its grids are chosen.
 #[derive(Default)]
 pub(super) struct Around<'a> {
+    /// The largest integer of each channel that a weight multiplies; empty where that was not observed.
+    pub largest: &'a [u8],
     /// Mean and variance of what a weight multiplies.
     pub moments: Option<&'a Moments>,
     /// The bias that is scaled with a weight, one number for each output channel, and the scale of the layer's input.
@@ -25,7 +27,7 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
     };
     let mut least = vec![0f32; grids.len()];
     if let Some(order) = plan.sum_order {
-        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order);
+        let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order, around.largest);
         let count = least.len();
         for (channel, scale) in safe.into_iter().enumerate() {
             least[channel % count] = scale.max(least[channel % count]);

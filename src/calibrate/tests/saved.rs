@@ -1,12 +1,25 @@
 //! Statistics on disk.
 
 use super::*;
+use crate::quant::ChannelAxis;
 use serde_json::{Value, json};
 
 fn calibration() -> Calibration {
     let of_seed = |seed: u32| of_samples([bell(100, seed).as_slice(), bell(50, seed + 1).as_slice()]);
-    let values =
-        [("x".to_owned(), of_seed(1)), ("y/out".to_owned(), of_seed(9)), ("never".to_owned(), Statistics::default())];
+    let channels = |axis, shapes: &[&[usize]]| {
+        let mut statistics = Statistics::by_channel(Some(axis));
+        shapes.iter().for_each(|shape| assert!(statistics.add_shaped(shape, &bell(24, 5))));
+        statistics
+    };
+    let values = [
+        ("x".to_owned(), of_seed(1)),
+        ("y/out".to_owned(), of_seed(9)),
+        ("never".to_owned(), Statistics::default()),
+        ("second".to_owned(), channels(ChannelAxis::Second, &[&[2, 4, 3], &[1, 4, 6]])),
+        ("last".to_owned(), channels(ChannelAxis::Last, &[&[3, 8]])),
+        ("none".to_owned(), channels(ChannelAxis::Last, &[])),
+        ("unlike".to_owned(), channels(ChannelAxis::Last, &[&[3, 8], &[4, 6]])),
+    ];
     Calibration { model: "ab12".to_owned(), samples: 2, values: values.into() }
 }
 
@@ -49,10 +62,19 @@ fn damaged_statistics_are_refused_by_value() {
         ("bins", json!([[5000, 1]])),
         ("bins", json!([[1, u64::MAX], [2, 1]])),
     ];
-    for (key, damage) in damages {
+    let channels = [
+        ("axis", json!(0)),
+        ("min", json!([-1.0, -1.0])),
+        ("min", json!(null)),
+        ("max", json!([1.0, 1.0, 1.0, -1.0])),
+        ("min", json!([-1.0, 0.5, -1.0, -1.0])),
+    ];
+    let damages = damages.map(|(key, damage)| ("x", format!("/{key}"), damage)).into_iter();
+    let channels = channels.map(|(key, damage)| ("second", format!("/channels/{key}"), damage));
+    for (value, key, damage) in damages.chain(channels) {
         let mut stored: Value = serde_json::from_str(&text).expect("JSON");
-        stored["values"]["x"][key] = damage.clone();
-        let error = load(&stored.to_string()).map(|_| ()).expect_err(key).to_string();
+        *stored["values"][value].pointer_mut(&key).expect("a place") = damage.clone();
+        let error = load(&stored.to_string()).map(|_| ()).expect_err(&key).to_string();
         assert!(error.contains("ranges.json") && error.contains("calibr"), "{key} {damage}: {error}");
     }
 }
@@ -60,13 +82,16 @@ fn damaged_statistics_are_refused_by_value() {
 #[test]
 fn files_that_hold_something_else_are_refused() {
     let text = calibration().to_json().expect("a text");
-    let other_version = text.replacen("\"version\":1", "\"version\":2", 1);
+    let other_version = text.replacen("\"version\":2", "\"version\":3", 1);
     let other_format = text.replacen("tare-statistics", "other", 1);
     let more_keys = text.replacen("{\"format\"", "{\"more\":1,\"format\"", 1);
     for wrong in ["", "{}", "[1]", "not JSON", &text[..text.len() / 2], &other_version, &other_format, &more_keys] {
         let error = load(wrong).map(|_| ()).expect_err("no statistics").to_string();
         assert!(error.contains("ranges.json: "), "{error}");
     }
+    let older = calibration().to_json().expect("a text").replacen("\"version\":2", "\"version\":1", 1);
+    let error = load(&older).map(|_| ()).expect_err("an older format").to_string();
+    assert!(error.contains("version 1; calibrate again"), "{error}");
     let missing = Calibration::load(std::path::Path::new("/nowhere/ranges.json")).expect_err("no file").to_string();
     assert!(missing.contains("cannot be read"), "{missing}");
 }

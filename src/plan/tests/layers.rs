@@ -97,7 +97,8 @@ fn what_moves_numbers_shares_their_grid() {
     for moved in ["p", "r", "t"] {
         assert_eq!(made.root(id(moved)), id("c"), "{moved}");
     }
-    assert_eq!(made.observed().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["x", "c", "y"]);
+    // The last for its channels, not for its range.
+    assert_eq!(made.observed().map(|v| v.name.as_str()).collect::<Vec<_>>(), ["x", "c", "t", "y"]);
 }
 
 #[test]
