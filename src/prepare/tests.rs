@@ -5,6 +5,7 @@ mod axes;
 mod bias;
 mod bodies;
 mod constants;
+mod dilated;
 mod dims;
 mod experimental;
 mod factors;

@@ -82,7 +82,7 @@ fn pads_that_do_not_fit_their_axes_stay_with_a_reason() {
         .node("Pad", &["x", "pads", "", "axes"], &["y"], vec![])
         .build();
     let mut ready = computed.clone();
-    let _ = prepare(&mut ready, &Tract::default(), Options::default()).expect("a model that can be prepared");
+    let _ = prepare(&mut ready, &Tract::default(), &Options::default()).expect("a model that can be prepared");
     assert_eq!(operators(&ready), ["Shape", "Pad"]);
 }
 

@@ -168,7 +168,7 @@ fn the_rank_of_products_and_sums_follows_from_their_inputs() {
             .noise("square", &[4, 4], 1)
             .node(op_type, inputs, &["a"], attributes);
         let mut ready = softmax_behind(builder, "Softmax", Some(2));
-        prepare(&mut ready, &Blind(Tract::default()), Options::default()).expect("a model that can be prepared");
+        prepare(&mut ready, &Blind(Tract::default()), &Options::default()).expect("a model that can be prepared");
         assert_eq!(operators(&ready), [op_type, "Softmax", "Neg"]);
     }
     let dropped = Builder::new(12).input("x", &[2, 3, 4, 5]).output("y", &[-1, -1, -1]).node(
@@ -178,7 +178,7 @@ fn the_rank_of_products_and_sums_follows_from_their_inputs() {
         vec![ints("axes", &[1]), int("keepdims", 0)],
     );
     let mut ready = softmax_behind(dropped, "Softmax", Some(2));
-    prepare(&mut ready, &Blind(Tract::default()), Options::default()).expect("a model that can be prepared");
+    prepare(&mut ready, &Blind(Tract::default()), &Options::default()).expect("a model that can be prepared");
     assert!(operators(&ready).contains(&"Flatten"), "an axis was dropped");
 }
 
