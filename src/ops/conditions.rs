@@ -13,20 +13,6 @@ pub fn layer(graph: &Graph, node: NodeId) -> Option<String> {
     (!constant).then(|| "its weights are computed while the model runs".to_owned())
 }
 
-/// ONNX Runtime moves the channels of an integer Conv to the end, through the nodes around it; a cubic Resize does not stand
-/// it, and the model would not run.
-pub fn conv(graph: &Graph, node: NodeId) -> Option<String> {
-    let cubic = |id: NodeId| {
-        graph.node(id).is("Resize") && graph.node(id).attributes().text("mode").is_some_and(|mode| mode == "cubic")
-    };
-    let before = graph.node(node).input(0).and_then(|v| graph.value(v).producer());
-    let mut behind = graph.node(node).output(0).into_iter().flat_map(|v| graph.value(v).readers());
-    if before.is_some_and(cubic) || behind.any(|(reader, _)| cubic(reader)) {
-        return Some("ONNX Runtime does not load an integer Conv beside a cubic Resize".to_owned());
-    }
-    layer(graph, node)
-}
-
 /// ONNX Runtime's integer Gemm ignores alpha and beta.
 pub fn gemm(graph: &Graph, node: NodeId) -> Option<String> {
     let one = |name: &str| graph.node(node).attributes().float(name).unwrap_or(1.0) == 1.0;
@@ -38,11 +24,15 @@ pub fn gemm(graph: &Graph, node: NodeId) -> Option<String> {
     computed.then(|| "its bias is computed while the model runs".to_owned())
 }
 
-/// An average that counts padding differently per position has no integer kernel.
+/// An average of numbers that do not lie side by side has no integer kernel.
 pub fn average_pool(graph: &Graph, node: NodeId) -> Option<String> {
-    let attributes = graph.node(node).attributes();
-    let dilated = attributes.ints("dilations").is_some_and(|d| d.iter().any(|&d| d != 1));
-    dilated.then(|| "dilated average pooling has no integer kernel".to_owned())
+    dilated(graph, node).then(|| "dilated average pooling has no integer kernel".to_owned())
+}
+
+/// Whether a node averages numbers that do not lie side by side.
+pub fn dilated(graph: &Graph, node: NodeId) -> bool {
+    let node = graph.node(node);
+    node.is("AveragePool") && node.attributes().ints("dilations").is_some_and(|d| d.iter().any(|&d| d != 1))
 }
 
 /// The indices of the maxima are no numbers to quantize, but they have no integer kernel either.

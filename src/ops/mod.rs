@@ -4,8 +4,10 @@
 //! An operator that is not in the table stays float, and the plan says so.
 
 mod conditions;
+mod runtime;
 mod table;
 mod work;
 
+pub use runtime::stays_float;
 pub use table::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
 pub use work::multiply_accumulates;

@@ -141,7 +141,7 @@ const fn float(op_type: &'static str) -> Op {
 
 /// Sorted by name within each role.
 const TABLE: &[Op] = &[
-    Op { unless: unless::conv, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
+    Op { unless: unless::layer, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
     Op { unless: unless::layer, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Bias::Input(2)) },
     Op { unless: unless::gemm, ..compute("Gemm", Slots::Pair, WeightAxis::GemmColumns, Bias::Input(2)) },
     compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind),

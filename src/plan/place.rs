@@ -57,15 +57,19 @@ pub(super) fn place(
         clamps: vec![Vec::new(); graph.node_bound()],
         insisted: vec![false; graph.node_bound()],
     };
+    let forbidden = ops::stays_float(graph, order);
     for (&id, settings) in order.iter().zip(&matched.nodes) {
         let why =
             (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
         placed.insisted[id.index()] = settings.insists;
         let preferred = preferences[id.index()].clone().filter(|_| !settings.insists);
-        placed.candidates[id.index()] = Some(match why.or(preferred) {
+        placed.candidates[id.index()] = Some(match (why.or(preferred), &forbidden[id.index()]) {
             _ if makes_no_floats(graph, id) => Candidate::NoFloats,
-            Some(reason) => Candidate::No(reason),
-            None => candidate(graph, id, target),
+            (Some(reason), _) => Candidate::No(reason),
+            (None, forbidden) => match (candidate(graph, id, target), forbidden) {
+                (Candidate::Yes(_), Some(reason)) => Candidate::No(reason.clone()),
+                (other, _) => other,
+            },
         });
     }
     for &id in order {

@@ -80,7 +80,8 @@ fn operator(graph: &Graph, found: &Found) -> std::result::Result<Operator, &'sta
         Kind::Mish => plain("Mish", 18),
         Kind::Gelu { tanh } => Operator { approximate: tanh.then_some("tanh"), ..plain("Gelu", 20) },
         Kind::RmsNormalization(_) => plain("RMSNormalization", 23),
-        Kind::Silu => plain("Swish", 24),
+        // A Sigmoid and a Mul run on integers, a Swish nowhere.
+        Kind::Silu => return Err("its Sigmoid and its Mul have integer kernels, Swish has none"),
         // The alpha of Swish; tract 0.23.9 does not read it.
         Kind::QuickGelu { .. } => return Err("Swish with an alpha runs differently in different engines"),
         Kind::Attention { .. } | Kind::SqueezeExcite => return Err("its products are to run on integers one by one"),

@@ -9,8 +9,11 @@ use crate::tensor::{DataType, Tensor};
 /// The first operator set in which the axes of ReduceMax are an input.
 const AXES_ARE_AN_INPUT: i64 = 18;
 
+/// The most numbers that a filter may have which stands for none.
+const LARGEST_FILTER: usize = 1 << 20;
+
 /// Rewrites Sub and Div by a constant as Add and Mul, ReduceMean over all positions as GlobalAveragePool, GlobalMaxPool as
-/// ReduceMax, and a BatchNormalization that no layer took in as a depthwise Conv.
+/// ReduceMax, and a BatchNormalization that no layer took in and a dilated AveragePool as a depthwise Conv.
 pub struct Substitute;
 
 impl Pass for Substitute {
@@ -36,6 +39,7 @@ impl Pass for Substitute {
                 "ReduceMean" => mean_over_positions(graph, id)?,
                 "GlobalMaxPool" => largest_of_positions(graph, id, opset),
                 "BatchNormalization" => depthwise(graph, id)?,
+                "AveragePool" => dilated_average(graph, id),
                 _ => false,
             };
             outcome.changed += usize::from(done);
@@ -152,4 +156,34 @@ fn depthwise(graph: &mut Graph, id: NodeId) -> Result<bool> {
     graph.set_int(id, "group", channels as i64);
     graph.set_ints(id, "kernel_shape", &vec![1; rank - 2]);
     Ok(true)
+}
+
+/// An average of numbers that do not lie side by side is a depthwise convolution with equal weights, if every average is
+/// of equally many numbers. Not where one would be of more numbers than a filter sensibly has.
+fn dilated_average(graph: &mut Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    let attributes = node.attributes();
+    let Some(input) = node.input(0) else { return false };
+    let Some(rank) = image_rank(graph, input) else { return false };
+    let Some(channels) = graph.known_type(input).and_then(|ty| ty.dims[1]).filter(|&c| c > 0) else { return false };
+    let Some(kernel) = attributes.ints("kernel_shape") else { return false };
+    let lengths: Option<Vec<usize>> = kernel.iter().map(|&k| usize::try_from(k).ok().filter(|&k| k > 0)).collect();
+    let Some(lengths) = lengths.filter(|k| k.len() == rank - 2) else { return false };
+    let dilated = attributes.ints("dilations").is_some_and(|d| d.iter().any(|&d| d != 1));
+    let padded = attributes.ints("pads").is_some_and(|p| p.iter().any(|&p| p != 0));
+    let counted = !padded || attributes.int("count_include_pad").unwrap_or(0) != 0;
+    let placed = attributes.text("auto_pad").is_none_or(|mode| matches!(mode, "NOTSET" | "VALID"));
+    let taps = lengths.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
+    let Some(taps) = taps.filter(|n| n.saturating_mul(channels) <= LARGEST_FILTER) else { return false };
+    if !dilated || !counted || !placed || attributes.int("ceil_mode").unwrap_or(0) != 0 {
+        return false;
+    }
+    let shape = [&[channels, 1][..], &lengths].concat();
+    let weight = Tensor::from_f32(shape, &vec![1.0 / taps as f32; channels * taps]);
+    let weight = graph.add_initializer(&format!("{}_weight", graph.label(id)), &weight);
+    graph.set_input(id, 1, Some(weight));
+    ["ceil_mode", "count_include_pad"].iter().for_each(|name| graph.remove_attribute(id, name));
+    graph.set_op_type(id, "Conv");
+    graph.set_int(id, "group", channels as i64);
+    true
 }

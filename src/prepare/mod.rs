@@ -2,6 +2,7 @@
 //! and the operator set is one that quantized models can be written in. The graph computes the same as before.
 
 mod affine;
+mod axes;
 mod bias;
 mod constants;
 mod dims;
@@ -58,6 +59,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         &constants::Fold { executor },
         &identity::Eliminate,
         &types::Learn { executor },
+        &axes::WriteOut,
         &gemm::FoldAlphaBeta,
         // A reader that no output needs must not keep a layer as it is.
         &RemoveUnused,

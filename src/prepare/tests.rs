@@ -1,9 +1,11 @@
 //! Every pass leaves what the graph computes as it was, says why it refused, and changes nothing when run again.
 
 mod affine;
+mod axes;
 mod bias;
 mod bodies;
 mod constants;
+mod dilated;
 mod dims;
 mod experimental;
 mod factors;

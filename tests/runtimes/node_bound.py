@@ -30,6 +30,12 @@ FACTOR = 2.0
 KERNELS_FACTOR = 2.0
 DRAWS = 8
 SCALE_TOLERANCE = 1e-3
+# Where the grids of operators begin that cannot leave a range, and their steps.
+FIXED = {
+    **dict.fromkeys(["Sigmoid", "Softmax"], (0.0, 1 / 256)),
+    "Hardmax": (0.0, 1 / 255),
+    **dict.fromkeys(["Cos", "Erf", "Sin", "Softsign", "Tanh"], (-1.0, 1 / 128)),
+}
 # A weight may get a wider step, where kernels sum pairs of products in 16 bits: twice as wide at the worst.
 WIDER = 2.02
 # Float arithmetic in another order.
@@ -178,10 +184,12 @@ def check_grids(case, entry, written, values):
     for name, (scale, zero, members) in written.grids.items():
         seen = np.concatenate([np.ravel(values[member]) for member in members])
         low, high = min(0.0, float(seen.min())), max(0.0, float(seen.max()))
-        expected = (high - low) / 255
-        if any(member in made and made[member].op_type in ("Sigmoid", "Softmax") for member in members):
-            expected = 1 / 256
-        elif expected < 1e-30:
+        fixed = [FIXED[made[member].op_type] for member in members if member in made and made[member].op_type in FIXED]
+        if fixed:
+            low, expected = fixed[0]
+        else:
+            expected = (high - low) / 255
+        if expected < 1e-30:
             expected = float(scale)  # Nothing is known of a range of zeros but that it needs some scale.
         else:
             begin = float((np.iinfo(zero.dtype).min - int(zero)) * scale)

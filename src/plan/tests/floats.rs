@@ -95,8 +95,8 @@ fn the_tail_of_a_detector_stays_float() {
 
 #[test]
 fn conditions_of_the_table_are_reasons() {
-    let pool =
-        start().node("AveragePool", &["c"], &["p"], vec![ints("kernel_shape", &[2, 2]), ints("dilations", &[2, 2])]);
+    let attributes = vec![ints("kernel_shape", &[2, 2]), ints("dilations", &[2, 2]), ints("pads", &[1, 1, 1, 1])];
+    let pool = start().node("AveragePool", &["c"], &["p"], attributes);
     let with_indices = start().node("MaxPool", &["c"], &["p", "indices"], vec![ints("kernel_shape", &[2, 2])]);
     let padded = start().floats("one", &[], &[1.0]).ints("pads", &[0, 0, 1, 0, 0, 0, 0, 0]).node(
         "Pad",
@@ -112,6 +112,15 @@ fn conditions_of_the_table_are_reasons() {
         let (nodes, _) = listing(conv(net, "p", "y").output("y", &[-1, -1, -1, -1]));
         assert!(nodes[1].ends_with(&format!(": float: {reason}")), "{nodes:?}");
     }
+}
+
+#[test]
+fn what_onnx_runtime_fails_at_is_a_reason() {
+    let net = start().floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
+    let net = net.node("Resize", &["c", "", "scales"], &["p"], vec![text("mode", "cubic")]);
+    let (nodes, _) = listing(conv(net, "p", "y").output("y", &[-1, -1, -1, -1]));
+    assert_eq!(nodes[0], "Conv Conv_c: float: ONNX Runtime does not run an integer Conv near a cubic Resize");
+    assert!(nodes[2].starts_with("Conv Conv_y: integer"), "{nodes:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::exec::Types;
-use crate::ir::{Graph, NodeId, ValueId};
+use crate::ir::{Graph, Node, NodeId, ValueId};
 use crate::tensor::{DataType, TensorType};
 use std::collections::HashMap;
 
@@ -122,10 +122,65 @@ impl Known {
             "OneHot" => only(dtype(2)),
             "Where" => only(dtype(1)),
             other if OTHER_TYPE.contains(&other) => Kind::default(),
-            _ => only(dtype(0)),
+            _ => Kind { dtype: dtype(0), rank: self.rank_made(node) },
+        }
+    }
+
+    /// The rank of the first output of a node, where it follows from the inputs' ranks alone.
+    fn rank_made(&self, node: &Node) -> Option<usize> {
+        let rank = |slot: usize| node.input(slot).and_then(|v| self.rank(v));
+        match node.op_type() {
+            "MatMul" => rank(0).zip(rank(1)).filter(|(a, b)| *a.min(b) >= 2).map(|(a, b)| a.max(b)),
+            "ReduceMean" => rank(0).filter(|_| node.attributes().int("keepdims") != Some(0)),
+            broadcast if BROADCAST.contains(&broadcast) => {
+                (0..node.inputs().len()).try_fold(0, |most, slot| Some(rank(slot)?.max(most)))
+            }
+            same if SAME_RANK.contains(&same) => rank(0),
+            _ => None,
         }
     }
 }
+
+/// Operators whose inputs are repeated along the axes that they lack.
+const BROADCAST: &[&str] = &["Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Sub", "Sum"];
+
+/// Operators whose output has as many axes as their first input.
+const SAME_RANK: &[&str] = &[
+    "Abs",
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "Identity",
+    "InstanceNormalization",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "MaxPool",
+    "Neg",
+    "PRelu",
+    "Pad",
+    "Relu",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Split",
+    "Sqrt",
+    "Tanh",
+    "Transpose",
+    "Upsample",
+];
 
 /// The operators of opset 12 and earlier whose output need not be of the type of their first input; all others keep it.
 const OTHER_TYPE: &[&str] = &[

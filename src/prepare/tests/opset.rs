@@ -81,13 +81,20 @@ impl Executor for Blind {
 
 /// A Softmax of opset 11 between two nodes, so that nothing states its rank.
 fn softmax(op_type: &str, dims: &[i64], axis: Option<i64>) -> Model {
-    Builder::new(11)
-        .input("x", dims)
-        .output("y", dims)
-        .node("Neg", &["x"], &["a"], vec![])
-        .node(op_type, &["a"], &["b"], axis.map(|a| int("axis", a)).into_iter().collect())
-        .node("Neg", &["b"], &["y"], vec![])
-        .build()
+    let builder = Builder::new(11).input("x", dims).output("y", dims).node("Neg", &["x"], &["a"], vec![]);
+    softmax_behind(builder, op_type, axis)
+}
+
+/// The same behind an Expand that changes nothing, whose rank only an engine can tell.
+fn softmax_of_hidden_rank(op_type: &str, dims: &[i64], axis: Option<i64>) -> Model {
+    let builder = Builder::new(11).input("x", dims).output("y", dims).ints("one", &[1]);
+    let builder = builder.node("Neg", &["x"], &["n"], vec![]).node("Expand", &["n", "one"], &["a"], vec![]);
+    softmax_behind(builder, op_type, axis)
+}
+
+fn softmax_behind(builder: Builder, op_type: &str, axis: Option<i64>) -> Model {
+    let axis = axis.map(|a| int("axis", a)).into_iter().collect();
+    builder.node(op_type, &["a"], &["b"], axis).node("Neg", &["b"], &["y"], vec![]).build()
 }
 
 /// The definition of opset 11: all axes from `axis` on are one, and each row of that matrix sums to one.
@@ -118,7 +125,7 @@ fn softmax_keeps_its_meaning_whether_or_not_its_rank_is_known() {
     ] {
         for op_type in ["Softmax", "LogSoftmax"] {
             for executor in executors {
-                let model = softmax(op_type, dims, axis);
+                let model = softmax_of_hidden_rank(op_type, dims, axis);
                 let mut ready = model.clone();
                 prepare(&mut ready, executor, &Options::default()).expect("a model that can be prepared");
                 let inputs = feeds(&model);
@@ -140,6 +147,39 @@ fn softmax_of_the_last_axis_needs_no_reshaping() {
     }
     let (ready, _) = prepare_twice(&softmax("Softmax", &[2, 3, 4], None));
     assert!(operators(&ready).contains(&"Flatten"));
+}
+
+/// The engine tells no type here, so that the rank has to follow from those of the nodes' inputs.
+#[test]
+fn the_rank_of_products_and_sums_follows_from_their_inputs() {
+    let steps: [(&str, &[&str]); 5] = [
+        ("Mul", &["x", "factor"]),
+        ("MatMul", &["x", "square"]),
+        ("Transpose", &["x"]),
+        ("ReduceMean", &["x"]),
+        ("Sigmoid", &["x"]),
+    ];
+    for (op_type, inputs) in steps {
+        let attributes = if op_type == "ReduceMean" { vec![ints("axes", &[1])] } else { vec![] };
+        let builder = Builder::new(12)
+            .input("x", &[2, 3, 4])
+            .output("y", &[-1, -1, -1])
+            .floats("factor", &[], &[0.5])
+            .noise("square", &[4, 4], 1)
+            .node(op_type, inputs, &["a"], attributes);
+        let mut ready = softmax_behind(builder, "Softmax", Some(2));
+        prepare(&mut ready, &Blind(Tract::default()), &Options::default()).expect("a model that can be prepared");
+        assert_eq!(operators(&ready), [op_type, "Softmax", "Neg"]);
+    }
+    let dropped = Builder::new(12).input("x", &[2, 3, 4, 5]).output("y", &[-1, -1, -1]).node(
+        "ReduceMean",
+        &["x"],
+        &["a"],
+        vec![ints("axes", &[1]), int("keepdims", 0)],
+    );
+    let mut ready = softmax_behind(dropped, "Softmax", Some(2));
+    prepare(&mut ready, &Blind(Tract::default()), &Options::default()).expect("a model that can be prepared");
+    assert!(operators(&ready).contains(&"Flatten"), "an axis was dropped");
 }
 
 #[test]
