@@ -14,6 +14,7 @@ mod program;
 mod qdq;
 mod quiet;
 mod refuse;
+mod simulate;
 mod softmax;
 mod states;
 mod types;

@@ -27,7 +27,7 @@ fn inputs_of(inputs: &[Tensor]) -> TractResult<TVec<TValue>> {
 
 /// A model that tract analysed for concrete shapes and optimised.
 pub struct Optimised {
-    plan: Arc<TypedRunnableModel>,
+    pub(super) plan: Arc<TypedRunnableModel>,
     outputs: usize,
     /// Observed values that do not depend on the inputs, each with its number.
     constants: Vec<(usize, TValue)>,

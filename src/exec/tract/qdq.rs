@@ -3,6 +3,7 @@
 //! tract's own multiply by the reciprocal of the scale, which is a step off on ties, and wrap where the quotient passes
 //! 2^31. These divide, round half to even and saturate, as the ONNX specification and ONNX Runtime do.
 
+use super::simulate;
 use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -77,13 +78,18 @@ impl Expansion for Unresolved {
         let axis = if self.axis < 0 { self.axis + rank } else { self.axis };
         ensure!(scales.len() == 1 || (0..rank).contains(&axis), "axis {axis} of a tensor of rank {rank}");
         let op = Linear { direction: self.direction, scales, zero_points, axis: axis as usize, dtype };
+        if let Some(known) = model.outlet_fact(inputs[0])?.konst.clone() {
+            // tract computes only small constants beforehand, and packs only constant weights.
+            let made = op.eval(&EvalContext::out_of_plan(), tvec!(known.into_tvalue()))?.remove(0);
+            return Ok(tvec!(model.add_const(prefix, made.into_arc_tensor())?));
+        }
         model.wire_node(prefix, op, &inputs[..1])
     }
 }
 
 /// Either operator with its constants. Scales are kept as bits: the operator must be hashable.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct Linear {
+pub struct Linear {
     direction: Direction,
     scales: Vec<u32>,
     zero_points: Vec<i32>,
@@ -107,6 +113,10 @@ impl TypedOp for Linear {
             Direction::Dequantize => f32::datum_type(),
         };
         Ok(tvec!(dtype.fact(inputs[0].shape.clone())))
+    }
+
+    fn declutter(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+        simulate::fused(self, model, node)
     }
 
     as_op!();
@@ -138,7 +148,7 @@ impl EvalOp for Linear {
 
 /// Adding 1.5 * 2^23 rounds numbers below 2^22 half to even and leaves the integer in the low bits of the sum: unlike a
 /// conversion, which saturates, this runs on vectors.
-const ROUND: f32 = 12_582_912.0;
+pub const ROUND: f32 = 12_582_912.0;
 
 /// An integer of a grid.
 trait Integer: Datum + Copy {
@@ -161,14 +171,33 @@ macro_rules! integer {
 integer!(u8, i8, u16, i16);
 
 /// `v` within bounds; NaN becomes the lower one, which `f32::clamp` would let through.
-fn clamp(v: f32, low: f32, high: f32) -> f32 {
+pub fn clamp(v: f32, low: f32, high: f32) -> f32 {
     let v = if v > low { v } else { low };
     if v < high { v } else { high }
 }
 
 impl Linear {
+    /// Whether this is the DequantizeLinear to the QuantizeLinear `quantize`.
+    pub fn undoes(&self, quantize: &Self) -> bool {
+        self.direction == Direction::Dequantize && *quantize == Self { direction: Direction::Quantize, ..self.clone() }
+    }
+
+    /// The smallest and the largest integer to quantize to.
+    ///
+    /// # Errors
+    /// When it is not known how to quantize to them.
+    pub fn bounds(&self) -> TractResult<(i32, i32)> {
+        Ok(match self.dtype.unquantized() {
+            DatumType::U8 => (u8::MIN.into(), u8::MAX.into()),
+            DatumType::I8 => (i8::MIN.into(), i8::MAX.into()),
+            DatumType::U16 => (u16::MIN.into(), u16::MAX.into()),
+            DatumType::I16 => (i16::MIN.into(), i16::MAX.into()),
+            other => bail!("Quantize to {other:?} is not re-executed"),
+        })
+    }
+
     /// Calls `f(elements, scale, zero point)` for each run of elements on one grid.
-    fn runs(&self, shape: &[usize], mut f: impl FnMut(std::ops::Range<usize>, f32, i32)) -> TractResult<()> {
+    pub fn runs(&self, shape: &[usize], mut f: impl FnMut(std::ops::Range<usize>, f32, i32)) -> TractResult<()> {
         let count: usize = shape.iter().product();
         let scale = |i: usize| f32::from_bits(self.scales[i]);
         if let ([_], [zero]) = (&*self.scales, &*self.zero_points) {

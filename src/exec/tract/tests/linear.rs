@@ -171,3 +171,63 @@ fn what_cannot_be_re_executed_exactly_is_refused() {
         assert!(text.contains("not re-executed"), "{text}");
     }
 }
+
+fn operators(program: &Optimised) -> String {
+    program.plan.model().nodes.iter().map(|node| format!("{} ", node.op.name())).collect()
+}
+
+/// Both in one operator, against one after the other in two models.
+#[test]
+fn a_pair_of_both_computes_what_they_do_alone() {
+    let x: Vec<f32> = build::noise(56, 3).iter().map(|v| v * 40.0).collect();
+    let edges = [0.75, -0.75, 1.25, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -0.0];
+    let x = Tensor::from_f32(vec![2, 4, 8], &[&x[..], &edges].concat());
+    for grid in &GRIDS {
+        for channels in [1, 4] {
+            let scales: Vec<f32> = [0.5, 0.013, 0.3, 0.5][..channels].to_vec();
+            let shape = if channels == 1 { vec![] } else { vec![channels] };
+            let zeros: Vec<i64> = [grid.low + 3, grid.high, grid.low, 3][..channels].to_vec();
+            let base = |builder: Builder| {
+                builder.floats("s", &shape, &scales).constant("z", &grid.tensor(shape.clone(), &zeros))
+            };
+            let dims = [2, 4, 8];
+            let first =
+                base(Builder::new(21).input("x", &dims)).node("QuantizeLinear", &["x", "s", "z"], &["q"], vec![]);
+            let both = base(Builder::new(21).input("x", &dims));
+            let both = both.node("QuantizeLinear", &["x", "s", "z"], &["q"], vec![]);
+            let both = both.node("DequantizeLinear", &["q", "s", "z"], &["y"], vec![]).output("y", &dims).build();
+            let quantized = run(&first.output("q", &dims).build(), std::slice::from_ref(&x)).remove(0);
+            let second = base(Builder::new(21).constant("q", &quantized));
+            let second = second.node("DequantizeLinear", &["q", "s", "z"], &["y"], vec![]).output("y", &dims).build();
+            let (expected, found) = (run(&second, &[]), run(&both, std::slice::from_ref(&x)));
+            assert_eq!(found[0].bytes(), expected[0].bytes(), "{:?} of {channels}", grid.dtype);
+            let tract = Tract::default();
+            let bytes = crate::file::to_bytes(&both).expect("bytes");
+            let message = Message::read(&tract.onnx, &bytes, true).expect("a message");
+            let ty = TensorType { dtype: DataType::Float32, dims: dims.map(|d| Some(d as usize)).to_vec() };
+            let operators = operators(&tract.optimised(&message, &[ty], &[]).expect("a program"));
+            assert!(operators.contains("Simulated") && !operators.contains("uantize"), "{operators}");
+        }
+    }
+}
+
+/// One of more than a million elements, which tract would compute in every run.
+#[test]
+fn a_weight_is_dequantized_once() {
+    let numbers: Vec<u8> = (0..1200 * 1000).map(|i| (i % 251) as u8).collect();
+    let weight = Tensor::new(DataType::Uint8, vec![1200, 1000], numbers.clone().into()).expect("bytes");
+    let zero = Tensor::new(DataType::Uint8, vec![], vec![3].into()).expect("one byte");
+    let model = Builder::new(13).input("x", &[1, 1200]).constant("w", &weight).floats("s", &[], &[0.5]);
+    let model = model.constant("z", &zero).node("DequantizeLinear", &["w", "s", "z"], &["d"], vec![]);
+    let model = model.node("MatMul", &["x", "d"], &["y"], vec![]).output("y", &[1, 1000]).build();
+    let bytes = crate::file::to_bytes(&model).expect("bytes");
+    let tract = Tract::default();
+    let message = Message::read(&tract.onnx, &bytes, true).expect("a message");
+    let x = TensorType { dtype: DataType::Float32, dims: vec![Some(1), Some(1200)] };
+    let program = tract.optimised(&message, &[x], &[]).expect("a program");
+    assert!(!operators(&program).contains("Dequantize"));
+    let mut one = vec![0.0; 1200];
+    one[7] = 2.0;
+    let expected: Vec<f32> = numbers[7000..8000].iter().map(|&q| f32::from(q) - 3.0).collect();
+    assert_eq!(run(&model, &[row(&one)])[0], row(&expected));
+}
