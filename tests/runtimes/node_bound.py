@@ -290,7 +290,8 @@ def sensitivity(entry, reference, values, steps, halves):
                 noise = random.uniform(-1, 1, amplitude.shape) * amplitude
             feed[f"{name}_noise"] = np.asarray(noise, np.float32)
         for name, array in zip(names, running.run(names, feed)):
-            if array.dtype == np.float32 and array.shape == reference[name].shape:
+            numbers = isinstance(array, np.ndarray) and array.dtype == np.float32
+            if numbers and array.shape == reference[name].shape:
                 finite = np.isfinite(array).all() and np.isfinite(reference[name]).all()
                 off = rms(array.astype(np.float64) - reference[name]) if finite else float("nan")
                 worst[name] = float(np.maximum(worst[name], off))  # A NaN stays one.
