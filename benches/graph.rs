@@ -11,7 +11,7 @@ use tare::file;
 use tare::ir::Model;
 use tare::plan::{Plan, plan};
 use tare::policy::{Raw, Settings};
-use tare::prepare::prepare;
+use tare::prepare::{Options, prepare};
 use tare::resolve::{Resolved, resolve};
 use tare::rewrite::insert_qdq;
 use tare::target::OnnxRuntimeCpu;
@@ -26,13 +26,13 @@ fn settings() -> Settings {
 
 /// Everything between loading and saving, without running the model.
 fn convert(model: &mut Model, settings: &Settings) {
-    prepare(model, &Tract::default()).expect("a model that can be prepared");
+    prepare(model, &Tract::default(), &Options::default()).expect("a model that can be prepared");
     let (plan, resolved) = planned(model, settings);
     insert_qdq(model, &plan, &resolved).expect("plan and model belong together");
 }
 
 fn planned(model: &Model, settings: &Settings) -> (Plan, Resolved) {
-    let plan = plan(&model.graph, settings, &OnnxRuntimeCpu).expect("a plan");
+    let plan = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let resolved = resolve(&plan, &Calibration::default()).expect("every range is stated");
     (plan, resolved)
 }

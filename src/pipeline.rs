@@ -115,9 +115,8 @@ impl Planned {
         }
         let digest = file::digest(&self.path)?;
         let source = (&set, indices.as_slice());
-        let (calibration, mut skipped) = calibrate::collect(
+        let (mut calibration, mut skipped) = calibrate::collect(
             &self.model,
-            digest,
             &self.plan,
             &self.executor,
             source,
@@ -129,6 +128,7 @@ impl Planned {
             Error::Engine(why) => Error::file(&self.path, why),
             other => other,
         })?;
+        calibration.model = digest;
         skipped.extend(set.skipped());
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),

@@ -1,7 +1,7 @@
 //! One pass over the samples.
 
 use super::statistics::Statistics;
-use super::stored::{Calibration, ModelDigest};
+use super::stored::Calibration;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{self, Dataset};
@@ -10,15 +10,14 @@ use crate::plan::Plan;
 use crate::policy::OnBadValue;
 use crate::progress::Progress;
 
-/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for. Also returns
-/// what was skipped, one line for each sample, in the order of their names.
+/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for; the caller says
+/// which file the model is. Also returns what was skipped, one line for each sample, in the order of their names.
 ///
 /// # Errors
 /// When a sample cannot be read, the engine cannot run the model, or a value is NaN or infinite and the policy does not say
 /// to skip such samples.
 pub fn collect(
     model: &Model,
-    digest: ModelDigest,
     plan: &Plan,
     executor: &dyn Executor,
     (data, indices): (&Dataset, &[usize]),
@@ -64,7 +63,7 @@ pub fn collect(
         },
     );
     progress.finish();
-    let mut calibration = Calibration { model: digest, ..Calibration::default() };
+    let mut calibration = Calibration::default();
     let mut merged = none.clone();
     let mut all_skipped = Vec::new();
     for (samples, statistics, skipped) in states? {
@@ -74,10 +73,8 @@ pub fn collect(
     }
     calibration.values = names.into_iter().zip(merged).collect();
     all_skipped.sort();
-    if calibration.samples == 0 {
-        if let Some(first) = all_skipped.first() {
-            return Err(Error::other(format!("every calibration sample was skipped, first {first}")));
-        }
+    if let (0, Some(first)) = (calibration.samples, all_skipped.first()) {
+        return Err(Error::other(format!("every calibration sample was skipped, first {first}")));
     }
     Ok((calibration, all_skipped))
 }

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn convolutions_before_a_cubic_resize_stay_float() {
         let reason = format!("Conv_c: {NEAR} a cubic Resize");
-        assert_eq!(found(conv(cubic(start(), "c"), "r", "y")), [reason.clone()]);
+        assert_eq!(found(conv(cubic(start(), "c"), "r", "y")), std::slice::from_ref(&reason));
         let between = start().node("Relu", &["c"], &["a"], vec![]).node("Add", &["a", "x"], &["b"], vec![]);
         assert_eq!(found(conv(cubic(between, "b"), "r", "y")), [reason]);
         let layer = conv(start(), "c", "d");

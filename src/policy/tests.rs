@@ -115,7 +115,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { x: 1 }",
         2,
         12,
-        "unknown key \"x\". Known here: type, symmetric, granularity, avoid_saturation, reduce_range",
+        "unknown key \"x\". Known here: type, symmetric, granularity, range, avoid_saturation, reduce_range",
     );
     fails(
         "weights: { type: uint9 }",
@@ -139,7 +139,7 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: int8",
         2,
         10,
-        "weights must be keys (avoid_saturation, granularity, reduce_range, symmetric, type); found \"int8\"",
+        "weights must be keys (avoid_saturation, granularity, range, reduce_range, symmetric, type); found \"int8\"",
     );
     fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8; found a list of 1");
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
@@ -242,7 +242,7 @@ fn the_canonical_form_holds_what_decides_the_bytes() {
     for (from, to) in [("99.9", "99.8"), ("samples: 100", "samples: 101"), ("crop", "stretch"), ("[1, 6]", "[1, 7]")] {
         assert_ne!(settings(&SAMPLE.replace(from, to)).unwrap().canonical(), all, "{from} to {to}");
     }
-    let weights = json!({ "avoid_saturation": true, "granularity": "per_tensor", "reduce_range": true, "symmetric": true, "type": "uint8" });
+    let weights = json!({ "avoid_saturation": true, "granularity": "per_tensor", "range": "least_error", "reduce_range": true, "symmetric": true, "type": "uint8" });
     assert_eq!(all["weights"], weights);
     assert_eq!(all["rules"][2], json!({ "match": { "value": "345" }, "range": [1.0, 6.0] }));
 }

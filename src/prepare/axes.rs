@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::ir::{Graph, Model, NodeId};
 use crate::pass::{Outcome, Pass};
 use crate::tensor::{DataType, Tensor, TensorType};
+use std::borrow::Cow;
 
 /// Takes `axes` and a policy for the aspect ratio away where what they lead to is known.
 pub struct WriteOut;
@@ -47,13 +48,13 @@ fn policy(graph: &Graph, id: NodeId) -> &str {
 /// A constant input of integers.
 fn integers(graph: &Graph, id: NodeId, slot: usize) -> Option<Vec<i64>> {
     let tensor = graph.constant(graph.node(id).input(slot)?).ok()??;
-    tensor.to_i64().ok().map(|v| v.into_owned())
+    tensor.to_i64().ok().map(Cow::into_owned)
 }
 
 /// A constant input of float32 numbers.
 fn floats(graph: &Graph, id: NodeId, slot: usize) -> Option<Vec<f32>> {
     let tensor = graph.constant(graph.node(id).input(slot)?).ok()??;
-    (tensor.dtype() == DataType::Float32).then(|| tensor.to_f32().ok().map(|v| v.into_owned()))?
+    (tensor.dtype() == DataType::Float32).then(|| tensor.to_f32().ok().map(Cow::into_owned))?
 }
 
 /// The axes counted from the front, each only once and within the rank.

@@ -163,7 +163,10 @@ mod tests {
     }
 
     /// Each shape and order with its number of output channels, the length of their sums, and the number of input channels.
-    fn cases() -> Vec<(&'static [usize], SumOrder, (usize, usize, usize))> {
+    /// A weight's shape, its order, and output channels, inputs of each, and groups.
+    type Case = (&'static [usize], SumOrder, (usize, usize, usize));
+
+    fn cases() -> Vec<Case> {
         let filters: [(&[usize], usize); 11] = [
             (&[3, 1, 3, 3], 1),
             (&[4, 1, 3, 3], 4),

@@ -119,13 +119,11 @@ impl Extreme {
             }
         }
         let mut right = output.clone();
-        let mut view = right.try_as_plain_ram_mut()?;
-        for (value, found) in view.as_slice_mut::<T>()?.iter_mut().zip(found) {
+        for (value, found) in right.try_as_plain_ram_mut()?.as_slice_mut::<T>()?.iter_mut().zip(found) {
             if *value == start && !found {
                 *value = infinite;
             }
         }
-        drop(view);
         Ok(Some(right))
     }
 }

@@ -30,7 +30,8 @@ fn reaching(tops: [f32; 4]) -> impl Fn(&Model, &Plan) -> Calibration {
 /// The scales of the weight, as multiples of what the weights alone ask for.
 fn widened(groups: usize, tops: [f32; 4], policy: &str) -> Vec<f32> {
     let activations = if policy.starts_with("activations") { "" } else { "activations: { calibrator: minmax }\n" };
-    let policy = format!("{activations}{policy}");
+    let weights = if policy.contains("weights") { "" } else { "weights: { range: minmax }\n" };
+    let policy = format!("{activations}{weights}{policy}");
     let made = quantized_with(net(groups).build(), &policy, reaching(tops));
     let [_, scales, _] = made.constant(made.the("Conv"), 1);
     scales.to_f32().expect("scales").iter().map(|s| s * 127.0).collect()
@@ -45,7 +46,7 @@ fn scales_grow_as_far_as_the_channels_that_were_seen_ask_for() {
     // So few numbers count twice: two times 0.75 of 2 are one and a half full channels.
     let middle = widened(1, [2.0, 0.0, 0.75, 0.75], "");
     assert!(middle.iter().all(|&s| s > 1.45 && s < 1.55), "{middle:?}");
-    let off = widened(1, [2.0; 4], "weights: { avoid_saturation: false }\n");
+    let off = widened(1, [2.0; 4], "weights: { range: minmax, avoid_saturation: false }\n");
     assert!(off.iter().all(|&s| s == 1.0), "{off:?}");
 }
 

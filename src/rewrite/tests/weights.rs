@@ -132,3 +132,27 @@ fn d15_a_constant_that_is_weight_and_operand_has_a_grid_for_each() {
     assert_eq!(made.graph().value(made.input(made.the("Max"), 1)).name(), "w");
     assert!(made.sqnr() > 30.0, "{}", made.sqnr());
 }
+
+#[test]
+fn scales_of_least_error_take_the_shift_out_of_short_filters() {
+    // Behind a Relu all inputs are positive, so that rounding errors of one sign add up.
+    let net = || {
+        let net = Builder::new(13).input("x", &[1, 8, 8, 8]).node("Relu", &["x"], &["r"], vec![]);
+        net.noise("w", &[8, 1, 3, 3], 3)
+            .node("Conv", &["r", "w"], &["y"], vec![int("group", 8)])
+            .output("y", &[1, 8, 6, 6])
+    };
+    let of = |range: &str| quantized_by(&format!("weights: {{ range: {range} }}\n"), net());
+    // What rounding adds to each channel where all inputs are 1: a shift.
+    let shifts = |made: &Made| -> f64 {
+        let [integers, scales, _] = made.constant(made.the("Conv"), 1);
+        let (scales, exact) = (scales.to_f32().expect("scales").into_owned(), noise(72, 3));
+        let written: Vec<f32> = integers.to_i64().expect("integers").iter().map(|&q| q as f32).collect();
+        let channel = |c: usize| -> f64 {
+            (9 * c..9 * c + 9).map(|k| f64::from(written[k] * scales[c] - exact[k])).sum::<f64>().powi(2)
+        };
+        (0..8).map(channel).sum()
+    };
+    let (plain, fitted) = (shifts(&of("minmax")), shifts(&of("least_error")));
+    assert!(fitted < plain / 4.0, "{plain} and {fitted}");
+}
