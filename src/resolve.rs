@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub struct Resolved {
     params: HashMap<ValueId, Params>,
     moments: HashMap<ValueId, Moments>,
+    channel_moments: HashMap<ValueId, (ChannelAxis, Moments)>,
     /// The largest unsigned integer that each channel is expected to reach, along an axis.
     maxima: HashMap<ValueId, (ChannelAxis, Vec<u8>)>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
@@ -34,12 +35,20 @@ impl Resolved {
         self.moments.get(&value)
     }
 
+    /// The mean of each channel of a value along `axis`, and the variance within channels; `None` where that was not observed.
+    pub fn channel_moments(&self, value: ValueId, axis: ChannelAxis) -> Option<&Moments> {
+        self.channel_moments.get(&value).filter(|m| m.0 == axis).map(|m| &m.1)
+    }
+
     /// The largest uint8 that each channel of a value along `axis` is expected to reach, padding included; `None` where that
     /// was not observed. Where its integers are int8 they count from the lowest, as kernels for uint8 shift them.
     pub fn channel_maxima(&self, value: ValueId, axis: ChannelAxis) -> Option<&[u8]> {
         self.maxima.get(&value).filter(|m| m.0 == axis).map(|m| m.1.as_slice())
     }
 }
+
+/// The least share of a value's variance that counts as lying within its channels.
+const LEAST_WITHIN: f64 = 0.01;
 
 /// Chooses every grid.
 ///
@@ -73,9 +82,15 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
             let root = plan.value(plan.root(value.id))?;
             calibration.values.get(&root.name)
         });
-        if let Some((mean, variance)) = seen.and_then(calibrate::Statistics::moments) {
-            let moments = Moments { means: vec![mean as f32], variance: variance as f32 };
-            resolved.moments.insert(value.id, moments);
+        let Some((seen, (mean, variance))) = seen.and_then(|seen| Some((seen, seen.moments()?))) else { continue };
+        let moments = Moments { means: vec![mean as f32], variance: variance as f32 };
+        resolved.moments.insert(value.id, moments);
+        let by_channel = value.channels.and_then(|axis| Some((axis, seen.channel_means(axis)?)));
+        if let Some((axis, means)) = by_channel.filter(|(_, means)| !means.is_empty()) {
+            // What lies between the channels' means is no variance within them.
+            let of_means = means.iter().map(|&m| f64::from(m).powi(2)).sum::<f64>() / means.len() as f64;
+            let within = (variance + mean * mean - of_means).max(variance * LEAST_WITHIN);
+            resolved.channel_moments.insert(value.id, (axis, Moments { means, variance: within as f32 }));
         }
     }
     resolved.absorb_clamps(plan);

@@ -1,5 +1,6 @@
-//! The extremes of each channel of one value.
+//! The extremes and the mean of each channel of one value.
 
+use super::exact_sum::ExactSum;
 use crate::quant::{self, ChannelAxis};
 
 /// The smallest and largest number of each channel. Zero counts as one of them, as on every grid.
@@ -15,8 +16,8 @@ pub struct Channels {
 pub(super) enum Seen {
     /// Nothing yet.
     Nothing,
-    /// So many channels.
-    Ends(Vec<(f32, f32)>),
+    /// So many channels: the ends of each, and the sum over samples of each sample's mean.
+    Ends(Vec<(f32, f32)>, Vec<ExactSum>),
     /// Samples differ in the number of channels, or there is no such axis.
     Unlike,
 }
@@ -30,8 +31,16 @@ impl Channels {
     pub(super) fn add(&mut self, shape: &[usize], values: &[f32]) {
         if self.seen != Seen::Unlike {
             let axis = self.axis.index(shape);
-            let ends = axis.map(|axis| Seen::Ends(quant::extremes_along(values, shape, axis)));
-            self.take(&ends.unwrap_or(Seen::Unlike));
+            let seen = axis.map(|axis| {
+                let sum = |mean| {
+                    let mut sum = ExactSum::default();
+                    sum.add(mean);
+                    sum
+                };
+                let means = quant::means_along(values, shape, axis).into_iter().map(sum);
+                Seen::Ends(quant::extremes_along(values, shape, axis), means.collect())
+            });
+            self.take(&seen.unwrap_or(Seen::Unlike));
         }
     }
 
@@ -43,13 +52,14 @@ impl Channels {
     fn take(&mut self, other: &Seen) {
         match (&mut self.seen, other) {
             (_, Seen::Nothing) | (Seen::Unlike, _) => {}
-            (Seen::Ends(ends), Seen::Ends(others)) if ends.len() == others.len() => {
+            (Seen::Ends(ends, sums), Seen::Ends(others, other_sums)) if ends.len() == others.len() => {
                 for (own, other) in ends.iter_mut().zip(others) {
                     *own = (own.0.min(other.0), own.1.max(other.1));
                 }
+                sums.iter_mut().zip(other_sums).for_each(|(own, other)| own.merge(other));
             }
             (Seen::Nothing, _) => self.seen = other.clone(),
-            (Seen::Ends(_), _) => self.seen = Seen::Unlike,
+            (Seen::Ends(..), _) => self.seen = Seen::Unlike,
         }
     }
 }

@@ -88,11 +88,21 @@ impl Statistics {
         (total > 0.0).then_some((mean, (squares / total - mean * mean).max(0.0)))
     }
 
+    /// The mean over samples of each channel's mean, along `axis`; `None` where [`Statistics::channels`] is.
+    pub fn channel_means(&self, axis: ChannelAxis) -> Option<Vec<f32>> {
+        match &self.channels.as_ref().filter(|c| c.axis == axis)?.seen {
+            Seen::Ends(_, sums) => {
+                Some(sums.iter().map(|sum| (sum.value() / self.samples.max(1) as f64) as f32).collect())
+            }
+            Seen::Nothing | Seen::Unlike => None,
+        }
+    }
+
     /// The smallest and largest number of each channel along `axis`, zero counted in; `None` where this was not asked for,
     /// or samples differ in the number of channels.
     pub fn channels(&self, axis: ChannelAxis) -> Option<&[(f32, f32)]> {
         match &self.channels.as_ref().filter(|c| c.axis == axis)?.seen {
-            Seen::Ends(ends) => Some(ends),
+            Seen::Ends(ends, _) => Some(ends),
             Seen::Nothing | Seen::Unlike => None,
         }
     }

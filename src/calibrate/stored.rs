@@ -61,6 +61,9 @@ struct StoredChannels {
     axis: i8,
     min: Option<Vec<f32>>,
     max: Option<Vec<f32>>,
+    /// The limbs of the sum of each channel's means.
+    #[serde(default)]
+    means: Vec<Vec<i64>>,
 }
 
 impl Calibration {
@@ -121,15 +124,15 @@ fn store_channels(channels: &Channels) -> StoredChannels {
         ChannelAxis::Second => 1,
         ChannelAxis::Last => -1,
     };
-    let (min, max) = match &channels.seen {
-        Seen::Nothing => (Some(vec![]), Some(vec![])),
-        Seen::Ends(ends) => {
+    let (min, max, means) = match &channels.seen {
+        Seen::Nothing => (Some(vec![]), Some(vec![]), vec![]),
+        Seen::Ends(ends, sums) => {
             let (min, max) = ends.iter().copied().unzip();
-            (Some(min), Some(max))
+            (Some(min), Some(max), sums.iter().map(ExactSum::limbs).collect())
         }
-        Seen::Unlike => (None, None),
+        Seen::Unlike => (None, None, vec![]),
     };
-    StoredChannels { axis, min, max }
+    StoredChannels { axis, min, max, means }
 }
 
 fn restore_channels(stored: &StoredChannels) -> Option<Channels> {
@@ -140,14 +143,15 @@ fn restore_channels(stored: &StoredChannels) -> Option<Channels> {
     };
     let seen = match (&stored.min, &stored.max) {
         (Some(min), Some(max)) if min.is_empty() && max.is_empty() => Seen::Nothing,
-        (Some(min), Some(max)) if min.len() == max.len() => {
-            Seen::Ends(min.iter().copied().zip(max.iter().copied()).collect())
+        (Some(min), Some(max)) if min.len() == max.len() && min.len() == stored.means.len() => {
+            let sums = stored.means.iter().map(|limbs| ExactSum::from_limbs(limbs)).collect::<Option<_>>()?;
+            Seen::Ends(min.iter().copied().zip(max.iter().copied()).collect(), sums)
         }
         (None, None) => Seen::Unlike,
         _ => return None,
     };
     let sound = |&(low, high): &(f32, f32)| low.is_finite() && high.is_finite() && low <= 0.0 && high >= 0.0;
-    (!matches!(&seen, Seen::Ends(ends) if !ends.iter().all(sound))).then_some(Channels { axis, seen })
+    (!matches!(&seen, Seen::Ends(ends, _) if !ends.iter().all(sound))).then_some(Channels { axis, seen })
 }
 
 fn restore(stored: &StoredValue) -> Option<Statistics> {

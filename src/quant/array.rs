@@ -41,6 +41,33 @@ pub fn extremes_along(values: &[f32], shape: &[usize], axis: usize) -> Vec<(f32,
     (0..channels).map(|c| (fold(c, &low, lower), fold(c, &high, higher))).collect()
 }
 
+/// The mean of each index along an axis of `values`, an array of shape `shape`; zero where there are no numbers.
+pub fn means_along(values: &[f32], shape: &[usize], axis: usize) -> Vec<f32> {
+    let Runs { channels, length, rows } = Runs::new(shape, axis);
+    let mut sums = vec![0f64; channels];
+    if length >= LANES {
+        for row in values.chunks_exact((channels * length).max(1)) {
+            for (sum, run) in sums.iter_mut().zip(row.chunks_exact(length)) {
+                // In lanes, each of few enough numbers that float32 serves.
+                for block in run.chunks(LANES * 64) {
+                    let (chunks, rest) = block.as_chunks::<LANES>();
+                    let mut lanes = [0f32; LANES];
+                    chunks.iter().for_each(|chunk| lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane += v));
+                    *sum += lanes.iter().chain(rest).map(|&v| f64::from(v)).sum::<f64>();
+                }
+            }
+        }
+    } else {
+        for row in values.chunks_exact((channels * length).max(1)) {
+            for (sum, run) in sums.iter_mut().zip(row.chunks_exact(length.max(1))) {
+                *sum += run.iter().map(|&v| f64::from(v)).sum::<f64>();
+            }
+        }
+    }
+    let count = (rows * length).max(1) as f64;
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
+}
+
 /// How an array is divided along an axis: rows, each with a run of neighbouring elements for each channel.
 struct Runs {
     channels: usize,

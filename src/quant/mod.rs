@@ -10,7 +10,7 @@ mod params;
 mod scheme;
 mod search;
 
-pub use array::{AxisParams, extremes_along, quantize, quantize_axis};
+pub use array::{AxisParams, extremes_along, means_along, quantize, quantize_axis};
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::Params;

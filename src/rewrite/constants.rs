@@ -57,6 +57,8 @@ impl Constants {
             let Some(tensor) = graph.constant(value)? else { continue };
             let bias = bias.as_ref().filter(|_| plan.is_weight);
             let largest = plan.summed.and_then(|(value, axis)| resolved.channel_maxima(value, axis)).unwrap_or(&[]);
+            let by_channel = plan.summed.and_then(|(value, axis)| resolved.channel_moments(value, axis));
+            let moments = by_channel.or(moments);
             let around = Around { largest, moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
             let grids = grids(&tensor, plan, &around)?;
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;

@@ -1,4 +1,4 @@
-//! The extremes of each channel.
+//! The extremes and the mean of each channel.
 
 use super::*;
 use crate::quant::ChannelAxis::{self, Last, Second};
@@ -24,6 +24,14 @@ fn every_shape_and_axis_is_taken_apart_by_channels() {
             let statistics = shaped(axis, &samples);
             let wanted: Vec<_> = wanted.collect();
             assert_eq!(statistics.channels(axis), Some(wanted.as_slice()), "{shape:?} {axis:?}");
+            let means = statistics.channel_means(axis).expect("means");
+            for (channel, mean) in means.iter().enumerate() {
+                let all = samples.iter().flat_map(|(_, values)| values.iter().enumerate());
+                let own: Vec<f64> =
+                    all.filter(|(i, _)| i / inner % shape[at] == channel).map(|(_, &v)| f64::from(v)).collect();
+                let plain = own.iter().sum::<f64>() / own.len() as f64;
+                assert!((f64::from(*mean) - plain).abs() < 1e-6, "{shape:?} {axis:?}: {mean} is not {plain}");
+            }
             // Everything else is as without them.
             let plain = of_samples(samples.iter().map(|(_, values)| values.as_slice()));
             assert_eq!(Statistics { channels: None, ..statistics }, plain);
