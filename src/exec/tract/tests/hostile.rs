@@ -75,3 +75,22 @@ fn tensors_of_absurd_size_are_refused_while_the_model_runs() {
     let text = failure(&model, &inputs(2e9));
     assert!(text.contains("cannot run Expand \"Expand_y\": it would make a tensor"), "{text}");
 }
+
+#[test]
+fn a_convolution_of_a_scalar_is_an_error_in_raw_mode_too() {
+    // The Reshape to a computed shape keeps tract from analysing the model.
+    let model = Builder::new(13)
+        .input("x", &[-1, -1])
+        .input("s", &[2])
+        .node("Cast", &["s"], &["t"], vec![build::int("to", 7)])
+        .node("Reshape", &["x", "t"], &["r"], vec![])
+        .floats("c", &[], &[0.5])
+        .noise("w", &[4, 1, 3, 3], 1)
+        .node("Conv", &["c", "w"], &["d"], vec![build::int("group", 4)])
+        .node("Add", &["r", "d"], &["y"], vec![])
+        .output("y", &[-1, -1])
+        .build();
+    let s = Tensor::from_f32(vec![2], &[1.0, 2.0]);
+    let text = failure(&model, &[row(&[1.0, 2.0]), s]);
+    assert!(text.contains("Conv"), "{text}");
+}
