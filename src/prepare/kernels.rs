@@ -48,8 +48,7 @@ impl Pass for Substitute {
     }
 }
 
-/// `x - c` is `x + (-c)`, `x / c` is `x * (1 / c)`. Not where the constant is an exact power of two's neighbour that has
-/// no finite counterpart.
+/// `x - c` is `x + (-c)`, `x / c` is `x * (1 / c)`; not where a number of the constant has no finite counterpart.
 fn by_constant(graph: &mut Graph, id: NodeId, op_type: &str, counterpart: fn(f32) -> f32) -> Result<bool> {
     let (Some(x), Some(c)) = (graph.node(id).input(0), graph.node(id).input(1)) else { return Ok(false) };
     let Some(constant) = graph.constant(c)?.filter(|t| t.dtype() == DataType::Float32) else { return Ok(false) };
