@@ -50,7 +50,7 @@ impl Beside {
         self.file.flush().map_err(|e| Error::file(&self.target, format!("cannot be written: {e}")))
     }
 
-    /// Where the bytes are for now.
+    /// Where the bytes are until they get their name.
     pub fn path(&self) -> &Path {
         self.file.get_ref().path()
     }

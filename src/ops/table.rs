@@ -205,6 +205,7 @@ const TABLE: &[Op] = &[
     movement("Unsqueeze"),
     simple("Clip", Role::Clamp, Slots::First),
     simple("Relu", Role::Clamp, Slots::First),
+    float("Attention"),
     float("BatchNormalization"),
     float("GroupNormalization"),
     with_range(OutputRange::Closed, float("Hardmax")),
@@ -245,6 +246,21 @@ impl Op {
             Slots::Rest => (1, inputs.len()),
         };
         (start..end.min(inputs.len())).filter(|&slot| inputs[slot].is_some()).collect()
+    }
+
+    /// Whether it is scaled dot-product attention as one operator.
+    pub fn attends(&self) -> bool {
+        self.op_type == "Attention"
+    }
+
+    /// Whether it slides a weight over positions.
+    pub fn convolves(&self) -> bool {
+        matches!(self.weight, Some(Weight { axis: WeightAxis::At(_), .. }))
+    }
+
+    /// Whether it divides each element by the spread of those beside it, as transformers do before a block.
+    pub fn normalizes(&self) -> bool {
+        matches!(self.op_type, "LayerNormalization" | "RMSNormalization")
     }
 
     /// Whether it puts whole tensors together, so that its inputs are different things.

@@ -3,7 +3,7 @@
 
 use super::place::Preferences;
 use crate::ir::{Graph, NodeId, ValueId};
-use crate::ops::{self, Role};
+use crate::ops::{self, Op, Role};
 use crate::patterns::{self, Found, Kind};
 use std::fmt;
 
@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Structure {
     /// Scaled dot-product attention.
     pub attention: usize,
-    /// Normalizations at run time, spelled out or not: layer, root mean square, group, instance.
+    /// Normalizations at run time, spelled out or not: layer and root mean square.
     pub normalizations: usize,
     /// Convolutions.
     pub convolutions: usize,
@@ -28,12 +28,12 @@ impl Structure {
         let found = patterns::find(graph);
         let count = |kind: fn(&Kind) -> bool| found.iter().filter(|f| kind(&f.kind)).count();
         let spelled = count(is_normalization);
-        let of_type =
-            |names: &[&str]| graph.node_ids().filter(|&id| names.iter().any(|n| graph.node(id).is(n))).count();
+        let rows =
+            |what: fn(&Op) -> bool| graph.node_ids().filter(|&id| ops::lookup(graph, id).is_some_and(what)).count();
         Self {
-            attention: count(|kind| matches!(kind, Kind::Attention { .. })) + of_type(&["Attention"]),
-            normalizations: spelled + graph.node_ids().filter(|&id| normalizes(graph, id)).count(),
-            convolutions: of_type(&["Conv", "ConvTranspose"]),
+            attention: count(|kind| matches!(kind, Kind::Attention { .. })) + rows(Op::attends),
+            normalizations: spelled + rows(Op::normalizes),
+            convolutions: rows(Op::convolves),
             last_joins: last_joins(graph),
             masks: patterns::mask_values(graph),
             found,
@@ -87,7 +87,7 @@ fn computed_in_float(kind: &Kind) -> Option<&'static str> {
 
 /// Whether a node divides a tensor by its own spread.
 fn normalizes(graph: &Graph, id: NodeId) -> bool {
-    ["LayerNormalization", "RMSNormalization"].iter().any(|op| graph.node(id).is(op))
+    ops::lookup(graph, id).is_some_and(Op::normalizes)
 }
 
 /// The sum that makes `value`.

@@ -11,8 +11,7 @@ mod softmax;
 mod types;
 
 use crate::error::{Error, Result};
-use crate::exec::{Executor, Types};
-use crate::file;
+use crate::exec::Executor;
 use crate::ir::{Graph, Model, NodeId};
 use crate::pass::{Outcome, Pass};
 use site::Site;
@@ -71,14 +70,6 @@ pub struct Upgrade<'a> {
 }
 
 impl Upgrade<'_> {
-    /// The types that follow from the inputs'. An engine that cannot tell stops nothing: rewrites that need no rank serve
-    /// then.
-    fn types(&self, model: &Model) -> Types {
-        let inputs: Option<Vec<_>> = model.graph.inputs().map(|v| model.graph.stated_type(v)).collect();
-        let types = || self.executor.types(&file::to_bytes(model).ok()?, &inputs?).ok();
-        types().unwrap_or_default()
-    }
-
     /// Brings the functions that the model still has to the operator set that it gets itself: the two have to agree.
     fn functions(&self, model: &mut Model) -> Result<usize> {
         let mut changed = 0;
@@ -107,7 +98,7 @@ impl Pass for Upgrade<'_> {
         if version >= self.to {
             return Ok(Outcome::default());
         }
-        let types = self.types(model);
+        let types = super::types::infer(model, self.executor);
         let changed = upgrade(&mut model.graph, version, &Outside::of_types(types))? + self.functions(model)?;
         model.set_opset("", self.to);
         model.require_ir_version(7);
