@@ -5,6 +5,9 @@ use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
 use crate::quant::ChannelAxis;
 
+/// So many numbers stay in the processor's cache from one look at them to the next.
+const CACHED: usize = 1 << 17;
+
 /// Everything a calibrator may ask of a value. Its size does not grow with the number of samples.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Statistics {
@@ -33,17 +36,19 @@ impl Statistics {
     }
 
     /// Takes in the value as one sample showed it, an array of shape `shape`. Says whether every number was finite; if not,
-    /// nothing is taken in.
+    /// the statistics are spoiled.
     pub fn add_shaped(&mut self, shape: &[usize], values: &[f32]) -> bool {
-        let Some((low, high)) = extremes(values) else { return values.is_empty() };
+        let mut ends = None;
+        for part in values.chunks(CACHED) {
+            let Some((low, high)) = extremes(part) else { return false };
+            self.histogram.add(part, high.max(-low));
+            ends = wider(ends, Some((low, high)));
+        }
+        let Some((low, high)) = ends else { return true };
         if let Some(channels) = &mut self.channels {
             channels.add(shape, values);
         }
-        self.histogram.add(values, high.max(-low));
-        self.extremes = Some(match self.extremes {
-            Some((l, h)) => (l.min(low), h.max(high)),
-            None => (low, high),
-        });
+        self.extremes = wider(self.extremes, ends);
         self.samples += 1;
         self.lows.add(low);
         self.highs.add(high);
@@ -53,10 +58,7 @@ impl Statistics {
     /// Takes over what another one saw.
     pub fn merge(&mut self, other: &Self) {
         self.histogram.merge(&other.histogram);
-        self.extremes = match (self.extremes, other.extremes) {
-            (Some((l, h)), Some((low, high))) => Some((l.min(low), h.max(high))),
-            (one, other) => one.or(other),
-        };
+        self.extremes = wider(self.extremes, other.extremes);
         self.samples += other.samples;
         self.lows.merge(&other.lows);
         self.highs.merge(&other.highs);
@@ -111,6 +113,14 @@ impl Statistics {
     pub fn average_range(&self) -> (f32, f32) {
         let count = self.samples.max(1) as f64;
         ((self.lows.value() / count) as f32, (self.highs.value() / count) as f32)
+    }
+}
+
+/// The range that holds both.
+fn wider(one: Option<(f32, f32)>, other: Option<(f32, f32)>) -> Option<(f32, f32)> {
+    match (one, other) {
+        (Some((l, h)), Some((low, high))) => Some((l.min(low), h.max(high))),
+        (one, other) => one.or(other),
     }
 }
 

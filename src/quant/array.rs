@@ -58,11 +58,12 @@ pub fn means_along(values: &[f32], shape: &[usize], axis: usize) -> Vec<f32> {
             }
         }
     } else {
-        for row in values.chunks_exact((channels * length).max(1)) {
-            for (sum, run) in sums.iter_mut().zip(row.chunks_exact(length.max(1))) {
-                *sum += run.iter().map(|&v| f64::from(v)).sum::<f64>();
-            }
+        // Runs are short here: the sum of each column of a row, side by side.
+        let mut columns = vec![0f64; channels * length];
+        for row in values.chunks_exact(columns.len().max(1)) {
+            columns.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
         }
+        sums.iter_mut().zip(columns.chunks_exact(length.max(1))).for_each(|(sum, run)| *sum = run.iter().sum());
     }
     let count = (rows * length).max(1) as f64;
     sums.into_iter().map(|sum| (sum / count) as f32).collect()

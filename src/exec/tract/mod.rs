@@ -14,6 +14,7 @@ mod program;
 mod qdq;
 mod quiet;
 mod refuse;
+mod registers;
 mod simulate;
 mod softmax;
 mod states;

@@ -3,7 +3,7 @@
 use super::super::{Observer, Program};
 use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
-use super::{bounds, convert};
+use super::{bounds, convert, registers};
 use crate::error::Result;
 use crate::tensor::Tensor;
 use std::cell::Cell;
@@ -75,7 +75,9 @@ impl Optimised {
             if let Some(Sink(tap)) = node.op_as::<Sink>() {
                 observe::show(*tap, &values[0], observe)?;
             }
-            tract_onnx::tract_core::plan::eval(context, state, node, values)
+            let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
+            registers::tidy();
+            made
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
     }
@@ -141,7 +143,9 @@ impl Raw {
                 return Ok(tvec!(tensor0(0u8).into()));
             }
             bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
-            tract_onnx::tract_core::plan::eval(context, state, node, values)
+            let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
+            registers::tidy();
+            made
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
     }
