@@ -172,9 +172,10 @@ impl Planned {
         if unlike.is_empty() {
             return Ok(resolved);
         }
-        tracing::info!(joins = unlike.len(), "kept in float: their inputs are unlike");
-        self.plan = plan(graph, settings, &self.target, &unlike).map_err(|e| e.in_model(&self.path))?;
-        resolve(&self.plan, calibration)
+        tracing::info!(nodes = unlike.len(), "kept in float: joins of unlike inputs, and what moves them");
+        let anew = plan(graph, settings, &self.target, &unlike).map_err(|e| e.in_model(&self.path))?;
+        let before = std::mem::replace(&mut self.plan, anew);
+        resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
 
     /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.
@@ -186,6 +187,19 @@ impl Planned {
         let types = sample.map_or_else(|| inputs.iter().map(one).collect(), <[_]>::to_vec);
         self.executor.types(&file::to_bytes(&self.model).ok()?, &types).ok()
     }
+}
+
+/// The statistics for `plan`, of which those of `before` are known. What a movement made was not observed while it was on the
+/// grid of what it moved: it has the numbers of that.
+fn inherited(calibration: &Calibration, before: &Plan, plan: &Plan) -> Calibration {
+    let mut calibration = calibration.clone();
+    for value in plan.observed() {
+        let root = before.value(before.root(value.id)).and_then(|root| calibration.values.get(&root.name));
+        if let Some(statistics) = root.cloned() {
+            calibration.values.entry(value.name.clone()).or_insert(statistics);
+        }
+    }
+    calibration
 }
 
 fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
@@ -364,3 +378,6 @@ pub fn inspect(settings: &Settings) -> Result<String> {
     let summary = summarize(&planned.plan, &planned.model.graph, &planned.target, None, types.as_ref());
     report::audit(&planned.original, &planned.model, &planned.plan, &summary, bytes)
 }
+
+#[cfg(test)]
+mod tests;
