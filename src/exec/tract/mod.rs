@@ -9,6 +9,8 @@ mod mend;
 mod message;
 mod observe;
 mod operators;
+mod own;
+mod pad;
 mod products;
 mod program;
 mod qdq;
