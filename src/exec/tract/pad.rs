@@ -4,7 +4,7 @@ use super::operators::{Built, expansion, stock};
 use super::own::{Stock, Wired, wrapped};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::ops::array::Slice;
+use tract_onnx::tract_core::ops::array::{Gather, Slice};
 use tract_onnx::tract_hir::internal::*;
 
 /// Builds the operator.
@@ -17,12 +17,17 @@ pub fn build(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
         return stock(context, node, "stock Pad");
     }
     let context = ParsingContext { onnx_operator_set_version: 18, ..context.clone() };
-    let stock = expansion(stock(&context, node, "stock Pad")?)?;
+    let mut known = node.clone();
+    let mode = known.attribute.iter_mut().find(|a| a.name == "mode" && a.s == b"wrap");
+    let wraps = mode.is_some();
+    // Another mode makes the same shape.
+    mode.into_iter().for_each(|mode| mode.s = b"edge".to_vec());
+    let stock = expansion(stock(&context, &known, "stock Pad")?)?;
     // Which input names the axes that are padded.
     let axes = given(3).then(|| 2 + usize::from(given(2)));
     let pad = wrapped(stock, move |stock, prefix, model, inputs| {
         let pads = Pads::of(model, inputs, axes)?;
-        pads.constant(stock, prefix, model, inputs)
+        if wraps { pads.wrap(prefix, model, inputs[0]) } else { pads.crop(stock, prefix, model, inputs) }
     });
     Ok((pad, vec![]))
 }
@@ -53,7 +58,7 @@ impl Pads {
     }
 
     /// Cuts off, and lets tract do the rest.
-    fn constant(&self, stock: &Stock, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
+    fn crop(&self, stock: &Stock, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
         if self.0.iter().all(|&(_, before, after)| before.min(after) >= 0) {
             return stock.wire(prefix, model, inputs);
         }
@@ -66,5 +71,20 @@ impl Pads {
         let outer: Vec<i64> = self.0.iter().map(|p| p.1.max(0)).chain(self.0.iter().map(|p| p.2.max(0))).collect();
         inputs[1] = model.add_const(format!("{prefix}.pads"), tensor1(&outer))?;
         stock.wire(prefix, model, &inputs)
+    }
+    /// Goes on as if the tensor were a torus, of which what is cut off is no part.
+    fn wrap(&self, prefix: &str, model: &mut TypedModel, input: OutletId) -> Wired {
+        let mut outlets = tvec!(input);
+        for &(axis, before, after) in self.0.iter().filter(|p| p.1 != 0 || p.2 != 0) {
+            let size = model.outlet_fact(outlets[0])?.shape[axis].to_i64()?;
+            let (cut, kept) = (-before.min(0), size + before.min(0) + after.min(0));
+            let steps = -before.max(0)..kept + after.max(0);
+            ensure!(kept > 0 || kept == 0 && steps.is_empty(), "nothing is left of axis {axis} to wrap around");
+            let from: Vec<i64> = steps.map(|step| cut + step.rem_euclid(kept)).collect();
+            let from = model.add_const(format!("{prefix}.from-{axis}"), tensor1(&from))?;
+            let pick = Gather { axis, output_type: None };
+            outlets = model.wire_node(format!("{prefix}.wrap-{axis}"), pick, &[outlets[0], from])?;
+        }
+        Ok(outlets)
     }
 }

@@ -100,6 +100,33 @@ fn negative_pads_crop() {
 }
 
 #[test]
+fn pads_wrap_around_what_is_not_cut_off() {
+    let wrapped = |pads: &[i64]| {
+        let model = Builder::new(19).input("x", &[1, 4]).ints("p", pads);
+        let model = model.node("Pad", &["x", "p"], &["y"], vec![build::text("mode", "wrap")]);
+        model.output("y", &[1, -1]).build()
+    };
+    let x = [row(&[1.0, 2.0, 3.0, 4.0])];
+    // As in ONNX Runtime 1.31.
+    for (before, after, expected) in [
+        (1, 1, &[4.0, 1.0, 2.0, 3.0, 4.0, 1.0][..]),
+        (5, 0, &[4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0]),
+        (-1, 2, &[2.0, 3.0, 4.0, 2.0, 3.0]),
+        (2, -1, &[2.0, 3.0, 1.0, 2.0, 3.0]),
+        (-2, 5, &[3.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0]),
+        (-1, -1, &[2.0, 3.0]),
+    ] {
+        assert_eq!(run(&wrapped(&[0, before, 0, after]), &x)[0], row(expected), "{before} before, {after} after");
+    }
+    assert!(failure(&wrapped(&[0, -4, 0, 1]), &x).contains("nothing is left of axis 1 to wrap around"));
+    // Along listed axes, one after the other.
+    let model = Builder::new(19).input("x", &[2, 2]).ints("p", &[1, 0, 0, 1]).ints("axes", &[-1, 0]);
+    let model = model.node("Pad", &["x", "p", "", "axes"], &["y"], vec![build::text("mode", "wrap")]);
+    let found = run(&model.output("y", &[3, 3]).build(), &[Tensor::from_f32(vec![2, 2], &[1.0, 2.0, 3.0, 4.0])]);
+    assert_eq!(found[0], Tensor::from_f32(vec![3, 3], &[2.0, 1.0, 2.0, 4.0, 3.0, 4.0, 2.0, 1.0, 2.0]));
+}
+
+#[test]
 fn upsample_and_the_first_resize_round_down() {
     let x = [1.0, 2.0];
     let mut scales = build::ints("scales", &[]);
