@@ -1,5 +1,6 @@
 //! The executor over tract, a neural network engine in Rust. No other file knows tract.
 
+mod attention;
 mod bounds;
 mod convert;
 mod corners;

@@ -1,7 +1,7 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
 use super::own::{Kernel, Own, Stock, Wired, wrapped};
-use super::{corners, extreme, pad, products, qdq, softmax, states};
+use super::{attention, corners, extreme, pad, products, qdq, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -13,7 +13,8 @@ use tract_onnx::tract_hir::ops::activations::Elu;
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// What tract's own builders are called once ours stand in their place.
-const STOCK: [(&str, &str); 8] = [
+const STOCK: [(&str, &str); 9] = [
+    ("Attention", "stock Attention"),
     ("Celu", "stock Celu"),
     ("Gemm", "stock Gemm"),
     ("MatMul", "stock MatMul"),
@@ -53,6 +54,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
             products::wire(transposed, stock, prefix, model, inputs)
         })
     });
+    operators.insert("Attention", attention::build);
     operators.insert("Pad", pad::build);
     operators.insert("Resize", corners::build);
     operators.insert("Softmax", |context, node| rewired(context, node, "stock Softmax", softmax::wire));

@@ -126,6 +126,37 @@ fn pads_wrap_around_what_is_not_cut_off() {
     assert_eq!(found[0], Tensor::from_f32(vec![3, 3], &[2.0, 1.0, 2.0, 4.0, 3.0, 4.0, 2.0, 1.0, 2.0]));
 }
 
+/// Attention of two queries to two keys, whose values are 1 and 3, by a mask of booleans or of numbers to add.
+fn looking(mask: [f32; 4], booleans: bool, flat: bool, causal: i64) -> Vec<f32> {
+    let shape: &[usize] = if flat { &[1, 2, 1] } else { &[1, 1, 2, 1] };
+    let dims: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+    let mut attributes = vec![build::int("is_causal", causal)];
+    if flat {
+        attributes.extend([build::int("q_num_heads", 1), build::int("kv_num_heads", 1)]);
+    }
+    let to = if booleans { DataType::Bool } else { DataType::Float32 };
+    let model = Builder::new(23).input("q", &dims).floats("v", shape, &[1.0, 3.0]).input("m", &[2, 2]);
+    let model = model.node("Cast", &["m"], &["mask"], vec![build::int("to", to.onnx().into())]);
+    let model = model.node("Attention", &["q", "v", "v", "mask"], &["y"], attributes).output("y", &dims);
+    let queries = Tensor::from_f32(shape.to_vec(), &[0.0; 2]);
+    floats(&run(&model.build(), &[queries, Tensor::from_f32(vec![2, 2], &mask)])[0])
+}
+
+#[test]
+fn a_query_that_may_look_at_nothing_gets_zeros() {
+    for flat in [false, true] {
+        assert_eq!(looking([0.0, 0.0, 1.0, 1.0], true, flat, 0), [0.0, 2.0]);
+        assert_eq!(looking([1.0, 1.0, 0.0, 0.0], true, flat, 0), [2.0, 0.0]);
+        assert_eq!(looking([0.0, 1.0, 1.0, 1.0], true, flat, 0), [3.0, 2.0]);
+        // It sees nothing by both masks together.
+        assert_eq!(looking([0.0, 1.0, 1.0, 1.0], true, flat, 1), [0.0, 2.0]);
+        for hidden in [f32::NEG_INFINITY, f32::MIN] {
+            assert_eq!(looking([hidden, hidden, 0.0, 0.0], false, flat, 0), [0.0, 2.0], "{hidden}");
+            assert_eq!(looking([0.0, hidden, 0.0, 0.0], false, flat, 0), [1.0, 2.0], "{hidden}");
+        }
+    }
+}
+
 #[test]
 fn upsample_and_the_first_resize_round_down() {
     let x = [1.0, 2.0];
