@@ -1,6 +1,7 @@
 //! The executor over tract, a neural network engine in Rust. No other file knows tract.
 
 mod attention;
+mod axes;
 mod bounds;
 mod convert;
 mod corners;

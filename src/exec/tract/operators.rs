@@ -1,7 +1,7 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
 use super::own::{Kernel, Own, Stock, Wired, wrapped};
-use super::{attention, corners, extreme, pad, products, qdq, softmax, states};
+use super::{attention, axes, corners, extreme, pad, products, qdq, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -58,6 +58,8 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Pad", pad::build);
     operators.insert("Resize", corners::build);
     operators.insert("Softmax", |context, node| rewired(context, node, "stock Softmax", softmax::wire));
+    operators.insert("Squeeze", axes::build);
+    operators.insert("Unsqueeze", axes::build);
     operators.insert("Upsample", |context, node| {
         let context = ParsingContext { onnx_operator_set_version: 10, ..context.clone() };
         stock(&context, node, "stock Resize")

@@ -126,6 +126,39 @@ fn pads_wrap_around_what_is_not_cut_off() {
     assert_eq!(found[0], Tensor::from_f32(vec![3, 3], &[2.0, 1.0, 2.0, 4.0, 3.0, 4.0, 2.0, 1.0, 2.0]));
 }
 
+#[test]
+fn axes_count_once_and_in_any_order() {
+    let shape = |opset, op_type: &str, axes: &[i64]| {
+        let model = Builder::new(opset).input("x", &[1, 3, 1, 2]);
+        let model = if opset < 13 {
+            model.node(op_type, &["x"], &["y"], vec![build::ints("axes", axes)])
+        } else {
+            model.ints("a", axes).node(op_type, &["x", "a"], &["y"], vec![])
+        };
+        model.output("y", &[-1]).build()
+    };
+    let x = [Tensor::from_f32(vec![1, 3, 1, 2], &[0.0; 6])];
+    for opset in [11, 13] {
+        for (axes, expected) in [(&[0, 0][..], &[3, 1, 2][..]), (&[0, -4], &[3, 1, 2]), (&[2, 0], &[3, 2])] {
+            assert_eq!(run(&shape(opset, "Squeeze", axes), &x)[0].shape(), expected, "{axes:?}");
+        }
+        assert_eq!(run(&shape(opset, "Unsqueeze", &[-1, 0]), &x)[0].shape(), [1, 1, 3, 1, 2, 1]);
+        for (op_type, axes, why) in [
+            ("Unsqueeze", &[1, 1][..], "its axes [1, 1] name one of them twice"),
+            ("Unsqueeze", &[0, -6], "its axes [0, -6] name one of them twice"),
+            ("Unsqueeze", &[5], "axis 5 of a tensor of rank 5"),
+            ("Squeeze", &[4], "axis 4 of a tensor of rank 4"),
+            ("Squeeze", &[1], "axis 1 has 3 elements, not one"),
+        ] {
+            let text = failure(&shape(opset, op_type, axes), &x);
+            assert!(text.contains(&format!("cannot run {op_type} \"{op_type}_y\"")) && text.contains(why), "{text}");
+        }
+    }
+    assert_eq!(run(&shape(13, "Squeeze", &[]), &x)[0].shape(), [3, 2]);
+    let all = Builder::new(13).input("x", &[1, 3, 1, 2]).node("Squeeze", &["x"], &["y"], vec![]);
+    assert_eq!(run(&all.output("y", &[-1]).build(), &x)[0].shape(), [3, 2]);
+}
+
 /// Attention of two queries to two keys, whose values are 1 and 3, by a mask of booleans or of numbers to add.
 fn looking(mask: [f32; 4], booleans: bool, flat: bool, causal: i64) -> Vec<f32> {
     let shape: &[usize] = if flat { &[1, 2, 1] } else { &[1, 1, 2, 1] };
