@@ -1,9 +1,12 @@
 //! What the steps of the story hand to each other.
 
 use super::*;
-use crate::calibrate::Statistics;
+use crate::calibrate::{Calibration, Statistics};
+use crate::ir::Model;
 use crate::ir::build::{Builder, int, ints};
+use crate::plan::{NodePlan, Placement};
 use crate::policy::Raw;
+use crate::rewrite;
 
 /// Boxes and scores in one tensor, transposed for the caller and for two layers that share a weight.
 fn detector() -> Model {
@@ -39,7 +42,7 @@ fn what_moves_an_unlike_join_gets_the_grid_that_was_observed_for_the_join() {
     let calibration = Calibration { values, ..Calibration::default() };
     assert!(!calibration.values.contains_key("t"), "it is moved on the grid of what it is moved from");
     let resolved = planned.resolve(&settings, &calibration).expect("a grid for each value");
-    let float = |n: &&crate::plan::NodePlan| matches!(n.placement, Placement::Float { .. });
+    let float = |n: &&NodePlan| matches!(n.placement, Placement::Float { .. });
     let floats: Vec<_> = planned.plan.nodes.iter().filter(float).map(|n| n.op_type.as_str()).collect();
     assert_eq!(floats, ["Concat", "Transpose"]);
     assert_eq!(resolved.ranges.get("t"), Some(&(0.0, 640.0)));
