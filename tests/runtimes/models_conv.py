@@ -73,6 +73,18 @@ def concat_of_unlike_ranges(net):
 
 
 @entry()
+def concat_of_unlike_ranges_moved(net):
+    """A detector's: boxes in pixels and scores, transposed for the caller, who reads the scores, and for a layer."""
+    x = net.input([3, 12, 12])
+    scores = net.node("Relu", net.conv(x, 3, 4))
+    weight = net.constant(net.weights(4, 3, 3, 3) * 400)
+    boxes = net.node("Relu", net.node("Conv", x, weight, pads=[1, 1, 1, 1]))
+    joined = net.node("Transpose", net.node("Concat", boxes, scores, axis=1), perm=[0, 2, 3, 1])
+    net.output(net.node("Slice", joined, net.ints(4), net.ints(8), net.ints(3)), [12, 12, 4])
+    net.output(net.node("MatMul", joined, net.constant(net.weights(8, 5))), [12, 12, 5])
+
+
+@entry()
 def resize_nearest(net):
     resize(net, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
@@ -103,6 +115,11 @@ def pad_with_one(net):
 @entry()
 def pad_reflect(net):
     pad(net, net.ints(0, 0, 1, 1, 0, 0, 1, 1), mode="reflect")
+
+
+@entry(opset=19)
+def pad_wrap(net):
+    pad(net, net.ints(0, 0, 2, -1, 0, 0, 0, 3), mode="wrap")
 
 
 def pad(net, *inputs, **attributes):

@@ -2,6 +2,7 @@
 //! a fraction, where runtimes take the result's own, which is rounded down.
 
 use super::operators::{Built, expansion, stock};
+use super::own::wrapped;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -25,54 +26,43 @@ pub fn build(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let context =
         ParsingContext { onnx_operator_set_version: context.onnx_operator_set_version.max(13), ..context.clone() };
     let by_size = expansion(stock(&context, &by_size, "stock Resize")?)?;
+    let factors = 1 + usize::from(given(1));
     let axes = node.get_attr_opt_vec("axes")?;
-    Ok((expand(Aligned { by_factor: expansion(made)?, by_size, factors: 1 + usize::from(given(1)), axes }), vec![]))
-}
-
-#[derive(Debug, Clone)]
-struct Aligned {
-    by_factor: Box<dyn Expansion>,
-    by_size: Box<dyn Expansion>,
-    /// Which input the factors are.
-    factors: usize,
-    /// The axes that they are for, where they are not for all.
-    axes: Option<Vec<i64>>,
-}
-
-impl Expansion for Aligned {
-    fn name(&self) -> StaticName {
-        "TareResize".into()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> TractResult<()> {
-        self.by_factor.rules(solver, inputs, outputs)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let outlet = inputs.get(self.factors).context("the factors are missing")?;
-        let factors = model.outlet_fact(*outlet)?.konst.clone().context("the factors must be constants")?;
-        if factors.len() == 0 {
+    let aligned = wrapped(expansion(made)?, move |by_factor, prefix, model, inputs| {
+        match sizes(model, inputs, factors, axes.as_deref())? {
             // Empty factors stand for sizes.
-            return self.by_factor.wire(prefix, model, inputs);
+            None => by_factor.wire(prefix, model, inputs),
+            Some(sizes) => {
+                let sizes = model.add_const(format!("{prefix}.sizes"), tensor1(&sizes))?;
+                by_size.wire(prefix, model, &[inputs[0], sizes])
+            }
         }
-        let factors = factors.cast_to::<f32>()?;
-        let factors = factors.try_as_plain_ram()?.as_slice::<f32>()?;
-        let shape = model.outlet_fact(inputs[0])?.shape.clone();
-        let rank = shape.rank() as i64;
-        let axes = self.axes.clone().unwrap_or_else(|| (0..rank).collect());
-        ensure!(axes.len() == factors.len(), "{} factors for {} axes", factors.len(), axes.len());
-        let size = |(axis, factor): (&i64, &f32)| -> TractResult<i64> {
-            let axis = if *axis < 0 { axis + rank } else { *axis };
-            ensure!((0..rank).contains(&axis), "axis {axis} of a tensor of rank {rank}");
-            Ok((shape[axis as usize].to_usize()? as f32 * factor) as i64)
-        };
-        let sizes = axes.iter().zip(factors).map(size).collect::<TractResult<Vec<_>>>()?;
-        let sizes = model.add_const(format!("{prefix}.sizes"), tensor1(&sizes))?;
-        self.by_size.wire(prefix, model, &[inputs[0], sizes])
+    });
+    Ok((aligned, vec![]))
+}
+
+/// The sizes that the input number `factors` gives to `axes`, or to all; nothing where it is empty.
+fn sizes(
+    model: &TypedModel,
+    inputs: &[OutletId],
+    factors: usize,
+    axes: Option<&[i64]>,
+) -> TractResult<Option<Vec<i64>>> {
+    let outlet = inputs.get(factors).context("the factors are missing")?;
+    let factors = model.outlet_fact(*outlet)?.konst.clone().context("the factors must be constants")?;
+    if factors.len() == 0 {
+        return Ok(None);
     }
+    let factors = factors.cast_to::<f32>()?;
+    let factors = factors.try_as_plain_ram()?.as_slice::<f32>()?;
+    let shape = model.outlet_fact(inputs[0])?.shape.clone();
+    let rank = shape.rank() as i64;
+    let axes = axes.map_or_else(|| (0..rank).collect(), <[_]>::to_vec);
+    ensure!(axes.len() == factors.len(), "{} factors for {} axes", factors.len(), axes.len());
+    let size = |(axis, factor): (&i64, &f32)| -> TractResult<i64> {
+        let axis = if *axis < 0 { axis + rank } else { *axis };
+        ensure!((0..rank).contains(&axis), "axis {axis} of a tensor of rank {rank}");
+        Ok((shape[axis as usize].to_usize()? as f32 * factor) as i64)
+    };
+    axes.iter().zip(factors).map(size).collect::<TractResult<Vec<_>>>().map(Some)
 }

@@ -1,77 +1,45 @@
 //! ReduceMax and ReduceMin. tract starts from the least and the greatest finite number, and so never arrives at an infinity.
 
-use super::operators::{Built, expansion};
+use super::own::{Kernel, Own, Stock, Wired};
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 
-/// Wraps what tract builds for either operator.
+/// Makes what tract does of either operator, with its own one in place of the reduction.
 ///
 /// # Errors
-/// When that is not what it was when this was written.
-pub fn build(stock: (Box<dyn InferenceOp>, Vec<String>)) -> Built {
-    Ok((expand(Wrapped(expansion(stock)?)), vec![]))
-}
-
-#[derive(Debug, Clone)]
-struct Wrapped(Box<dyn Expansion>);
-
-impl Expansion for Wrapped {
-    fn name(&self) -> StaticName {
-        self.0.name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> TractResult<()> {
-        self.0.rules(solver, inputs, outputs)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let first = model.nodes.len();
-        // Were the value known, tract would reduce it at once.
-        let known = model.outlet_fact(inputs[0])?.clone();
-        model.set_outlet_fact(inputs[0], known.without_value())?;
-        let outlets = self.0.wire(prefix, model, inputs);
-        model.set_outlet_fact(inputs[0], known)?;
-        let outlets = outlets?;
-        for node in &mut model.nodes[first..] {
-            if let Some(reduce) = node.op_as::<Reduce>().cloned() {
-                node.op = Box::new(Extreme(reduce));
-            }
+/// When tract cannot.
+pub fn wire(stock: &Stock, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
+    let first = model.nodes.len();
+    // Were the value known, tract would reduce it at once.
+    let known = model.outlet_fact(inputs[0])?.clone();
+    model.set_outlet_fact(inputs[0], known.without_value())?;
+    let outlets = stock.wire(prefix, model, inputs);
+    model.set_outlet_fact(inputs[0], known)?;
+    let outlets = outlets?;
+    for node in &mut model.nodes[first..] {
+        if let Some(reduce) = node.op_as::<Reduce>().cloned() {
+            node.op = Box::new(Own(Extreme(reduce)));
         }
-        Ok(outlets)
     }
+    Ok(outlets)
 }
 
 /// tract's operator, with infinities put right.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Extreme(Reduce);
 
-impl Op for Extreme {
+impl Kernel for Extreme {
     fn name(&self) -> StaticName {
         format!("TareReduce{:?}", self.0.reducer).into()
     }
 
-    op_as_typed_op!();
-}
-
-impl TypedOp for Extreme {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         self.0.output_facts(inputs)
     }
 
-    as_op!();
-}
-
-impl EvalOp for Extreme {
-    op_out_of_plan!();
-
-    fn eval(&self, context: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs[0].clone();
-        let mut outputs = self.0.eval(context, inputs)?;
+        let mut outputs = self.0.eval(&EvalContext::out_of_plan(), inputs)?;
         let right = match (&self.0.reducer, input.datum_type()) {
             (Reducer::Max, DatumType::F16) => self.put_right(&input, &outputs[0], f16::MIN, f16::NEG_INFINITY)?,
             (Reducer::Min, DatumType::F16) => self.put_right(&input, &outputs[0], f16::MAX, f16::INFINITY)?,

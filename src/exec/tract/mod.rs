@@ -1,5 +1,7 @@
 //! The executor over tract, a neural network engine in Rust. No other file knows tract.
 
+mod attention;
+mod axes;
 mod bounds;
 mod convert;
 mod corners;
@@ -9,6 +11,8 @@ mod mend;
 mod message;
 mod observe;
 mod operators;
+mod own;
+mod pad;
 mod products;
 mod program;
 mod qdq;

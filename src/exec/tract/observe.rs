@@ -2,39 +2,30 @@
 
 use super::super::Observer;
 use super::convert;
+use super::own::{Kernel, Own, Wired};
 use tract_onnx::tract_hir::internal::*;
 
 /// Swallows observed value number `.0`; the run shows it to the observer before.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Sink(pub usize);
 
-impl Op for Sink {
+impl Kernel for Sink {
     fn name(&self) -> StaticName {
         "TareSink".into()
     }
 
-    op_as_typed_op!();
-}
+    fn facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(u8::datum_type().scalar_fact()))
+    }
 
-impl EvalOp for Sink {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext<'_>, _: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, _: TVec<TValue>) -> TractResult<TVec<TValue>> {
         Ok(tvec!(tensor0(0u8).into()))
     }
 }
 
-impl TypedOp for Sink {
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(u8::datum_type().scalar_fact()))
-    }
-
-    as_op!();
-}
-
 impl Expansion for Sink {
     fn name(&self) -> StaticName {
-        "TareSink".into()
+        Kernel::name(self)
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -47,8 +38,8 @@ impl Expansion for Sink {
         solver.equals(&outputs[0].rank, 0)
     }
 
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, self.clone(), inputs)
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
+        model.wire_node(prefix, Own(self.clone()), inputs)
     }
 }
 

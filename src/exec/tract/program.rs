@@ -3,6 +3,7 @@
 use super::super::{Observer, Program};
 use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
+use super::own::Own;
 use super::{bounds, convert, registers};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -61,7 +62,7 @@ impl Optimised {
                 constants.push((tap, constant.into_tvalue()));
                 continue;
             }
-            kept.push(model.wire_node(format!("tare-sink-{tap}"), Sink(tap), &[outlet])?[0]);
+            kept.push(model.wire_node(format!("tare-sink-{tap}"), Own(Sink(tap)), &[outlet])?[0]);
         }
         model.select_output_outlets(&kept)?;
         Ok(Self { plan: model.into_runnable()?, outputs: outputs.len(), constants, labels: labels.clone() })
@@ -72,7 +73,7 @@ impl Optimised {
             observe::show(*tap, constant, observe)?;
         }
         let results = self.plan.spawn()?.run_plan_with_eval(inputs_of(inputs)?, |context, state, node, values| {
-            if let Some(Sink(tap)) = node.op_as::<Sink>() {
+            if let Some(Own(Sink(tap))) = node.op_as() {
                 observe::show(*tap, &values[0], observe)?;
             }
             let made = tract_onnx::tract_core::plan::eval(context, state, node, values);

@@ -3,6 +3,7 @@
 //! tract's own multiply by the reciprocal of the scale, which is a step off on ties, and wrap where the quotient passes
 //! 2^31. These divide, round half to even and saturate, as the ONNX specification and ONNX Runtime do.
 
+use super::own::{Kernel, Own, Wired};
 use super::simulate;
 use tract_onnx::model::OnnxOpRegister;
 use tract_onnx::pb::NodeProto;
@@ -60,7 +61,7 @@ impl Expansion for Unresolved {
         }
     }
 
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
         let constant = |outlet: OutletId| -> TractResult<Arc<Tensor>> {
             let fact = model.outlet_fact(outlet)?;
             fact.konst.clone().context("scale and zero point must be constants")
@@ -80,10 +81,10 @@ impl Expansion for Unresolved {
         let op = Linear { direction: self.direction, scales, zero_points, axis: axis as usize, dtype };
         if let Some(known) = model.outlet_fact(inputs[0])?.konst.clone() {
             // tract computes only small constants beforehand, and packs only constant weights.
-            let made = op.eval(&EvalContext::out_of_plan(), tvec!(known.into_tvalue()))?.remove(0);
+            let made = op.run(tvec!(known.into_tvalue()))?.remove(0);
             return Ok(tvec!(model.add_const(prefix, made.into_arc_tensor())?));
         }
-        model.wire_node(prefix, op, &inputs[..1])
+        model.wire_node(prefix, Own(op), &inputs[..1])
     }
 }
 
@@ -98,16 +99,12 @@ pub struct Linear {
     dtype: DatumType,
 }
 
-impl Op for Linear {
+impl Kernel for Linear {
     fn name(&self) -> StaticName {
         format!("TareExact{:?}", self.direction).into()
     }
 
-    op_as_typed_op!();
-}
-
-impl TypedOp for Linear {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let dtype = match self.direction {
             Direction::Quantize => self.dtype,
             Direction::Dequantize => f32::datum_type(),
@@ -115,17 +112,11 @@ impl TypedOp for Linear {
         Ok(tvec!(dtype.fact(inputs[0].shape.clone())))
     }
 
-    fn declutter(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    fn simplified(&self, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
         simulate::fused(self, model, node)
     }
 
-    as_op!();
-}
-
-impl EvalOp for Linear {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         use DatumType::*;
         let out = match (self.direction, inputs[0].datum_type().unquantized(), self.dtype.unquantized()) {
             (Direction::Quantize, _, U8) => self.quantize::<u8>(&inputs[0])?,

@@ -1,5 +1,6 @@
 //! QuantizeLinear with the DequantizeLinear behind it, in one walk over memory.
 
+use super::own::{Kernel, Own};
 use super::qdq::{Linear, ROUND, clamp};
 use tract_onnx::tract_hir::internal::*;
 
@@ -9,39 +10,25 @@ use tract_onnx::tract_hir::internal::*;
 /// When the model is not what tract says that it is.
 pub fn fused(dequantize: &Linear, model: &TypedModel, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     let before = model.node(node.inputs[0].node);
-    let Some(quantize) = before.op_as::<Linear>().filter(|quantize| dequantize.undoes(quantize)) else {
+    let Some(quantize) = before.op_as::<Own<Linear>>().filter(|quantize| dequantize.undoes(&quantize.0)) else {
         return Ok(None);
     };
     if model.outlet_fact(before.inputs[0])?.datum_type != f32::datum_type() {
         return Ok(None);
     }
-    TypedModelPatch::replace_single_op(model, node, &before.inputs, Simulated(quantize.clone())).map(Some)
+    TypedModelPatch::replace_single_op(model, node, &before.inputs, Own(Simulated(quantize.0.clone()))).map(Some)
 }
 
 /// What is left of float32 numbers on the grid of this QuantizeLinear.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Simulated(Linear);
 
-impl Op for Simulated {
+impl Kernel for Simulated {
     fn name(&self) -> StaticName {
         "TareSimulated".into()
     }
 
-    op_as_typed_op!();
-}
-
-impl TypedOp for Simulated {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(inputs[0].without_value()))
-    }
-
-    as_op!();
-}
-
-impl EvalOp for Simulated {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext<'_>, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut tensor = inputs.remove(0).into_tensor();
         let shape: TVec<usize> = tensor.shape().into();
         let (smallest, largest) = self.0.bounds()?;

@@ -1,6 +1,7 @@
 //! The states that recurrent operators start from.
 
 use super::operators::Built;
+use super::own::{Kernel, Own, Wired};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -46,9 +47,9 @@ impl Expansion for States {
         solver.equals(&outputs[0].shape[2], self.hidden.to_dim())
     }
 
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
         ensure!(model.outlet_fact(inputs[0])?.rank() == 3, "a sequence of a rank other than 3");
-        model.wire_node(prefix, self.clone(), inputs)
+        model.wire_node(prefix, Own(self.clone()), inputs)
     }
 }
 
@@ -60,27 +61,17 @@ impl States {
     }
 }
 
-impl Op for States {
+impl Kernel for States {
     fn name(&self) -> StaticName {
         "TareStates".into()
     }
 
-    op_as_typed_op!();
-}
-
-impl TypedOp for States {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let shape = self.shape(&inputs[0].shape.to_tvec(), |n| n.to_dim());
         Ok(tvec!(inputs[0].datum_type.fact(shape)))
     }
 
-    as_op!();
-}
-
-impl EvalOp for States {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         if let Some(given) = inputs.get(1) {
             return Ok(tvec!(given.clone()));
         }

@@ -64,3 +64,56 @@ fn a_policy_that_insists_joins_on_integers() {
 fn other_arithmetic_of_unlike_values_is_no_join() {
     assert_eq!(join(head("Mul", true), 640.0, 1.0, ""), "Mul Mul_j: integer");
 }
+
+/// What somebody reads in float of boxes and scores in one tensor, past the movements `lines`, which a layer reads the last of.
+fn moved(lines: &[(&str, &[&str], &[&str], Vec<crate::proto::AttributeProto>)], y: (&str, &[i64])) -> Builder {
+    let net = head("Concat", false).ints("shape", &[1, 512]).noise("u", &[8, 3], 8);
+    let net = lines.iter().fold(net, |net, (op_type, x, y, a)| net.node(op_type, x, y, a.clone()));
+    net.output(y.0, y.1)
+}
+
+/// The lines of all nodes that stay float, planned anew with boxes far larger than scores.
+fn floats(builder: Builder, policy: &str) -> Vec<String> {
+    let settings = settings(policy);
+    let (model, made) = planned(builder, &settings);
+    let range = |v| Some((0.0, if model.graph.value(v).name() == "boxes" { 640.0 } else { 1.0 }));
+    let kept = unlike_joins(&model.graph, &made, range);
+    let again = plan(&model.graph, &settings, &OnnxRuntimeCpu, &kept).expect("a plan");
+    let line = |n: &NodePlan| match &n.placement {
+        Placement::Float { reason } => Some(format!("{}: {reason}", n.name)),
+        _ => None,
+    };
+    again.nodes.iter().filter_map(line).collect()
+}
+
+const JOIN: &str = "Concat_j: its inputs' ranges differ by a factor of 640: one grid would lose the narrower";
+const MOVES: &str = "it moves what a join of unlike ranges makes, which somebody reads in float";
+
+#[test]
+fn a_join_that_is_read_in_float_past_movements_stays_float_with_them() {
+    let perm = vec![ints("perm", &[0, 2, 3, 1])];
+    let layer: (&str, &[&str], &[&str], Vec<_>) = ("MatMul", &["t", "u"], &["z"], vec![]);
+    // The caller reads what was transposed, and so does a layer.
+    let net = moved(&[("Transpose", &["j"], &["t"], perm.clone()), layer.clone()], ("t", &[1, 8, 8, 8]));
+    assert_eq!(floats(net.output("z", &[1, 8, 8, 3]), ""), [JOIN, &format!("Transpose_t: {MOVES}")]);
+    // Only the layer reads it: there is one grid.
+    let net = moved(&[("Transpose", &["j"], &["t"], perm.clone()), layer.clone()], ("z", &[1, 8, 8, 3]));
+    assert!(floats(net, "").is_empty());
+    // Two movements, and an operator in float behind them.
+    let parts = ("Split", &["t"][..], &["a", "b"][..], vec![int("axis", 1)]);
+    let lines = [("Transpose", &["j"][..], &["t"][..], perm), layer, parts, ("Softmax", &["b"], &["s"], vec![])];
+    let net = moved(&lines, ("s", &[1, 4, 8, 8])).noise("o", &[8, 2], 7).node("MatMul", &["a", "o"], &["k"], vec![]);
+    let found = floats(net.output("k", &[1, 4, 8, 2]).output("z", &[1, 8, 8, 3]), "");
+    assert_eq!(found[..3], [JOIN.to_owned(), format!("Transpose_t: {MOVES}"), format!("Split_a: {MOVES}")]);
+}
+
+#[test]
+fn a_stated_range_of_a_join_holds_for_what_moves_it() {
+    let lines = [
+        ("Transpose", &["j"][..], &["t"][..], vec![ints("perm", &[0, 2, 3, 1])]),
+        ("MatMul", &["t", "u"], &["z"], vec![]),
+    ];
+    let net = moved(&lines, ("t", &[1, 8, 8, 8])).output("z", &[1, 8, 8, 3]);
+    let policy = "rules:\n  - match: { value: j }\n    range: [0, 640]\n";
+    assert!(floats(net, policy).is_empty());
+}

@@ -100,6 +100,97 @@ fn negative_pads_crop() {
 }
 
 #[test]
+fn pads_wrap_around_what_is_not_cut_off() {
+    let wrapped = |pads: &[i64]| {
+        let model = Builder::new(19).input("x", &[1, 4]).ints("p", pads);
+        let model = model.node("Pad", &["x", "p"], &["y"], vec![build::text("mode", "wrap")]);
+        model.output("y", &[1, -1]).build()
+    };
+    let x = [row(&[1.0, 2.0, 3.0, 4.0])];
+    // As in ONNX Runtime 1.31.
+    for (before, after, expected) in [
+        (1, 1, &[4.0, 1.0, 2.0, 3.0, 4.0, 1.0][..]),
+        (5, 0, &[4.0, 1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0]),
+        (-1, 2, &[2.0, 3.0, 4.0, 2.0, 3.0]),
+        (2, -1, &[2.0, 3.0, 1.0, 2.0, 3.0]),
+        (-2, 5, &[3.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0]),
+        (-1, -1, &[2.0, 3.0]),
+    ] {
+        assert_eq!(run(&wrapped(&[0, before, 0, after]), &x)[0], row(expected), "{before} before, {after} after");
+    }
+    assert!(failure(&wrapped(&[0, -4, 0, 1]), &x).contains("nothing is left of axis 1 to wrap around"));
+    // Along listed axes, one after the other.
+    let model = Builder::new(19).input("x", &[2, 2]).ints("p", &[1, 0, 0, 1]).ints("axes", &[-1, 0]);
+    let model = model.node("Pad", &["x", "p", "", "axes"], &["y"], vec![build::text("mode", "wrap")]);
+    let found = run(&model.output("y", &[3, 3]).build(), &[Tensor::from_f32(vec![2, 2], &[1.0, 2.0, 3.0, 4.0])]);
+    assert_eq!(found[0], Tensor::from_f32(vec![3, 3], &[2.0, 1.0, 2.0, 4.0, 3.0, 4.0, 2.0, 1.0, 2.0]));
+}
+
+#[test]
+fn axes_count_once_and_in_any_order() {
+    let shape = |opset, op_type: &str, axes: &[i64]| {
+        let model = Builder::new(opset).input("x", &[1, 3, 1, 2]);
+        let model = if opset < 13 {
+            model.node(op_type, &["x"], &["y"], vec![build::ints("axes", axes)])
+        } else {
+            model.ints("a", axes).node(op_type, &["x", "a"], &["y"], vec![])
+        };
+        model.output("y", &[-1]).build()
+    };
+    let x = [Tensor::from_f32(vec![1, 3, 1, 2], &[0.0; 6])];
+    for opset in [11, 13] {
+        for (axes, expected) in [(&[0, 0][..], &[3, 1, 2][..]), (&[0, -4], &[3, 1, 2]), (&[2, 0], &[3, 2])] {
+            assert_eq!(run(&shape(opset, "Squeeze", axes), &x)[0].shape(), expected, "{axes:?}");
+        }
+        assert_eq!(run(&shape(opset, "Unsqueeze", &[-1, 0]), &x)[0].shape(), [1, 1, 3, 1, 2, 1]);
+        for (op_type, axes, why) in [
+            ("Unsqueeze", &[1, 1][..], "its axes [1, 1] name one of them twice"),
+            ("Unsqueeze", &[0, -6], "its axes [0, -6] name one of them twice"),
+            ("Unsqueeze", &[5], "axis 5 of a tensor of rank 5"),
+            ("Squeeze", &[4], "axis 4 of a tensor of rank 4"),
+            ("Squeeze", &[1], "axis 1 has 3 elements, not one"),
+        ] {
+            let text = failure(&shape(opset, op_type, axes), &x);
+            assert!(text.contains(&format!("cannot run {op_type} \"{op_type}_y\"")) && text.contains(why), "{text}");
+        }
+    }
+    assert_eq!(run(&shape(13, "Squeeze", &[]), &x)[0].shape(), [3, 2]);
+    let all = Builder::new(13).input("x", &[1, 3, 1, 2]).node("Squeeze", &["x"], &["y"], vec![]);
+    assert_eq!(run(&all.output("y", &[-1]).build(), &x)[0].shape(), [3, 2]);
+}
+
+/// Attention of two queries to two keys, whose values are 1 and 3, by a mask of booleans or of numbers to add.
+fn looking(mask: [f32; 4], booleans: bool, flat: bool, causal: i64) -> Vec<f32> {
+    let shape: &[usize] = if flat { &[1, 2, 1] } else { &[1, 1, 2, 1] };
+    let dims: Vec<i64> = shape.iter().map(|&d| d as i64).collect();
+    let mut attributes = vec![build::int("is_causal", causal)];
+    if flat {
+        attributes.extend([build::int("q_num_heads", 1), build::int("kv_num_heads", 1)]);
+    }
+    let to = if booleans { DataType::Bool } else { DataType::Float32 };
+    let model = Builder::new(23).input("q", &dims).floats("v", shape, &[1.0, 3.0]).input("m", &[2, 2]);
+    let model = model.node("Cast", &["m"], &["mask"], vec![build::int("to", to.onnx().into())]);
+    let model = model.node("Attention", &["q", "v", "v", "mask"], &["y"], attributes).output("y", &dims);
+    let queries = Tensor::from_f32(shape.to_vec(), &[0.0; 2]);
+    floats(&run(&model.build(), &[queries, Tensor::from_f32(vec![2, 2], &mask)])[0])
+}
+
+#[test]
+fn a_query_that_may_look_at_nothing_gets_zeros() {
+    for flat in [false, true] {
+        assert_eq!(looking([0.0, 0.0, 1.0, 1.0], true, flat, 0), [0.0, 2.0]);
+        assert_eq!(looking([1.0, 1.0, 0.0, 0.0], true, flat, 0), [2.0, 0.0]);
+        assert_eq!(looking([0.0, 1.0, 1.0, 1.0], true, flat, 0), [3.0, 2.0]);
+        // It sees nothing by both masks together.
+        assert_eq!(looking([0.0, 1.0, 1.0, 1.0], true, flat, 1), [0.0, 2.0]);
+        for hidden in [f32::NEG_INFINITY, f32::MIN] {
+            assert_eq!(looking([hidden, hidden, 0.0, 0.0], false, flat, 0), [0.0, 2.0], "{hidden}");
+            assert_eq!(looking([0.0, hidden, 0.0, 0.0], false, flat, 0), [1.0, 2.0], "{hidden}");
+        }
+    }
+}
+
+#[test]
 fn upsample_and_the_first_resize_round_down() {
     let x = [1.0, 2.0];
     let mut scales = build::ints("scales", &[]);

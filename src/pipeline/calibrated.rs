@@ -1,0 +1,89 @@
+//! Calibrate: statistics of the samples, or those that were saved before.
+
+use super::{Context, Planned};
+use crate::calibrate::{self, Calibration};
+use crate::error::{Error, Result};
+use crate::file;
+use crate::inputs::{self, Dataset};
+use crate::policy::{self, Settings};
+use crate::report::CalibrationSummary;
+use std::path::Path;
+
+impl Planned {
+    /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
+    ///
+    /// # Errors
+    /// When samples are missing or bad, or the engine cannot run the model.
+    pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
+        self.check_quantizable()?;
+        if self.plan.observed().next().is_none() {
+            let calibration = Calibration { model: file::digest(&self.path)?, ..Calibration::default() };
+            let (source, statistics_sha256) = ("nothing to observe".to_owned(), calibration.digest()?);
+            let summary =
+                CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
+            return Ok((calibration, summary));
+        }
+        let data = settings.calibration.as_ref();
+        let data = data.ok_or_else(|| {
+            Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
+        })?;
+        let set = Dataset::open(&data.source, &self.inputs()?)?;
+        let indices = match &settings.validation {
+            Some(_) => inputs::spread(set.len(), data.samples),
+            None => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
+        };
+        if indices.is_empty() {
+            return Err(Error::file(&data.source.path, "holds no samples"));
+        }
+        let digest = file::digest(&self.path)?;
+        let source = (&set, indices.as_slice());
+        let (mut calibration, mut skipped) = calibrate::collect(
+            &self.model,
+            &self.plan,
+            &self.executor,
+            source,
+            settings.on_bad_value,
+            context.threads,
+            context.progress,
+        )
+        .map_err(|e| match e {
+            Error::Engine(why) => Error::file(&self.path, why),
+            other => other,
+        })?;
+        calibration.model = digest;
+        skipped.extend(set.skipped());
+        let summary = CalibrationSummary {
+            source: data.source.path.display().to_string(),
+            samples: calibration.samples,
+            statistics_sha256: calibration.digest()?,
+            preprocessing: preprocessing_note(&set),
+            skipped,
+        };
+        Ok((calibration, summary))
+    }
+
+    /// Statistics that were saved before, if they are of this model.
+    ///
+    /// # Errors
+    /// When they are of another model.
+    pub fn load_ranges(&self, path: &Path) -> Result<(Calibration, CalibrationSummary)> {
+        let calibration = Calibration::load(path)?;
+        if calibration.model != file::digest(&self.path)? {
+            let model = self.path.display();
+            return Err(Error::file(
+                path,
+                format!("holds the statistics of another model than {model}; calibrate again"),
+            ));
+        }
+        let (source, samples) = (path.display().to_string(), calibration.samples);
+        let statistics_sha256 = calibration.digest()?;
+        Ok((
+            calibration,
+            CalibrationSummary { source, samples, statistics_sha256, preprocessing: None, skipped: vec![] },
+        ))
+    }
+}
+
+fn preprocessing_note(set: &Dataset) -> Option<String> {
+    set.describe().pictures.as_ref().map(|p| format!("pictures: {p}"))
+}

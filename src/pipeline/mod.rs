@@ -1,0 +1,99 @@
+//! The whole story on one page: load, prepare, plan, calibrate, resolve, rewrite, validate, report.
+
+mod calibrated;
+mod planned;
+mod reported;
+mod validated;
+
+pub use planned::Planned;
+
+use crate::error::{Error, Result};
+use crate::exec::Tract;
+use crate::file;
+use crate::inputs::{self, Dataset};
+use crate::policy::Settings;
+use crate::progress::Progress;
+use crate::report::{self, Report, summarize};
+use crate::validate::{self, Comparison};
+use std::path::{Path, PathBuf};
+use validated::Samples;
+
+/// The program's name and version, as written into models and reports.
+pub const TOOL: &str = concat!("tare ", env!("CARGO_PKG_VERSION"));
+
+/// What a conversion needs beside the settings.
+pub struct Context<'a> {
+    /// How many samples run side by side.
+    pub threads: usize,
+    /// Who hears of progress.
+    pub progress: &'a dyn Progress,
+}
+
+/// Converts a model: the main job. Returns the report, after writing it where the settings say.
+///
+/// # Errors
+/// When anything on the way fails; nothing is then written.
+pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
+    let output = output(settings)?;
+    let mut planned = Planned::new(settings)?;
+    planned.check(settings, &output)?;
+    let samples = Samples::held_back(settings, &planned.inputs()?)?;
+    let (calibration, mut summary) = match ranges {
+        Some(path) => planned.load_ranges(path)?,
+        None => planned.calibrate(settings, context)?,
+    };
+    tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
+    let resolved = planned.resolve(settings, &calibration)?;
+    tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
+    let model = planned.rewrite(settings, &resolved, &summary)?;
+    // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
+    let staged = file::stage(&model, &output)?;
+    let compared = validated::compare(&planned, &staged.load()?, samples.as_ref(), context)?;
+    staged.commit()?;
+    tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
+    samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
+    let types = planned.types(samples.as_ref().and_then(Samples::types))?;
+    let report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
+    if let Some(path) = &settings.report {
+        report.save(path)?;
+    }
+    Ok(report)
+}
+
+fn output(settings: &Settings) -> Result<PathBuf> {
+    let missing = || Error::other("no output: name one with -o, or state it in the policy");
+    settings.output.clone().ok_or_else(missing)
+}
+
+/// Compares two model files on samples.
+///
+/// # Errors
+/// When either cannot be loaded or run, or there are no samples.
+pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Context<'_>) -> Result<Comparison> {
+    let original = file::load(float)?;
+    let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
+    let data = settings.validation.as_ref().or(settings.calibration.as_ref());
+    let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
+    let set = Dataset::open(&data.source, &inputs)?;
+    let indices = inputs::spread(set.len(), data.samples);
+    if indices.is_empty() {
+        return Err(Error::file(&data.source.path, "holds no samples"));
+    }
+    let samples = (&set, indices.as_slice());
+    validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
+}
+
+/// An audit of a model.
+///
+/// # Errors
+/// When the model cannot be loaded, or a rule of the policy matches nothing in it.
+pub fn inspect(settings: &Settings) -> Result<String> {
+    let planned = Planned::new(settings)?;
+    let bytes = file::size(&planned.path)?;
+    let types = planned.types(None)?;
+    let summary = summarize(&planned.plan, &planned.model.graph, &planned.target, None, types.as_ref());
+    report::audit(&planned.original, &planned.model, &planned.plan, &summary, bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Load, prepare, plan, resolve, rewrite: what happens to the model.
+
+use super::reported::policy_sha256;
+use crate::calibrate::Calibration;
+use crate::error::{Error, Result};
+use crate::exec::{Executor, Tract, Types};
+use crate::file;
+use crate::inputs::InputSpec;
+use crate::ir::Model;
+use crate::plan::{Placement, Plan, plan, unlike_joins};
+use crate::policy::Settings;
+use crate::prepare;
+use crate::report::CalibrationSummary;
+use crate::resolve::{Resolved, resolve};
+use crate::rewrite;
+use crate::target::OnnxRuntimeCpu;
+use crate::tensor::TensorType;
+use std::path::{Path, PathBuf};
+
+/// A model made ready and planned.
+pub struct Planned {
+    /// The model as it was loaded.
+    pub original: Model,
+    /// The prepared model.
+    pub model: Model,
+    /// The plan for it.
+    pub plan: Plan,
+    /// The runtime it is for.
+    pub target: OnnxRuntimeCpu,
+    pub(super) path: PathBuf,
+    pub(super) executor: Tract,
+}
+
+impl Planned {
+    /// Loads, prepares and plans the model of `settings`.
+    ///
+    /// # Errors
+    /// When there is no such model, it is malformed, or a rule of the policy matches nothing in it.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let path =
+            settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
+        let original = file::load(&path)?;
+        let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
+        let mut model = original.clone();
+        let options = prepare::Options { dims: settings.dims.clone(), fuse_patterns: !settings.keep_patterns };
+        prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
+        let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
+        tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
+        let plan = plan(&model.graph, settings, &target, &[]).map_err(|e| e.in_model(&path))?;
+        tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
+        Ok(Self { original, model, plan, target, path, executor })
+    }
+
+    /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
+    ///
+    /// # Errors
+    /// When it is quantized already, or one of these is the model itself or cannot be written.
+    pub(super) fn check(&self, settings: &Settings, output: &Path) -> Result<()> {
+        self.check_quantizable()?;
+        if output.canonicalize().ok().is_some_and(|o| self.path.canonicalize().ok() == Some(o)) {
+            return Err(Error::file(output, "is the model itself; name another output"));
+        }
+        // Hours of calibration must not end at a folder that cannot be written.
+        std::iter::once(output).chain(settings.report.as_deref()).try_for_each(file::check_writable)
+    }
+
+    /// Whether the model can be quantized.
+    ///
+    /// # Errors
+    /// When it is quantized already.
+    pub(super) fn check_quantizable(&self) -> Result<()> {
+        let mut nodes = self.plan.nodes.iter();
+        if nodes.any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear")) {
+            return Err(Error::file(&self.path, "is quantized already; start from the float model"));
+        }
+        Ok(())
+    }
+
+    /// Whether anything in the model runs on integers.
+    pub(super) fn is_quantized(&self) -> bool {
+        self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_)))
+    }
+
+    /// What each graph input wants.
+    ///
+    /// # Errors
+    /// When the model does not state the type of an input.
+    pub fn inputs(&self) -> Result<Vec<InputSpec>> {
+        input_specs(&self.model).map_err(|e| e.in_model(&self.path))
+    }
+
+    /// Chooses the grids. Joins whose inputs turn out to be unlike are taken back to float first.
+    ///
+    /// # Errors
+    /// When the statistics lack a value.
+    pub fn resolve(&mut self, settings: &Settings, calibration: &Calibration) -> Result<Resolved> {
+        let resolved = resolve(&self.plan, calibration)?;
+        let graph = &self.model.graph;
+        let unlike = unlike_joins(graph, &self.plan, |v| resolved.ranges.get(graph.value(v).name()).copied());
+        if unlike.is_empty() {
+            return Ok(resolved);
+        }
+        tracing::info!(nodes = unlike.len(), "kept in float: joins of unlike inputs, and what moves them");
+        let anew = plan(graph, settings, &self.target, &unlike).map_err(|e| e.in_model(&self.path))?;
+        let before = std::mem::replace(&mut self.plan, anew);
+        resolve(&self.plan, &inherited(calibration, &before, &self.plan))
+    }
+
+    /// The model with what was resolved carried out, and with a note of how it came about.
+    ///
+    /// # Errors
+    /// When a constant cannot be read.
+    pub(super) fn rewrite(
+        &self,
+        settings: &Settings,
+        resolved: &Resolved,
+        summary: &CalibrationSummary,
+    ) -> Result<Model> {
+        let mut model = self.model.clone();
+        rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
+        model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
+        model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
+        Ok(model)
+    }
+
+    /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.
+    ///
+    /// # Errors
+    /// When the model does not state the type of an input.
+    pub(super) fn types(&self, sample: Option<Vec<TensorType>>) -> Result<Option<Types>> {
+        let one = |input: &InputSpec| {
+            let dims = input.ty.dims.iter().enumerate().map(|(axis, d)| d.or((axis == 0).then_some(1)));
+            TensorType { dtype: input.ty.dtype, dims: dims.collect() }
+        };
+        let inputs = self.inputs()?;
+        let types = sample.unwrap_or_else(|| inputs.iter().map(one).collect());
+        Ok(file::to_bytes(&self.model).and_then(|bytes| self.executor.types(&bytes, &types)).ok())
+    }
+}
+
+/// The statistics for `plan`, of which those of `before` are known. What a movement made was not observed while it was on the
+/// grid of what it moved: it has the numbers of that.
+fn inherited(calibration: &Calibration, before: &Plan, plan: &Plan) -> Calibration {
+    let mut calibration = calibration.clone();
+    for value in plan.observed() {
+        let root = before.value(before.root(value.id)).and_then(|root| calibration.values.get(&root.name));
+        if let Some(statistics) = root.cloned() {
+            calibration.values.entry(value.name.clone()).or_insert(statistics);
+        }
+    }
+    calibration
+}
+
+/// What each graph input of a model wants.
+///
+/// # Errors
+/// When the model does not state the type of an input.
+pub(super) fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
+    let spec = |v| {
+        let name = model.graph.value(v).name().to_owned();
+        let ty =
+            model.graph.stated_type(v).ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
+        Ok(InputSpec { name, ty })
+    };
+    model.graph.inputs().map(spec).collect()
+}

@@ -1,0 +1,66 @@
+//! Report: what was done and how much was lost.
+
+use super::validated::Compared;
+use super::{Planned, TOOL};
+use crate::error::Result;
+use crate::exec::Types;
+use crate::file;
+use crate::policy::Settings;
+use crate::report::{CalibrationSummary, FileSummary, Report, summarize};
+use crate::resolve::Resolved;
+use crate::validate;
+use std::path::Path;
+
+/// The report of a conversion whose model lies at `output`.
+///
+/// # Errors
+/// When one of the two models cannot be read any more.
+pub fn report(
+    settings: &Settings,
+    planned: &Planned,
+    resolved: &Resolved,
+    types: Option<&Types>,
+    compared: Compared,
+    calibration: CalibrationSummary,
+    output: &Path,
+) -> Result<Report> {
+    let (validation, not_validated) = match compared {
+        Ok(comparison) => (Some(comparison), None),
+        Err(why) => (None, Some(why)),
+    };
+    let mut warnings: Vec<String> =
+        resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
+    if !planned.is_quantized() {
+        let what =
+            "nothing in the model runs on integers: it was written as it is; `tare inspect` says why of each node";
+        warnings.insert(0, what.to_owned());
+    }
+    let (bad, files) = (calibration.skipped.len(), calibration.skipped.join("; "));
+    if bad > 0 {
+        warnings.push(format!("skipped, {bad} in all: {files}"));
+    }
+    if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
+        warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
+    }
+    Ok(Report {
+        tool: TOOL.to_owned(),
+        model: file_summary(&planned.path)?,
+        output: file_summary(output)?,
+        policy_sha256: policy_sha256(settings),
+        calibration,
+        placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
+        missed: validate::misses(&settings.thresholds, validation.as_ref()),
+        validation,
+        not_validated,
+        warnings,
+    })
+}
+
+/// What tells policies apart that make other models.
+pub fn policy_sha256(settings: &Settings) -> String {
+    file::digest_bytes(settings.canonical().to_string().as_bytes())
+}
+
+fn file_summary(path: &Path) -> Result<FileSummary> {
+    Ok(FileSummary { path: path.display().to_string(), bytes: file::size(path)?, sha256: file::digest(path)? })
+}

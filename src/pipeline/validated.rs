@@ -1,0 +1,75 @@
+//! Validate: the float model and what was made of it, side by side.
+
+use super::{Context, Planned};
+use crate::error::{Error, Result};
+use crate::inputs::{self, Dataset, InputSpec};
+use crate::ir::Model;
+use crate::policy::{self, Data, Settings};
+use crate::report::CalibrationSummary;
+use crate::tensor::{Tensor, TensorType};
+use crate::validate::{self, Comparison};
+
+/// Samples to validate on.
+pub struct Samples {
+    set: Dataset,
+    indices: Vec<usize>,
+}
+
+impl Samples {
+    /// The samples to validate on, none of which calibrates; `None` where there are none.
+    ///
+    /// # Errors
+    /// When they are missing or bad.
+    pub fn held_back(settings: &Settings, inputs: &[InputSpec]) -> Result<Option<Self>> {
+        let (data, held_back): (&Data, bool) = match (&settings.validation, &settings.calibration) {
+            (Some(data), _) => (data, false),
+            (None, Some(data)) => (data, true),
+            (None, None) => return Ok(None),
+        };
+        let set = Dataset::open(&data.source, inputs)?;
+        let indices = if held_back {
+            inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).1
+        } else {
+            inputs::spread(set.len(), data.samples)
+        };
+        Ok((!indices.is_empty()).then_some(Self { set, indices }))
+    }
+
+    /// Adds bad files that were passed over to those of calibration.
+    pub fn add_skipped(&self, summary: &mut CalibrationSummary) {
+        summary.skipped.extend(self.set.skipped());
+        summary.skipped.sort();
+        summary.skipped.dedup();
+    }
+
+    /// The types of the first sample, if it can be read.
+    pub fn types(&self) -> Option<Vec<TensorType>> {
+        let sample = self.set.read(self.indices.get(..1)?).next()?.ok()?;
+        let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
+        Some(sample.inputs.iter().map(concrete).collect())
+    }
+}
+
+/// A comparison, or why there is none.
+pub type Compared = std::result::Result<Comparison, String>;
+
+/// Runs the float model and `quantized` on samples.
+///
+/// # Errors
+/// When a sample is bad. What the engine cannot run is no error: it is said in place of the comparison.
+pub fn compare(
+    planned: &Planned,
+    quantized: &Model,
+    samples: Option<&Samples>,
+    context: &Context<'_>,
+) -> Result<Compared> {
+    let Some(Samples { set, indices }) = samples else {
+        return Ok(Err("there are no samples to validate on; name some with --validation".to_owned()));
+    };
+    let (float, executor, samples) = (&planned.original, &planned.executor, (set, indices.as_slice()));
+    match validate::compare(float, quantized, executor, samples, context.threads, context.progress) {
+        Ok(comparison) => Ok(Ok(comparison)),
+        Err(Error::Engine(why)) => Ok(Err(why)),
+        Err(other) => Err(other),
+    }
+}
