@@ -1,4 +1,4 @@
-"""What the three scripts share: arguments, the models that are there, and tables."""
+"""What the scripts share: arguments, the models that are there, and tables."""
 
 import argparse
 import os
@@ -28,6 +28,7 @@ class Bench:
         self.models = (options.models or self.work / "models").resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.tare = processes.Tare(os.environ.get("TARE") or ROOT / "target/release/tare", self.work)
+        self.engine = processes.Engine(os.environ.get("RUN") or ROOT / "target/debug/examples/run")
         self.peer = processes.OnnxRuntime(self.shared, catalogue.CALIBRATION_SAMPLES)
         self.cases = [c for c in catalogue.CASES if not options.names or any(word in c.name for word in options.names)]
         if not self.cases:

@@ -99,6 +99,16 @@ class Tare:
         return run([self.binary, "calibrate", "-q", "-c", policy, "-o", statistics])
 
 
+class Engine:
+    """The engine that validation runs models in, behind the example `run`."""
+
+    def __init__(self, binary):
+        self.binary = binary
+
+    def outputs(self, model, inputs, outputs):
+        run([self.binary, model, inputs, outputs])
+
+
 class OnnxRuntime:
     """ONNX Runtime's quantizer, by the script that lies with the models."""
 

@@ -20,8 +20,19 @@ PRECISE = ("session.x64quantprecision", "1")
 WEIGHTED = {"Conv", "ConvTranspose", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "TransposeMatMul"}
 
 
-def session(path, threads=1, precise=False, optimized=None):
+# How much ONNX Runtime may rewrite a model, from nothing to everything.
+LEVELS = {
+    "DISABLE_ALL": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "BASIC": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "EXTENDED": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "ALL": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+def session(model, threads=1, precise=False, optimized=None, level="ALL"):
+    """A session of the model in a file, or of a message."""
     options = ort.SessionOptions()
+    options.graph_optimization_level = LEVELS[level]
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -29,7 +40,8 @@ def session(path, threads=1, precise=False, optimized=None):
         options.add_session_config_entry(*PRECISE)
     if optimized:
         options.optimized_model_filepath = str(optimized)
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def feeds(s, arrays, row):
