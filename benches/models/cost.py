@@ -1,8 +1,9 @@
 """What a conversion costs as a whole process, ours beside ONNX Runtime's own quantizer on the same samples.
 
 Prints one Markdown table: seconds of processor and wall time and the peak of resident memory, and processor time and memory
-as shares of the peer's. Ours calibrates on all samples and then validates on 20 others; the peer's preparation of the
-model (prep) is listed apart and not in the shares. The peer's percentile may take at most 8 GiB."""
+as shares of the peer's. Both calibrate on all samples and write; the rows with validation also run the written and the
+original model on 20 other samples, which the peer does not do. The peer's preparation of the model (prep) is listed apart
+and not in the shares. The peer's percentile may take at most 8 GiB."""
 
 import common
 import processes
@@ -58,8 +59,10 @@ def main():
                 peers[method] = measured(run, options.repetitions)
             show(case, f"ort {method}", peers[method])
         for calibrator in options.calibrators.split(","):
-            run = lambda: bench.tare.quantize(policy, output, "--calibrator", calibrator)
-            show(case, f"tare {calibrator}", measured(run, options.repetitions), peers[AGAINST[calibrator]])
+            for validation, flags in {"": ["--no-validation"], ", with validation": []}.items():
+                run = lambda: bench.tare.quantize(policy, output, "--calibrator", calibrator, *flags)
+                cost = measured(run, options.repetitions)
+                show(case, f"tare {calibrator}{validation}", cost, peers[AGAINST[calibrator]])
 
 
 if __name__ == "__main__":

@@ -124,6 +124,9 @@ pub struct Quantize {
     /// Samples to validate on. By default every fifth calibration sample is held back.
     #[arg(long, value_name = "PATH")]
     pub validation: Option<PathBuf>,
+    /// Write without running the models, as with `data.validation.samples: 0`. All samples then calibrate.
+    #[arg(long, conflicts_with = "validation")]
+    pub no_validation: bool,
     /// Saved statistics; no calibration data is needed then.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
     pub ranges: Option<PathBuf>,
@@ -257,6 +260,7 @@ impl Quantize {
             output: self.output.clone(),
             report: self.report.clone(),
             validation: self.validation.clone(),
+            validation_samples: self.no_validation.then_some(0),
             labels: self.data.labels.clone(),
             calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
             percentile: self.calibration.percentile,
@@ -284,14 +288,12 @@ impl Validate {
         raw.override_with(&Overrides {
             validation: self.data.data.clone(),
             labels: self.data.labels.clone(),
+            validation_samples: self.data.samples.map(|samples| samples.max(1)),
             calibration: None,
             samples: None,
             ..data
         });
         let mut settings = raw.settings()?;
-        if let (Some(validation), Some(samples)) = (&mut settings.validation, self.data.samples) {
-            validation.samples = samples.max(1);
-        }
         self.thresholds.over(&mut settings.thresholds);
         Ok(settings)
     }

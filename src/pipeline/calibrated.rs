@@ -5,7 +5,7 @@ use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::inputs::{self, Dataset};
-use crate::policy::{self, Settings};
+use crate::policy::{self, Settings, Validation};
 use crate::report::CalibrationSummary;
 use std::path::Path;
 
@@ -29,8 +29,8 @@ impl Planned {
         })?;
         let set = Dataset::open(&data.source, &self.inputs()?)?;
         let indices = match &settings.validation {
-            Some(_) => inputs::spread(set.len(), data.samples),
-            None => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
+            Validation::Samples(_) | Validation::Off => inputs::spread(set.len(), data.samples),
+            Validation::HeldBack => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
         };
         if indices.is_empty() {
             return Err(Error::file(&data.source.path, "holds no samples"));

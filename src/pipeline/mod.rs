@@ -48,11 +48,11 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let model = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;
-    let compared = validated::compare(&planned, &staged.load()?, samples.as_ref(), context)?;
+    let compared = validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?;
     staged.commit()?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
-    let types = planned.types(samples.as_ref().and_then(Samples::types))?;
+    let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
     let report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
     if let Some(path) = &settings.report {
         report.save(path)?;
@@ -72,7 +72,7 @@ fn output(settings: &Settings) -> Result<PathBuf> {
 pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Context<'_>) -> Result<Comparison> {
     let original = file::load(float)?;
     let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
-    let data = settings.validation.as_ref().or(settings.calibration.as_ref());
+    let data = settings.validation.samples().or(settings.calibration.as_ref());
     let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
     let set = Dataset::open(&data.source, &inputs)?;
     let indices = inputs::spread(set.len(), data.samples);

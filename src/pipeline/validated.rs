@@ -4,7 +4,7 @@ use super::{Context, Planned};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::policy::{self, Data, Settings};
+use crate::policy::{self, Settings, Validation};
 use crate::report::CalibrationSummary;
 use crate::tensor::{Tensor, TensorType};
 use crate::validate::{self, Comparison};
@@ -16,15 +16,17 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// The samples to validate on, none of which calibrates; `None` where there are none.
+    /// The samples to validate on, none of which calibrates, or why there are none.
     ///
     /// # Errors
     /// When they are missing or bad.
-    pub fn held_back(settings: &Settings, inputs: &[InputSpec]) -> Result<Option<Self>> {
-        let (data, held_back): (&Data, bool) = match (&settings.validation, &settings.calibration) {
-            (Some(data), _) => (data, false),
-            (None, Some(data)) => (data, true),
-            (None, None) => return Ok(None),
+    pub fn held_back(settings: &Settings, inputs: &[InputSpec]) -> Result<std::result::Result<Self, &'static str>> {
+        const NONE: &str = "there are no samples to validate on; name some with --validation";
+        let (data, held_back) = match (&settings.validation, &settings.calibration) {
+            (Validation::Samples(data), _) => (data, false),
+            (Validation::HeldBack, Some(data)) => (data, true),
+            (Validation::HeldBack, None) => return Ok(Err(NONE)),
+            (Validation::Off, _) => return Ok(Err("validation is switched off")),
         };
         let set = Dataset::open(&data.source, inputs)?;
         let indices = if held_back {
@@ -32,7 +34,7 @@ impl Samples {
         } else {
             inputs::spread(set.len(), data.samples)
         };
-        Ok((!indices.is_empty()).then_some(Self { set, indices }))
+        Ok(if indices.is_empty() { Err(NONE) } else { Ok(Self { set, indices }) })
     }
 
     /// Adds bad files that were passed over to those of calibration.
@@ -60,11 +62,12 @@ pub type Compared = std::result::Result<Comparison, String>;
 pub fn compare(
     planned: &Planned,
     quantized: &Model,
-    samples: Option<&Samples>,
+    samples: std::result::Result<&Samples, &'static str>,
     context: &Context<'_>,
 ) -> Result<Compared> {
-    let Some(Samples { set, indices }) = samples else {
-        return Ok(Err("there are no samples to validate on; name some with --validation".to_owned()));
+    let Samples { set, indices } = match samples {
+        Ok(samples) => samples,
+        Err(why) => return Ok(Err(why.to_owned())),
     };
     let (float, executor, samples) = (&planned.original, &planned.executor, (set, indices.as_slice()));
     match validate::compare(float, quantized, executor, samples, context.threads, context.progress) {

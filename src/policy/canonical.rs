@@ -3,7 +3,9 @@
 
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, TypeName, Weights};
-use super::settings::{ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, WeightRange, WeightSettings};
+use super::settings::{
+    ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, Validation, WeightRange, WeightSettings,
+};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
 use serde_json::{Map, Value, json};
@@ -18,7 +20,7 @@ impl Settings {
             "activations": activations(self.activations),
             "calibration": self.calibration.as_ref().map(data),
             // Samples that are held back do not calibrate.
-            "held_back": self.validation.is_none(),
+            "held_back": matches!(self.validation, Validation::HeldBack),
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "version": 1,
             "weights": weights(self.weights),

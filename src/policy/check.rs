@@ -7,7 +7,7 @@ use super::raw::{
 };
 use super::settings::{
     ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, OnBadValue, Rule, Settings,
-    Thresholds, VALIDATION_SAMPLES, WeightSettings,
+    Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -46,6 +46,11 @@ impl Raw {
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
         self.check_thresholds(thresholds)?;
+        if matches!(validation, Validation::Off) && thresholds != Thresholds::default() {
+            let why =
+                "thresholds are checked by validation, and data.validation.samples is 0; leave one of the two out";
+            return Err(self.wrong("thresholds", why));
+        }
         Ok(Settings {
             model: self.model.clone(),
             output: self.output.clone(),
@@ -66,18 +71,22 @@ impl Raw {
         })
     }
 
-    fn data(&self) -> Result<(Option<Data>, Option<Data>)> {
+    fn data(&self) -> Result<(Option<Data>, Validation)> {
         let data = self.data.clone().unwrap_or_default();
         let preprocess = self.checked_preprocess()?;
         let calibration = data.calibration.map(|c| {
             let source = self.source("data.calibration", c.path, None, preprocess.clone(), c.on_bad_file)?;
             Ok(Data { source, samples: self.samples("data.calibration.samples", c.samples, CALIBRATION_SAMPLES)? })
         });
-        let validation = data.validation.map(|v| {
-            let source = self.source("data.validation", v.path, v.labels, preprocess, v.on_bad_file)?;
-            Ok(Data { source, samples: self.samples("data.validation.samples", v.samples, VALIDATION_SAMPLES)? })
-        });
-        Ok((calibration.transpose()?, validation.transpose()?))
+        let validation = match data.validation {
+            None => Validation::HeldBack,
+            Some(v) if v.samples == Some(0) => Validation::Off,
+            Some(v) => {
+                let source = self.source("data.validation", v.path, v.labels, preprocess, v.on_bad_file)?;
+                Validation::Samples(Data { source, samples: v.samples.unwrap_or(VALIDATION_SAMPLES) })
+            }
+        };
+        Ok((calibration.transpose()?, validation))
     }
 
     fn source(

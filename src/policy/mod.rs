@@ -40,6 +40,7 @@ pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use settings::{
     ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE, Data, Granularity,
-    HELD_BACK_SAMPLES, OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, WeightRange, WeightSettings,
+    HELD_BACK_SAMPLES, OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightRange,
+    WeightSettings,
 };
 pub use wording::word;

@@ -14,8 +14,10 @@ pub struct Overrides {
     pub report: Option<PathBuf>,
     /// `data.calibration.path`.
     pub calibration: Option<PathBuf>,
-    /// `data.validation.path`. Other samples have other labels: the policy's are dropped.
+    /// `data.validation.path`. Other samples have other labels: the policy's are dropped, and so is its 0 of them.
     pub validation: Option<PathBuf>,
+    /// `data.validation.samples`.
+    pub validation_samples: Option<usize>,
     /// `data.validation.labels`.
     pub labels: Option<PathBuf>,
     /// `data.calibration.samples`.
@@ -49,9 +51,13 @@ impl Raw {
         self.set("data.calibration.path", |raw| &mut raw.calibration().path, over.calibration.as_ref());
         self.set("data.calibration.samples", |raw| &mut raw.calibration().samples, over.samples.as_ref());
         if over.validation.is_some() {
-            self.validation().labels = None;
+            let validation = self.validation();
+            validation.labels = None;
+            validation.samples = validation.samples.filter(|&samples| samples > 0);
         }
         self.set("data.validation.path", |raw| &mut raw.validation().path, over.validation.as_ref());
+        let samples = over.validation_samples.as_ref();
+        self.set("data.validation.samples", |raw| &mut raw.validation().samples, samples);
         self.set("data.validation.labels", |raw| &mut raw.validation().labels, over.labels.as_ref());
 
         let calibrator = over.calibrator.or(over.percentile.map(|_| CalibratorName::Percentile));

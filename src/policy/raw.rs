@@ -117,8 +117,8 @@ pub struct ValidationData {
     /// The true classes of the samples: a .csv, .txt, .npy or .npz file. Without them only agreement with the original
     /// model can be measured.
     pub labels: Option<PathBuf>,
-    /// At most so many samples are used, spread evenly over all.
-    #[schemars(range(min = 1), extend("default" = VALIDATION_SAMPLES))]
+    /// At most so many samples are used, spread evenly over all. 0: the models are not run.
+    #[schemars(extend("default" = VALIDATION_SAMPLES))]
     pub samples: Option<usize>,
     /// What to do with a sample that cannot be read.
     #[schemars(extend("default" = "stop"))]

@@ -33,9 +33,8 @@ pub struct Settings {
     pub report: Option<PathBuf>,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
-    /// The samples that compare; where there are none, every fifth calibration sample is held back, see
-    /// [`HELD_BACK_SAMPLES`].
-    pub validation: Option<Data>,
+    /// What the quantized model is compared with the original on.
+    pub validation: Validation,
     /// What to do with a calibration sample for which a value is NaN or infinite.
     pub on_bad_value: OnBadValue,
     /// Sizes of dimensions that the model leaves open, by name or as `input[axis]`.
@@ -52,6 +51,28 @@ pub struct Settings {
     pub thresholds: Thresholds,
     /// The policy file, if there is one.
     pub path: Option<PathBuf>,
+}
+
+/// What the quantized model is compared with the original on.
+#[derive(Debug, Clone, Default)]
+pub enum Validation {
+    /// Every fifth calibration sample, which then does not calibrate, see [`HELD_BACK_SAMPLES`].
+    #[default]
+    HeldBack,
+    /// Samples of its own.
+    Samples(Data),
+    /// Nothing: the models are not run.
+    Off,
+}
+
+impl Validation {
+    /// Samples of its own.
+    pub fn samples(&self) -> Option<&Data> {
+        match self {
+            Self::Samples(data) => Some(data),
+            Self::HeldBack | Self::Off => None,
+        }
+    }
 }
 
 /// What to do with a calibration sample for which a value is NaN or infinite.

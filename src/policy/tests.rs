@@ -50,11 +50,22 @@ thresholds: { top1_drop: 0.02, top1_agreement: 0.9, top5_agreement: , sqnr_db: 1
 ";
 
 #[test]
+fn validation_can_be_switched_off_but_not_with_thresholds() {
+    let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
+    assert!(matches!(settings(text).unwrap().validation, Validation::Off));
+    let why = settings(&format!("{text}thresholds: {{ mse: 1 }}")).unwrap_err().to_string();
+    assert!(why.contains("3:") && why.contains("leave one of the two out"), "{why}");
+    let mut raw = Raw::parse(text, Path::new("dir/p.yaml")).unwrap();
+    raw.override_with(&Overrides { validation: Some("b".into()), ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().validation.samples().map(|data| data.samples), Some(VALIDATION_SAMPLES));
+}
+
+#[test]
 fn a_policy_with_every_key_is_read() {
     let s = settings(SAMPLE).unwrap();
     assert_eq!(s.model, Some(PathBuf::from("dir/model.onnx")));
     assert_eq!(s.output, Some(PathBuf::from("/out/model.int8.onnx")));
-    let (calibration, validation) = (s.calibration.unwrap(), s.validation.unwrap());
+    let (calibration, validation) = (s.calibration.unwrap(), s.validation.samples().unwrap().clone());
     assert_eq!((calibration.samples, validation.samples), (100, 50));
     assert_eq!((calibration.source.on_bad_file, validation.source.on_bad_file), (OnBadFile::Skip, OnBadFile::Stop));
     assert_eq!(calibration.source.path, Path::new("dir/photos/"));
@@ -85,7 +96,7 @@ fn what_is_left_out_has_its_default() {
         ("int8 symmetric".to_owned(), Granularity::PerChannel)
     );
     assert_eq!(s.calibration.map(|c| c.samples), Some(CALIBRATION_SAMPLES));
-    assert_eq!(s.validation.map(|c| c.samples), Some(VALIDATION_SAMPLES));
+    assert_eq!(s.validation.samples().map(|c| c.samples), Some(VALIDATION_SAMPLES));
     let number = settings("version: 1\nactivations: { calibrator: percentile }").unwrap();
     assert_eq!(number.activations.calibrator, Calibrator::Percentile(DEFAULT_PERCENTILE));
     assert_eq!((number.on_bad_value, number.dims.len(), number.keep_patterns), (OnBadValue::Stop, 0, false));
@@ -215,7 +226,7 @@ fn flags_lie_over_the_policy() {
     let s = raw.settings().unwrap();
     assert_eq!(s.model, Some(PathBuf::from("other.onnx")), "relative to the working directory");
     assert_eq!(s.activations.calibrator, Calibrator::Entropy, "and the policy's percentile is gone");
-    let (calibration, validation) = (s.calibration.unwrap(), s.validation.unwrap());
+    let (calibration, validation) = (s.calibration.unwrap(), s.validation.samples().unwrap().clone());
     assert_eq!((calibration.samples, validation.samples), (7, 50));
     assert_eq!(calibration.source.preprocess.mean, [0.5]);
     assert_eq!((validation.source.path.as_path(), validation.source.labels), (Path::new("new/"), None));

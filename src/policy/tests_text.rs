@@ -34,7 +34,7 @@ fn aliases_stand_for_what_they_name() {
     let text = "version: 1\nmodel: &m a\noutput: *m\ndata: { calibration: &c { path: b }, validation: *c }";
     let s = settings(text).unwrap();
     assert_eq!((s.model, s.output), (Some(PathBuf::from("dir/a")), Some(PathBuf::from("dir/a"))));
-    assert_eq!(s.validation.unwrap().source.path, Path::new("dir/b"));
+    assert_eq!(s.validation.samples().unwrap().source.path, Path::new("dir/b"));
     let nested = "rules:\n  - match: &m { nod: a }\n    quantize: false\n  - match: *m";
     fails(nested, 3, 17, "unknown key \"nod\"; did you mean \"node\"? Known here: node, op_type, value");
     let second = "rules:\n  - match: { node: &n a }\n    quantize: &q no\n  - match: *q";

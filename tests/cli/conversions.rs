@@ -67,6 +67,20 @@ fn without_validation_samples_some_are_held_back() {
 }
 
 #[test]
+fn without_validation_the_same_model_is_made_of_all_samples() {
+    let folder = folder();
+    let config = policy(folder.path(), "");
+    let config = config.to_str().expect("a name");
+    ends(&tare(folder.path(), ["quantize", "-q", "-c", config, "-o", "validated.onnx"]), 0);
+    let flags = ["quantize", "-c", config, "--no-validation", "-o", "out.onnx", "--report", "out.json"];
+    assert!(ends(&tare(folder.path(), flags), 0).contains("validation is switched off"));
+    let report = json(folder.path().join("out.json"));
+    assert_eq!(report["validation"], serde_json::Value::Null);
+    assert_eq!(report["not_validated"], "validation is switched off");
+    assert!(read(folder.path().join("validated.onnx")) == read(folder.path().join("out.onnx")));
+}
+
+#[test]
 fn a_missed_threshold_is_exit_code_1_with_the_model_and_report_written() {
     let folder = folder();
     let config = policy(folder.path(), "thresholds: { sqnr_db: 90 }\n");
