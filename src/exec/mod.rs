@@ -41,7 +41,8 @@ pub trait Executor: Send + Sync {
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>>;
 
     /// The type of every value of known rank, as far as it follows from inputs of the types `inputs`, dimensions of which
-    /// may vary, or is stated in the model. What cannot be told is left out.
+    /// may vary, or is stated in the model. What cannot be told is left out. Weights need not be there, see
+    /// [`crate::file::outline`].
     ///
     /// # Errors
     /// When the engine cannot read the model at all.

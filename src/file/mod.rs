@@ -2,9 +2,11 @@
 
 mod atomic;
 mod external;
+mod outline;
 mod tensors;
 
 pub use atomic::{check_writable, write_atomically};
+pub use outline::outline;
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
@@ -55,7 +57,10 @@ fn decode(bytes: Bytes) -> Result<ModelProto> {
 /// # Errors
 /// When the graph has a circle, or the model passes the 2 GiB of a protobuf message.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    let mut proto = model.to_proto()?;
+    encode(model.to_proto()?)
+}
+
+fn encode(mut proto: ModelProto) -> Result<Vec<u8>> {
     external::make_internal(&mut proto);
     if proto.encoded_len() > MAX_MESSAGE {
         return Err(Error::other("the model passes 2 GiB and cannot be held in one message"));

@@ -135,7 +135,7 @@ impl Planned {
         };
         let inputs = self.inputs()?;
         let types = sample.unwrap_or_else(|| inputs.iter().map(one).collect());
-        Ok(file::to_bytes(&self.model).and_then(|bytes| self.executor.types(&bytes, &types)).ok())
+        Ok(file::outline(&self.model).and_then(|bytes| self.executor.types(&bytes, &types)).ok())
     }
 }
 

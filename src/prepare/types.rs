@@ -10,7 +10,7 @@ use crate::pass::{Outcome, Pass};
 /// type is then left as it is.
 pub(super) fn infer(model: &Model, executor: &dyn Executor) -> Types {
     let inputs: Option<Vec<_>> = model.graph.inputs().map(|v| model.graph.stated_type(v)).collect();
-    let types = || executor.types(&file::to_bytes(model).ok()?, &inputs?).ok();
+    let types = || executor.types(&file::outline(model).ok()?, &inputs?).ok();
     types().unwrap_or_default()
 }
 

@@ -6,13 +6,11 @@ use super::message::{Message, stated_type};
 use super::{bounds, convert, refuse};
 use crate::error::Result;
 use crate::tensor::TensorType;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::Dimension;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Kind;
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
 /// The type of every value that tract can tell for inputs of the types `inputs`, and what the model states of others.
@@ -22,7 +20,6 @@ use tract_onnx::prelude::*;
 pub fn types(onnx: &tract_onnx::Onnx, bytes: &[u8], inputs: &[TensorType]) -> Result<Types> {
     let mut message = guarded(|| Message::read(onnx, bytes, false))?;
     hide_unreadable(onnx, &mut message);
-    hide_weights(&mut message);
     let mut known = stated(&message);
     if let Ok(inferred) = guarded(|| inferred(onnx, &message, inputs).map_err(|e| Failure::of(&e, &message.labels))) {
         known.extend(inferred);
@@ -83,30 +80,6 @@ fn hide_unreadable(onnx: &tract_onnx::Onnx, message: &mut Message) {
         }
     }
 }
-
-/// Weights become inputs of their types: no type depends on their numbers, and tract holds each constant against all others,
-/// which takes the square of their number.
-fn hide_weights(message: &mut Message) {
-    let Some(graph) = &mut message.proto.graph else { return };
-    let listed: HashSet<String> = graph.input.iter().map(|i| i.name.clone()).collect();
-    let is_weight = |t: &TensorProto| {
-        t.data_type == DataType::Float as i32
-            && (t.raw_data.len() > SMALL || t.float_data.len() * 4 > SMALL)
-            && !listed.contains(&t.name)
-    };
-    let (weights, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.initializer).into_iter().partition(is_weight);
-    graph.initializer = kept;
-    graph.input.extend(weights.into_iter().map(|t| {
-        let dim = t.dims.iter().map(|&d| Dimension { denotation: String::new(), value: Some(Dim::DimValue(d)) });
-        let shape = Some(TensorShapeProto { dim: dim.collect() });
-        let tensor = type_proto::Tensor { elem_type: t.data_type, shape };
-        let ty = TypeProto { denotation: String::new(), value: Some(Kind::TensorType(tensor)) };
-        ValueInfoProto { name: t.name, r#type: Some(ty), doc_string: String::new() }
-    }));
-}
-
-/// Bytes of a constant that may say something about shapes, as the factors of a Resize do.
-const SMALL: usize = 32;
 
 /// What the dimensions of the model's inputs are called, by input and axis.
 fn dimension_names(message: &Message) -> HashMap<(usize, usize), String> {
