@@ -87,12 +87,12 @@ impl Runs {
 const LANES: usize = 16;
 
 /// The first where it is lower, else the second; a NaN in the first is passed over. One instruction, unlike `f32::min`.
-fn lower(v: f32, least: f32) -> f32 {
+pub(super) fn lower(v: f32, least: f32) -> f32 {
     if v < least { v } else { least }
 }
 
 /// The first where it is higher, else the second; a NaN in the first is passed over.
-fn higher(v: f32, most: f32) -> f32 {
+pub(super) fn higher(v: f32, most: f32) -> f32 {
     if v > most { v } else { most }
 }
 
@@ -129,7 +129,7 @@ const ROUND: f32 = 12_582_912.0;
 
 /// A grid as what is done to one number. `low` and `high`, the ends of the integer type, are relative to the zero point.
 #[derive(Clone, Copy)]
-struct Step {
+pub(super) struct Step {
     scale: f32,
     low: f32,
     high: f32,
@@ -137,14 +137,14 @@ struct Step {
 }
 
 impl Step {
-    fn new(params: &Params) -> Self {
+    pub(super) fn new(params: &Params) -> Self {
         let (min, max) = params.dtype.limits();
         let (low, high) = ((min - params.zero_point) as f32, (max - params.zero_point) as f32);
         Self { scale: params.scale, low, high, zero: params.zero_point as u8 }
     }
 
     /// The integer's byte; the same eight bits serve int8 and uint8. NaN becomes the lowest integer.
-    fn quantize(self, value: f32) -> u8 {
+    pub(super) fn quantize(self, value: f32) -> u8 {
         // Between integers, saturating before or after rounding is the same.
         let steps = lower(higher(value / self.scale, self.low), self.high);
         ((steps + ROUND).to_bits() as u8).wrapping_add(self.zero)
@@ -193,10 +193,7 @@ mod tests {
 
     /// The integer that a byte stands for.
     fn integer(byte: u8, dtype: IntType) -> i32 {
-        match dtype {
-            IntType::Int8 => i32::from(byte as i8),
-            IntType::Uint8 => i32::from(byte),
-        }
+        if dtype.limits().0 < 0 { i32::from(byte as i8) } else { i32::from(byte) }
     }
 
     #[test]

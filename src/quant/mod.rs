@@ -5,6 +5,7 @@
 
 mod array;
 mod bias;
+mod blocks;
 mod pairs;
 mod params;
 mod scheme;
@@ -12,6 +13,7 @@ mod search;
 
 pub use array::{AxisParams, extremes_along, means_along, quantize, quantize_axis};
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
+pub use blocks::{Blocks, pack};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::Params;
 pub use scheme::{IntType, Scheme};

@@ -10,14 +10,27 @@ pub enum IntType {
     Int8,
     /// Unsigned 8 bits.
     Uint8,
+    /// Signed 4 bits.
+    Int4,
+    /// Unsigned 4 bits.
+    Uint4,
 }
 
 impl IntType {
+    /// How many bits one number takes.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Int8 | Self::Uint8 => 8,
+            Self::Int4 | Self::Uint4 => 4,
+        }
+    }
+
     /// The smallest and largest number of the type.
     pub fn limits(self) -> (i32, i32) {
+        let count = 1 << self.bits();
         match self {
-            Self::Int8 => (-128, 127),
-            Self::Uint8 => (0, 255),
+            Self::Int8 | Self::Int4 => (-count / 2, count / 2 - 1),
+            Self::Uint8 | Self::Uint4 => (0, count - 1),
         }
     }
 
@@ -26,6 +39,8 @@ impl IntType {
         match self {
             Self::Int8 => DataType::Int8,
             Self::Uint8 => DataType::Uint8,
+            Self::Int4 => DataType::Int4,
+            Self::Uint4 => DataType::Uint4,
         }
     }
 }
@@ -58,11 +73,12 @@ impl Scheme {
         if !self.reduce_range {
             return (min, max);
         }
-        match (self.dtype, self.symmetric) {
-            (IntType::Int8, true) => (-63, 63),
-            (IntType::Int8, false) => (-64, 63),
-            (IntType::Uint8, true) => (65, 191),
-            (IntType::Uint8, false) => (0, 127),
+        // Half of the numbers: those about the middle, or where zero may lie anywhere, the lower half of an unsigned type.
+        let (quarter, middle) = ((max - min + 2) / 4, (max + min + 1) / 2);
+        match self.symmetric {
+            true => (middle - quarter + 1, middle + quarter - 1),
+            false if min == 0 => (0, 2 * quarter - 1),
+            false => (middle - quarter, middle + quarter - 1),
         }
     }
 }
@@ -71,5 +87,25 @@ impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let symmetry = if self.symmetric { "symmetric" } else { "asymmetric" };
         write!(f, "{} {symmetry}{}", self.dtype, if self.reduce_range { " 7-bit" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_type_less_what_the_scheme_gives_up() {
+        use IntType::{Int4, Int8, Uint4, Uint8};
+        let limits = |dtype, symmetric, reduce_range| Scheme { dtype, symmetric, reduce_range }.limits();
+        let all = [(Int8, [(-127, 127), (-128, 127)]), (Uint8, [(1, 255), (0, 255)])];
+        let fours = [(Int4, [(-7, 7), (-8, 7)]), (Uint4, [(1, 15), (0, 15)])];
+        for (dtype, expected) in all.into_iter().chain(fours) {
+            assert_eq!([limits(dtype, true, false), limits(dtype, false, false)], expected, "{dtype}");
+        }
+        let halves = [(Int8, [(-63, 63), (-64, 63)]), (Uint8, [(65, 191), (0, 127)])];
+        for (dtype, expected) in halves {
+            assert_eq!([limits(dtype, true, true), limits(dtype, false, true)], expected, "{dtype}");
+        }
     }
 }

@@ -1,0 +1,172 @@
+//! Arrays cut into blocks along an axis, each with a grid of its own: what DequantizeLinear does with a `block_size` since
+//! opset 21. The last block of an axis may be shorter than the others.
+
+use super::array::{Step, higher, lower};
+use super::params::Params;
+use super::scheme::Scheme;
+use super::search::{Channel, best_scale};
+
+/// How an array is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocks {
+    /// Index combinations before the axis.
+    rows: usize,
+    /// The length of the axis.
+    length: usize,
+    /// Index combinations behind it.
+    columns: usize,
+    /// Elements along the axis that share a grid.
+    size: usize,
+}
+
+impl Blocks {
+    /// An array of shape `shape`, cut along `axis` into blocks of `size` elements, at least one.
+    pub fn new(shape: &[usize], axis: usize, size: usize) -> Self {
+        let (rows, columns) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+        Self { rows, length: shape[axis], columns, size: size.max(1) }
+    }
+
+    /// How many blocks lie along the axis.
+    pub fn along(&self) -> usize {
+        self.length.div_ceil(self.size)
+    }
+
+    /// How many there are in all.
+    pub fn count(&self) -> usize {
+        self.rows * self.along() * self.columns
+    }
+
+    /// Each line of neighbouring elements, `columns` of them, with the first of their grids.
+    fn lines(&self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+        let Self { rows, length, columns, size } = *self;
+        let along = self.along();
+        (0..rows * length).map(move |line| {
+            let (row, at) = (line / length, line % length);
+            (line * columns..(line + 1) * columns, (row * along + at / size) * columns)
+        })
+    }
+
+    /// The grids that cover each block of `values`, in the order of the scales of DequantizeLinear.
+    pub fn min_max(&self, values: &[f32], scheme: Scheme) -> Vec<Params> {
+        let (mut lows, mut highs) = (vec![0f32; self.count()], vec![0f32; self.count()]);
+        for (line, first) in self.lines() {
+            let grids = first..first + self.columns;
+            lows[grids.clone()].iter_mut().zip(&values[line.clone()]).for_each(|(low, &v)| *low = lower(v, *low));
+            highs[grids].iter_mut().zip(&values[line]).for_each(|(high, &v)| *high = higher(v, *high));
+        }
+        lows.into_iter().zip(highs).map(|(low, high)| Params::from_range(low, high, scheme)).collect()
+    }
+
+    /// Gives each grid the scale of least square error. The zero points stay.
+    pub fn least_error(&self, values: &[f32], grids: &mut [Params]) {
+        let means = vec![0f32; self.size];
+        let mut weights = Vec::with_capacity(self.size);
+        for (index, grid) in grids.iter_mut().enumerate() {
+            let (block, column) = (index / self.columns, index % self.columns);
+            let (row, from) = (block / self.along(), block % self.along() * self.size);
+            let to = (from + self.size).min(self.length);
+            weights.clear();
+            weights.extend((from..to).map(|at| values[(row * self.length + at) * self.columns + column]));
+            grid.scale = best_scale(&[Channel { weights: &weights, means: &means[..weights.len()] }], grid, 1.0, 0.0);
+        }
+    }
+
+    /// Integers of `values`, a byte each (two's complement for signed types).
+    pub fn quantize(&self, values: &[f32], grids: &[Params]) -> Vec<u8> {
+        let steps: Vec<Step> = grids.iter().map(Step::new).collect();
+        let mut out = vec![0; values.len()];
+        for (line, first) in self.lines() {
+            let numbers = out[line.clone()].iter_mut().zip(&values[line]);
+            numbers.zip(&steps[first..]).for_each(|((q, &v), step)| *q = step.quantize(v));
+        }
+        out
+    }
+}
+
+/// Integers, a byte each, as ONNX stores those of `bits` bits: several in a byte, from the low bits up.
+pub fn pack(integers: Vec<u8>, bits: u32) -> Vec<u8> {
+    if bits >= 8 {
+        return integers;
+    }
+    let (each, mask) = ((8 / bits) as usize, (1u8 << bits) - 1);
+    let byte = |group: &[u8]| group.iter().rev().fold(0u8, |byte, &q| byte << bits | q & mask);
+    integers.chunks(each).map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::IntType;
+    use super::*;
+
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (i * 7919 % 1009) as f32 / 100.0 - 4.0).collect()
+    }
+
+    fn scheme(dtype: IntType, symmetric: bool) -> Scheme {
+        Scheme { dtype, symmetric, reduce_range: false }
+    }
+
+    /// The grid of each element, by the definition of a blocked DequantizeLinear.
+    fn grid_of(element: usize, shape: &[usize], axis: usize, size: usize) -> usize {
+        let inner: usize = shape[axis + 1..].iter().product();
+        let (outer, at) = (element / inner / shape[axis], element / inner % shape[axis]);
+        (outer * shape[axis].div_ceil(size) + at / size) * inner + element % inner
+    }
+
+    #[test]
+    fn every_number_is_on_the_grid_of_its_block() {
+        for shape in [&[5, 7, 4][..], &[1, 40, 3], &[40, 1], &[3, 100], &[64]] {
+            let values = numbers(shape.iter().product());
+            for axis in 0..shape.len() {
+                for (size, dtype) in
+                    [(1, IntType::Int8), (3, IntType::Uint4), (16, IntType::Int4), (999, IntType::Uint8)]
+                {
+                    let symmetric = matches!(dtype, IntType::Int8 | IntType::Int4);
+                    let blocks = Blocks::new(shape, axis, size);
+                    let mut grids = blocks.min_max(&values, scheme(dtype, symmetric));
+                    assert_eq!(grids.len(), blocks.count());
+                    for (index, grid) in grids.iter().enumerate() {
+                        let own = (0..values.len()).filter(|&i| grid_of(i, shape, axis, size) == index);
+                        let (low, high) = own.fold((0f32, 0f32), |(l, h), i| (l.min(values[i]), h.max(values[i])));
+                        assert_eq!(*grid, Params::from_range(low, high, scheme(dtype, symmetric)));
+                    }
+                    let wide = grids.clone();
+                    blocks.least_error(&values, &mut grids);
+                    let error = |grids: &[Params]| -> f64 {
+                        let of = |i: usize| &grids[grid_of(i, shape, axis, size)];
+                        let off = |(i, v): (usize, &f32)| f64::from(of(i).dequantize(of(i).quantize(*v)) - v).powi(2);
+                        values.iter().enumerate().map(off).sum()
+                    };
+                    assert!(error(&grids) <= error(&wide) * 1.0001, "{shape:?} {axis} {size} {dtype}");
+                    for (i, &q) in blocks.quantize(&values, &grids).iter().enumerate() {
+                        let signed = dtype.limits().0 < 0;
+                        let found = if signed { i32::from(q as i8) } else { i32::from(q) };
+                        assert_eq!(found, grids[grid_of(i, shape, axis, size)].quantize(values[i]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_stay_zeros_and_equal_weights_stay_equal() {
+        let mut values = numbers(200);
+        values.iter_mut().step_by(3).for_each(|v| *v = 0.0);
+        for (dtype, symmetric) in [(IntType::Int4, true), (IntType::Int4, false), (IntType::Uint4, false)] {
+            let blocks = Blocks::new(&[200], 0, 32);
+            let mut grids = blocks.min_max(&values, scheme(dtype, symmetric));
+            blocks.least_error(&values, &mut grids);
+            let integers = blocks.quantize(&values, &grids);
+            for (i, &v) in values.iter().enumerate().filter(|(_, v)| **v == 0.0) {
+                assert_eq!(i32::from(integers[i] as i8), grids[i / 32].zero_point, "{v} by {dtype}");
+            }
+        }
+    }
+
+    #[test]
+    fn nibbles_fill_a_byte_from_below() {
+        assert_eq!(pack(vec![0x01, 0xff, 0x07], 4), [0xf1, 0x07]);
+        assert_eq!(pack(vec![0x01, 0xff], 8), [0x01, 0xff]);
+        assert_eq!(pack(vec![1, 2, 3, 0, 1], 2), [0b0011_1001, 1]);
+    }
+}
