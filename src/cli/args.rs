@@ -121,6 +121,12 @@ pub struct Quantize {
     pub data: Data,
     #[command(flatten)]
     pub calibration: Ranges,
+    /// static: weights and activations, with samples; weight-only: weights, without.
+    #[arg(long)]
+    pub mode: Option<String>,
+    /// The integer type of weights: int8, uint8, int4 or uint4.
+    #[arg(long, value_name = "TYPE")]
+    pub weights: Option<String>,
     /// Samples to validate on. By default every fifth calibration sample is held back.
     #[arg(long, value_name = "PATH")]
     pub validation: Option<PathBuf>,
@@ -259,6 +265,8 @@ impl Quantize {
             dims: self.model.dims.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            mode: word("mode", self.mode.as_ref())?,
+            weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
             validation_samples: self.no_validation.then_some(0),
             labels: self.data.labels.clone(),

@@ -331,6 +331,26 @@ impl Op {
         };
         (axis < shape.len()).then_some(axis)
     }
+
+    /// The axis of the output channels of a weight of shape `shape`, where no kernel asks for anything else: that of the
+    /// columns for a stack of matrices, too. `None` when it has none.
+    pub fn channel_axis(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<usize> {
+        match self.weight?.axis {
+            WeightAxis::MatrixColumns => (shape.len() > 1).then(|| shape.len() - 1),
+            _ => self.weight_axis(graph, node, shape),
+        }
+    }
+
+    /// The axis along which a weight of shape `shape` is cut into blocks: the one that is summed over, or for a lookup that
+    /// of the columns. `None` when it has none.
+    pub fn block_axis(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<usize> {
+        let last = shape.len().checked_sub(1).filter(|&last| last > 0)?;
+        match self.weight?.axis {
+            _ if self.role == Role::Lookup => Some(last),
+            WeightAxis::MatrixColumns => Some(last - 1),
+            WeightAxis::At(_) | WeightAxis::GemmColumns => Some(1 - self.weight_axis(graph, node, shape)?.min(1)),
+        }
+    }
 }
 
 #[cfg(test)]

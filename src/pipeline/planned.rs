@@ -8,7 +8,7 @@ use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::Model;
 use crate::plan::{Placement, Plan, plan, unlike_joins};
-use crate::policy::Settings;
+use crate::policy::{Mode, Settings};
 use crate::prepare;
 use crate::report::CalibrationSummary;
 use crate::resolve::{Resolved, resolve};
@@ -42,7 +42,12 @@ impl Planned {
         let original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
-        let options = prepare::Options { dims: settings.dims.clone(), fuse_patterns: !settings.keep_patterns };
+        let options = prepare::Options {
+            dims: settings.dims.clone(),
+            fuse_patterns: !settings.keep_patterns,
+            for_integers: settings.mode == Mode::Static,
+            opset: if settings.stores_blocks_or_nibbles() { 21 } else { prepare::OUTPUT_OPSET },
+        };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
@@ -78,7 +83,10 @@ impl Planned {
 
     /// Whether anything in the model runs on integers.
     pub(super) fn is_quantized(&self) -> bool {
-        self.plan.nodes.iter().any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_)))
+        self.plan
+            .nodes
+            .iter()
+            .any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_) | Placement::Weight(_)))
     }
 
     /// What each graph input wants.

@@ -3,11 +3,12 @@
 use super::bias::{bias_place, per_channel_bias};
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
+use super::weights::plan_weights;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{Granularity, Matched, NodeKey, NodeSettings, Settings, WeightRange};
+use crate::policy::{Granularity, Matched, Mode, NodeKey, NodeSettings, Settings, WeightRange};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
@@ -19,6 +20,9 @@ use std::collections::HashMap;
 /// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
 /// malformed.
 pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
+    if settings.mode == Mode::WeightOnly {
+        return plan_weights(graph, settings);
+    }
     let order = graph.topological()?;
     let matched = match_rules(graph, &order, settings)?;
     let structure = Structure::of(graph);
@@ -57,7 +61,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
     Ok(plan)
 }
 
-fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<Matched> {
+pub(super) fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<Matched> {
     let outputs = |id: NodeId| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
     let keys: Vec<_> = order
         .iter()
@@ -128,7 +132,17 @@ fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
     let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
     let axis = per_channel.then(|| rank - 1);
-    Ok(ConstantPlan { slot, scheme, axis, is_weight: true, sum_order: None, summed: None, least_error: false })
+    Ok(ConstantPlan {
+        slot,
+        scheme,
+        axis,
+        block: None,
+        is_weight: true,
+        sum_order: None,
+        summed: None,
+        positive: false,
+        least_error: false,
+    })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -167,9 +181,11 @@ fn integer_node(
             slot,
             scheme: settings.activations.scheme,
             axis: None,
+            block: None,
             is_weight: false,
             sum_order: None,
             summed: None,
+            positive: false,
             least_error: false,
         });
     }
@@ -188,9 +204,11 @@ fn integer_node(
             slot,
             scheme: settings.weights.scheme,
             axis,
+            block: None,
             is_weight: true,
             sum_order,
             summed: None,
+            positive: false,
             least_error,
         });
     }

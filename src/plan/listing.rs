@@ -15,6 +15,7 @@ impl Plan {
                     format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
                 }
                 Placement::Lookup(table) => format!("integer, table {}", grids(table)),
+                Placement::Weight(weight) => format!("float, weight {}", grids(weight)),
                 Placement::NoFloats => "no floats".to_owned(),
                 Placement::Float { reason } => format!("float: {reason}"),
             };
@@ -36,7 +37,11 @@ impl Plan {
 }
 
 fn grids(constant: &ConstantPlan) -> String {
-    let axis = constant.axis.map_or("per tensor".to_owned(), |axis| format!("per channel on axis {axis}"));
+    let axis = match (constant.axis, constant.block) {
+        (None, _) => "per tensor".to_owned(),
+        (Some(axis), None) => format!("per channel on axis {axis}"),
+        (Some(axis), Some(block)) => format!("in blocks of {block} along axis {axis}"),
+    };
     format!("{} {axis}", constant.scheme)
 }
 

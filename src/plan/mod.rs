@@ -10,6 +10,7 @@ mod joins;
 mod listing;
 mod place;
 mod structure;
+mod weights;
 
 pub use assemble::plan;
 pub use bias::per_channel_bias;
@@ -64,6 +65,8 @@ pub enum Placement {
     },
     /// It looks up rows of a table that is stored as integers; what it found is dequantized.
     Lookup(ConstantPlan),
+    /// It computes in float, from a weight that is stored as integers.
+    Weight(ConstantPlan),
     /// It makes shapes, indices or conditions: there is nothing to quantize.
     NoFloats,
     /// It stays as it is.
@@ -99,6 +102,8 @@ pub struct ConstantPlan {
     pub scheme: Scheme,
     /// The axis along which each index has its own scale; `None` for one scale.
     pub axis: Option<usize>,
+    /// How many elements along that axis share a scale, where it is not one for each index of it.
+    pub block: Option<usize>,
     /// Whether it is the weight that a bias is scaled with.
     pub is_weight: bool,
     /// For a weight whose sums must survive 16 bits: the order in which they are taken.
@@ -108,6 +113,8 @@ pub struct ConstantPlan {
     /// For a weight that only one layer reads: the value that calibration shows channel by channel, with their axis, if these
     /// are the channels that the layer sums over.
     pub summed: Option<(ValueId, ChannelAxis)>,
+    /// Whether what the weight multiplies is not observed, but cannot be negative.
+    pub positive: bool,
 }
 
 /// An activation that gets a grid.

@@ -84,7 +84,7 @@ pub(super) fn place(
 }
 
 /// Whether every output is known to hold something else than numbers that could be quantized.
-fn makes_no_floats(graph: &Graph, id: NodeId) -> bool {
+pub(super) fn makes_no_floats(graph: &Graph, id: NodeId) -> bool {
     let other = |v: &ValueId| graph.known_type(*v).is_some_and(|ty| !ty.dtype.is_float());
     graph.node(id).outputs().iter().flatten().all(other)
 }

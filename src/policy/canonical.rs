@@ -2,9 +2,10 @@
 //! set of statistics carry.
 
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
 use super::settings::{
-    ActivationSettings, Calibrator, Data, OnBadValue, Rule, Settings, Validation, WeightRange, WeightSettings,
+    ActivationSettings, Calibrator, Data, Granularity, OnBadValue, Rule, Settings, Validation, WeightRange,
+    WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
@@ -32,6 +33,9 @@ impl Settings {
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);
         }
+        if self.mode != Mode::Static {
+            keys["mode"] = json!("weight-only");
+        }
         if self.on_bad_value == OnBadValue::Skip {
             keys["on_bad_value"] = json!("skip");
         }
@@ -53,14 +57,18 @@ fn activations(settings: ActivationSettings) -> Value {
 }
 
 fn weights(settings: WeightSettings) -> Value {
-    json!({
+    let mut keys = json!({
         "avoid_saturation": settings.avoid_saturation,
         "granularity": settings.granularity.to_string(),
         "range": range_word(settings.range),
         "reduce_range": settings.scheme.reduce_range,
         "symmetric": settings.scheme.symmetric,
         "type": settings.scheme.dtype.to_string(),
-    })
+    });
+    if settings.granularity == Granularity::PerBlock {
+        keys["block_size"] = json!(settings.block_size);
+    }
+    keys
 }
 
 fn data(data: &Data) -> Value {
@@ -132,11 +140,12 @@ fn changed_activations(changed: &Activations) -> Value {
 fn changed_weights(changed: &Weights) -> Value {
     object([
         ("avoid_saturation", changed.avoid_saturation.map(Value::from)),
+        ("block_size", changed.block_size.map(Value::from)),
         ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
         ("range", changed.range.map(range_word)),
         ("reduce_range", changed.reduce_range.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),
-        ("type", changed.dtype.map(type_word)),
+        ("type", changed.dtype.map(|dtype| IntType::from(dtype).to_string().into())),
     ])
 }
 

@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{
-    Activations, CalibratorName, ChannelsName, FitName, LayoutName, OnBadFileName, Raw, RawRule, Weights,
+    Activations, CalibratorName, ChannelsName, FitName, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
     ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, OnBadValue, Rule, Settings,
@@ -15,10 +15,6 @@ use std::path::PathBuf;
 
 /// The largest height and width of a picture.
 const MAX_SIZE: usize = 16384;
-
-/// What is wrong with asymmetric weights that have a scale per channel.
-pub(super) const ASYMMETRIC_CHANNELS: &str =
-    "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
 
 impl Raw {
     /// The policy as used.
@@ -39,9 +35,12 @@ impl Raw {
         let mut percentile = DEFAULT_PERCENTILE;
         let activations = ActivationSettings::default().with(&activations, &mut percentile);
         let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default());
-        if !weights.is_runnable() {
-            return Err(self.wrong("weights.symmetric", ASYMMETRIC_CHANNELS));
+        let mode = self.mode.unwrap_or_default();
+        if let Some((key, why)) = weights.trouble(mode) {
+            return Err(self.wrong(&format!("weights.{key}"), why));
         }
+        self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
+        self.check_mode(mode)?;
         let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
@@ -55,6 +54,7 @@ impl Raw {
             model: self.model.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            mode,
             calibration,
             validation,
             on_bad_value: match on_bad_value {
@@ -207,9 +207,13 @@ impl Raw {
         }
         self.check_activations(&key(".activations"), &activations, self.some_percentile())?;
         // A rule may give only one of the two; then what the nodes end up with is checked against the model.
-        if weights.symmetric == Some(false) && weights.granularity == Some(Granularity::PerChannel) {
-            return Err(self.wrong(&key(".weights.symmetric"), ASYMMETRIC_CHANNELS));
+        let alone = WeightSettings::default().with(&weights);
+        let certain = |key| key != "symmetric" || weights.granularity.is_some();
+        if let Some((part, why)) = alone.trouble(self.mode.unwrap_or_default()).filter(|(part, _)| certain(*part)) {
+            return Err(self.wrong(&key(&format!(".weights.{part}")), why));
         }
+        let blocks = WeightSettings { granularity: weights.granularity.unwrap_or(Granularity::PerBlock), ..alone };
+        self.check_block(&key(".weights"), &weights, blocks)?;
         if value.is_some() && !weights.is_empty() {
             let message = "weights belong to nodes; match a node or an op_type, without value";
             return Err(self.wrong(&key(".weights"), message));
@@ -249,6 +253,35 @@ impl Raw {
         Ok((low, high))
     }
 
+    /// The keys that mean something in every mode but this.
+    fn check_mode(&self, mode: Mode) -> Result<()> {
+        if mode != Mode::WeightOnly {
+            return Ok(());
+        }
+        let why = "activations stay float in mode weight-only; remove this, or set mode: static";
+        if self.activations.as_ref().is_some_and(|activations| !activations.is_empty()) {
+            return Err(self.wrong("activations", why));
+        }
+        for (index, rule) in self.rules.iter().flatten().enumerate() {
+            let activations = rule.activations.as_ref().is_some_and(|activations| !activations.is_empty());
+            if let Some(key) = [(activations, "activations"), (rule.range.is_some(), "range")].iter().find(|k| k.0) {
+                return Err(self.wrong(&format!("rules[{index}].{}", key.1), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// `after`: what `weights` at `key` comes to, as far as is known there.
+    fn check_block(&self, key: &str, weights: &Weights, after: WeightSettings) -> Result<()> {
+        let Some(size) = weights.block_size else { return Ok(()) };
+        let why = match size {
+            0 => "block_size must be at least 1; found 0",
+            _ if after.granularity != Granularity::PerBlock => "block_size is only for granularity: per_block",
+            _ => return Ok(()),
+        };
+        Err(self.wrong(&format!("{key}.block_size"), why))
+    }
+
     fn check_thresholds(&self, t: Thresholds) -> Result<()> {
         let limits = [
             ("top1_drop", t.top1_drop, 1.0),
@@ -279,6 +312,7 @@ impl Weights {
         self.dtype.is_none()
             && self.symmetric.is_none()
             && self.granularity.is_none()
+            && self.block_size.is_none()
             && self.reduce_range.is_none()
             && self.avoid_saturation.is_none()
             && self.range.is_none()

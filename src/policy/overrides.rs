@@ -1,7 +1,8 @@
 //! What the command line says over the policy.
 
 use super::raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, LayoutName, Preprocessing, Raw, ValidationData,
+    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, LayoutName, Mode, Preprocessing, Raw,
+    ValidationData, WeightTypeName,
 };
 use std::path::PathBuf;
 
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 #[expect(missing_docs, reason = "each field is the key of the policy that it replaces")]
 pub struct Overrides {
     pub model: Option<PathBuf>,
+    pub mode: Option<Mode>,
+    /// `weights.type`.
+    pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
     /// `data.calibration.path`.
@@ -41,6 +45,8 @@ impl Raw {
     /// Lays `over` over the policy. Errors about a value that came from `over` will not blame a line of the policy.
     pub fn override_with(&mut self, over: &Overrides) {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
+        self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
+        self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
 

@@ -5,7 +5,8 @@
 use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
 use super::settings::{
-    CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES, WeightRange,
+    CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES,
+    WeightRange,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub struct Raw {
     pub output: Option<PathBuf>,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
-    /// How activations get their scales.
+    /// What becomes integers, and when.
     #[schemars(extend("default" = "static"))]
     pub mode: Option<Mode>,
     /// The runtime that will run the model.
@@ -52,12 +53,15 @@ pub struct Raw {
     pub(super) origin: Origin,
 }
 
-/// How activations get their scales.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// What becomes integers, and when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Scales are found from calibration samples and stored in the model.
+    /// Weights and activations. The activations' scales are found from calibration samples and stored in the model.
+    #[default]
     Static,
+    /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
+    WeightOnly,
 }
 
 /// The runtime that will run the model.
@@ -174,17 +178,20 @@ pub struct Activations {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// The integer type.
+    /// The integer type. Those of 4 bits are for mode `weight-only`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "int8"))]
-    pub dtype: Option<TypeName>,
-    /// Whether the integers reach equally far on both sides of zero. Weights with a scale per channel have to be
-    /// symmetric.
+    pub dtype: Option<WeightTypeName>,
+    /// Whether the integers reach equally far on both sides of zero. In mode `static`, weights with a scale per channel
+    /// have to be symmetric.
     #[schemars(extend("default" = true))]
     pub symmetric: Option<bool>,
-    /// One scale for each output channel, or one for the whole tensor.
+    /// One scale for each output channel, for the whole tensor, or, in mode `weight-only`, for each block of a channel.
     #[schemars(extend("default" = "per_channel"))]
     pub granularity: Option<Granularity>,
+    /// How many weights of a channel make a block, where the granularity is `per_block`.
+    #[schemars(range(min = 1), extend("default" = DEFAULT_BLOCK_SIZE))]
+    pub block_size: Option<usize>,
     /// How far the integers reach: to the largest weight, or as far as gives the least error behind the layer.
     #[schemars(extend("default" = "least_error"))]
     pub range: Option<WeightRange>,
@@ -234,7 +241,21 @@ pub struct Match {
     pub value: Option<String>,
 }
 
-/// An integer type.
+/// An integer type of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightTypeName {
+    /// Signed, 8 bits.
+    Int8,
+    /// Unsigned, 8 bits.
+    Uint8,
+    /// Signed, 4 bits.
+    Int4,
+    /// Unsigned, 4 bits.
+    Uint4,
+}
+
+/// An integer type of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TypeName {

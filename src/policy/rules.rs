@@ -1,6 +1,5 @@
 //! The rules meet a model: what holds for each node and each value.
 
-use super::check::ASYMMETRIC_CHANNELS;
 use super::nearest::{names, shown};
 use super::pattern::Pattern;
 use super::places::Place;
@@ -140,8 +139,9 @@ impl Settings {
             }
         }
 
-        if let Some(i) = weights.iter().position(|weights| !weights.is_runnable()) {
-            return Err(self.cannot_run(&nodes[i]));
+        let trouble = |weights: &WeightSettings| weights.trouble(self.mode);
+        if let Some((node, (_, why))) = nodes.iter().zip(&weights).find_map(|(node, w)| Some((node, trouble(w)?))) {
+            return Err(self.cannot_run(node, why));
         }
         let of_node = |(draft, weights): (Draft, WeightSettings)| NodeSettings {
             quantize: draft.quantize,
@@ -200,11 +200,11 @@ impl Settings {
     }
 
     /// The rule to blame is the last one that changed the node's weights.
-    fn cannot_run(&self, node: &NodeKey<'_>) -> Error {
+    fn cannot_run(&self, node: &NodeKey<'_>, why: &str) -> Error {
         let changes = |rule: &&Rule| rule.value.is_none() && !rule.weights.is_empty() && rule.chooses(node);
         let place = self.rules.iter().rfind(changes).map_or(Place::START, |rule| rule.place);
         let name = shown(if node.name.is_empty() { node.outputs.first().unwrap_or(&"") } else { node.name });
-        self.wrong(place, format!("{ASYMMETRIC_CHANNELS} (for node {name}, after all rules)"))
+        self.wrong(place, format!("{why} (for node {name}, after all rules)"))
     }
 }
 

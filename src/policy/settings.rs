@@ -2,7 +2,7 @@
 
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::{Activations, CalibratorName, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
 use crate::quant::{IntType, Scheme};
 use schemars::JsonSchema;
@@ -21,6 +21,8 @@ pub const HELD_BACK_SAMPLES: usize = 50;
 pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator::Mse;
 /// The percentile where the calibrator is `percentile` and no number is given.
 pub const DEFAULT_PERCENTILE: f64 = 99.99;
+/// How many weights make a block where the policy does not say.
+pub const DEFAULT_BLOCK_SIZE: usize = 32;
 
 /// The policy as used.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +33,8 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// What becomes integers, and when.
+    pub mode: Mode,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
     /// What the quantized model is compared with the original on.
@@ -51,6 +55,15 @@ pub struct Settings {
     pub thresholds: Thresholds,
     /// The policy file, if there is one.
     pub path: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Whether any weights may get scales by block, or integers of fewer than 8 bits.
+    pub fn stores_blocks_or_nibbles(&self) -> bool {
+        let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
+        let mut all = std::iter::once(self.weights).chain(rules);
+        all.any(|weights| weights.granularity == Granularity::PerBlock || weights.scheme.dtype.bits() < 8)
+    }
 }
 
 /// What the quantized model is compared with the original on.
@@ -189,6 +202,8 @@ pub struct WeightSettings {
     pub scheme: Scheme,
     /// How many scales there are.
     pub granularity: Granularity,
+    /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
+    pub block_size: usize,
     /// How far the integers reach.
     pub range: WeightRange,
 }
@@ -196,7 +211,13 @@ pub struct WeightSettings {
 impl Default for WeightSettings {
     fn default() -> Self {
         let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
-        Self { avoid_saturation: true, scheme, granularity: Granularity::PerChannel, range: WeightRange::LeastError }
+        Self {
+            avoid_saturation: true,
+            scheme,
+            granularity: Granularity::PerChannel,
+            block_size: DEFAULT_BLOCK_SIZE,
+            range: WeightRange::LeastError,
+        }
     }
 }
 
@@ -212,15 +233,33 @@ impl WeightSettings {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
             scheme,
             granularity: over.granularity.unwrap_or(self.granularity),
+            block_size: over.block_size.unwrap_or(self.block_size),
             range: over.range.unwrap_or(self.range),
         }
     }
 
-    /// Whether runtimes can run it: with a scale per channel they need one zero point for all.
-    pub(super) fn is_runnable(self) -> bool {
-        self.scheme.symmetric || self.granularity == Granularity::PerTensor
+    /// Why it cannot be in `mode`, with the key to blame.
+    pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
+        let eight_bits = self.scheme.dtype.bits() == 8;
+        match mode {
+            Mode::Static if !eight_bits => Some(("type", FOUR_BITS)),
+            Mode::Static if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
+            Mode::Static if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
+                Some(("symmetric", ASYMMETRIC_CHANNELS))
+            }
+            Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
+            Mode::Static | Mode::WeightOnly => None,
+        }
     }
 }
+
+const FOUR_BITS: &str = "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only";
+const BLOCKS: &str =
+    "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only";
+/// Runtimes need one zero point for all channels.
+const ASYMMETRIC_CHANNELS: &str =
+    "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
+const REDUCED: &str = "reduce_range is for integer kernels, and mode weight-only has none; remove it";
 
 /// How many scales a weight has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -230,6 +269,8 @@ pub enum Granularity {
     PerChannel,
     /// One for the whole tensor.
     PerTensor,
+    /// One for each block of `block_size` weights of an output channel; the last may be shorter.
+    PerBlock,
 }
 
 impl fmt::Display for Granularity {
@@ -238,6 +279,7 @@ impl fmt::Display for Granularity {
         f.write_str(match self {
             Self::PerChannel => "per_channel",
             Self::PerTensor => "per_tensor",
+            Self::PerBlock => "per_block",
         })
     }
 }
@@ -247,6 +289,17 @@ impl From<TypeName> for IntType {
         match name {
             TypeName::Int8 => Self::Int8,
             TypeName::Uint8 => Self::Uint8,
+        }
+    }
+}
+
+impl From<WeightTypeName> for IntType {
+    fn from(name: WeightTypeName) -> Self {
+        match name {
+            WeightTypeName::Int8 => Self::Int8,
+            WeightTypeName::Uint8 => Self::Uint8,
+            WeightTypeName::Int4 => Self::Int4,
+            WeightTypeName::Uint4 => Self::Uint4,
         }
     }
 }

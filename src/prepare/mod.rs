@@ -37,11 +37,15 @@ pub struct Options {
     pub dims: BTreeMap<String, usize>,
     /// Whether what an exporter spelled out is replaced by the one operator that ONNX has for it.
     pub fuse_patterns: bool,
+    /// Whether operators become what integer kernels can compute.
+    pub for_integers: bool,
+    /// The operator set that the output needs: [`OUTPUT_OPSET`] at least, 21 for blocks and for integers of 4 bits.
+    pub opset: i64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dims: BTreeMap::new(), fuse_patterns: true }
+        Self { dims: BTreeMap::new(), fuse_patterns: true, for_integers: true, opset: OUTPUT_OPSET }
     }
 }
 
@@ -54,7 +58,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         &inputs::DefaultsToConstants,
         &dims::Fix { sizes: &options.dims },
         &functions::Inline { name: "inline-functions" },
-        &opset::Upgrade { to: OUTPUT_OPSET, executor },
+        &opset::Upgrade { to: options.opset, executor },
         &functions::Inline { name: "inline-upgraded-functions" },
         &constants::Fold { executor },
         &identity::Eliminate,
@@ -76,7 +80,9 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         &pad::Fold,
         &RemoveUnused,
     ];
-    passes.iter().map(|p| Ok((p.name(), pass::run(*p, model)?))).collect()
+    let integers_only = [hard::Lower.name(), kernels::Substitute.name(), pad::Fold.name()];
+    let wanted = passes.iter().filter(|p| options.for_integers || !integers_only.contains(&p.name()));
+    wanted.map(|p| Ok((p.name(), pass::run(*p, model)?))).collect()
 }
 
 /// Drops nodes and constants that no output needs.

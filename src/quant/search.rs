@@ -23,6 +23,13 @@ impl Default for Moments {
     }
 }
 
+impl Moments {
+    /// Of an input of which only is known that it cannot be negative: its mean is then about as large as its deviation.
+    pub fn of_positive() -> Self {
+        Self { means: vec![1.0], variance: 1.0 }
+    }
+}
+
 /// The share of the widest scale that is tried first and last, and in how many steps.
 const NARROWEST: f32 = 0.8;
 const WIDEST: f32 = 1.15;

@@ -73,7 +73,7 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
     Ok(rows)
 }
 
-/// Bytes that int8 weights save: three of four.
+/// Bytes that weights save as integers, not counting scales.
 fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     let graph = &model.graph;
     let mut seen = vec![false; graph.value_bound()];
@@ -81,13 +81,14 @@ fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     for node in &plan.nodes {
         let constants = match &node.placement {
             Placement::Integer(integer) => integer.constants.as_slice(),
-            Placement::Lookup(table) => std::slice::from_ref(table),
+            Placement::Lookup(constant) | Placement::Weight(constant) => std::slice::from_ref(constant),
             Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => &[],
         };
         for constant in constants {
             let Some(value) = graph.node(node.id).input(constant.slot) else { continue };
             if !std::mem::replace(&mut seen[value.index()], true) {
-                saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * 3 / 4);
+                let bits = u64::from(constant.scheme.dtype.bits());
+                saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
             }
         }
     }

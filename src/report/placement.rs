@@ -28,6 +28,9 @@ pub struct PlacementSummary {
     pub nodes: usize,
     /// Nodes that run on integers.
     pub integer: usize,
+    /// Nodes that compute in float from weights stored as integers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stored: usize,
     /// Clamps that vanished into the grid of the node before them.
     pub absorbed: usize,
     /// Share of the multiply-accumulates that run on integers, between 0 and 1; `None` when shapes are not known.
@@ -48,6 +51,7 @@ pub fn summarize(
         target: target.name().to_owned(),
         nodes: plan.nodes.len(),
         integer: 0,
+        stored: 0,
         absorbed: 0,
         integer_work: None,
         float: Vec::new(),
@@ -66,6 +70,7 @@ pub fn summarize(
             }
             Placement::NoFloats => summary.nodes -= 1,
             Placement::Lookup(_) => summary.integer += 1,
+            Placement::Weight(_) => summary.stored += 1,
             Placement::Clamp { .. } if resolved.is_none_or(|r| r.absorbed.contains(&node.id)) => summary.absorbed += 1,
             Placement::Clamp { .. } => {
                 summary.keep_float(&node.op_type, "the grid before it does not end within its bounds", &node.name);
@@ -75,6 +80,10 @@ pub fn summarize(
     }
     summary.integer_work = (work > 0).then(|| integer_work as f64 / work as f64);
     summary
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl PlacementSummary {

@@ -42,7 +42,11 @@ impl Display for Report {
 impl Display for PlacementSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let float: usize = self.float.iter().map(|g| g.nodes.len()).sum();
-        let Self { nodes, integer, absorbed, target, .. } = self;
+        let Self { nodes, integer, stored, absorbed, target, .. } = self;
+        if *stored > 0 {
+            let rest = nodes - stored;
+            return writeln!(f, "weights      {stored} of {nodes} nodes with integer weights, {rest} without");
+        }
         write!(
             f,
             "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float"

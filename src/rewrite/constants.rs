@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
-use crate::quant::{self, AxisParams, Moments, Params};
+use crate::quant::{self, AxisParams, Blocks, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use std::collections::HashMap;
 struct Key {
     value: ValueId,
     axis: Option<usize>,
+    block: Option<usize>,
     dtype: quant::IntType,
     grids: Vec<(u32, i32)>,
 }
@@ -83,8 +84,18 @@ impl Constants {
         let found = graph.split_output(id, 0, &format!("{name}_quantized"));
         let stored = Stored { integers: found, ..stored };
         // The columns of the table are the last axis of what is looked up, however many axes the indices have.
-        let (node, _) = dequantize(graph, &name, stored, plan.axis.map(|_| -1));
+        let (node, _) = dequantize(graph, &name, stored, plan.axis.map(|_| -1), None);
         graph.take_over_output(node, 0, output);
+        Ok(())
+    }
+
+    /// Stores the weight of a node as integers, and dequantizes it ahead of the node.
+    pub fn store_weight(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
+        let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
+        let Some(tensor) = graph.constant(value)? else { return Ok(()) };
+        let grids = grids(&tensor, plan, &Around::default())?;
+        let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
+        graph.set_input(id, plan.slot, Some(dequantized));
         Ok(())
     }
 
@@ -102,7 +113,8 @@ impl Constants {
         }
         let stored = self.store(graph, key.clone(), tensor, plan, grids)?;
         let name = graph.value(value).name().to_owned();
-        let (_, dequantized) = dequantize(graph, &name, stored, plan.axis.map(|axis| axis as i64));
+        let axis = plan.axis.map(|axis| axis as i64);
+        let (_, dequantized) = dequantize(graph, &name, stored, axis, plan.block);
         self.dequantized.insert(key, dequantized);
         Ok(dequantized)
     }
@@ -120,17 +132,23 @@ impl Constants {
             return Ok(known);
         }
         let numbers = tensor.to_f32()?;
-        let integers = match plan.axis {
-            Some(axis) => {
-                quant::quantize_axis(&numbers, tensor.shape(), &AxisParams { axis, channels: grids.to_vec() })
+        let mut shape = tensor.shape().to_vec();
+        let integers = match (plan.axis, plan.block) {
+            (Some(axis), Some(size)) => Blocks::new(&shape, axis, size).quantize(&numbers, grids),
+            (Some(axis), None) => {
+                quant::quantize_axis(&numbers, &shape, &AxisParams { axis, channels: grids.to_vec() })
             }
-            None => quant::quantize(&numbers, &grids[0]),
+            (None, _) => quant::quantize(&numbers, &grids[0]),
         };
-        let dtype = plan.scheme.dtype.data_type();
-        let integers = Tensor::new(dtype, tensor.shape().to_vec(), Bytes::from(integers))?;
-        let zeros: Vec<u8> = grids.iter().map(|p| p.zero_point as u8).collect();
-        let shape = if plan.axis.is_some() { vec![grids.len()] } else { vec![] };
-        let zeros = Tensor::new(dtype, shape.clone(), Bytes::from(zeros))?;
+        let (dtype, bits) = (plan.scheme.dtype.data_type(), plan.scheme.dtype.bits());
+        let packed = |integers, shape| Tensor::new(dtype, shape, Bytes::from(quant::pack(integers, bits)));
+        let integers = packed(integers, shape.clone())?;
+        match (plan.axis, plan.block) {
+            (Some(axis), Some(size)) => shape[axis] = shape[axis].div_ceil(size),
+            (Some(_), None) => shape = vec![grids.len()],
+            (None, _) => shape.clear(),
+        }
+        let zeros = packed(grids.iter().map(|p| p.zero_point as u8).collect(), shape.clone())?;
         let scales: Vec<f32> = grids.iter().map(|p| p.scale).collect();
         let name = graph.value(key.value).name().to_owned();
         let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &scales), &zeros);
@@ -142,7 +160,7 @@ impl Constants {
 impl Key {
     fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
         let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        Self { value, axis: plan.axis, dtype: plan.scheme.dtype, grids }
+        Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids }
     }
 }
 
@@ -177,18 +195,24 @@ fn quantize_bias(
     let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
     let scales = Tensor::from_f32(shape, &quantized.scales);
     let stored = Stored::new(graph, &name, &integers, &scales, &zeros);
-    let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis));
+    let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis), None);
     graph.set_input(node, slot, Some(dequantized));
     Ok(())
 }
 
 /// A DequantizeLinear of stored integers.
-fn dequantize(graph: &mut Graph, name: &str, stored: Stored, axis: Option<i64>) -> (NodeId, ValueId) {
+fn dequantize(
+    graph: &mut Graph,
+    name: &str,
+    stored: Stored,
+    axis: Option<i64>,
+    block: Option<usize>,
+) -> (NodeId, ValueId) {
     let new = NewNode {
         op_type: "DequantizeLinear",
         name: &format!("{name}_DequantizeLinear"),
         inputs: vec![Some(stored.integers), Some(stored.scale), Some(stored.zero_point)],
-        ints: axis.map(|axis| ("axis", axis)).into_iter().collect(),
+        ints: axis.map(|axis| ("axis", axis)).into_iter().chain(block.map(|b| ("block_size", b as i64))).collect(),
     };
     graph.add_node(new, &format!("{name}_DequantizeLinear_Output"))
 }

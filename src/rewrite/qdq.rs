@@ -39,6 +39,7 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
                     writer.activation(graph, value, &readers, false)?;
                 }
             }
+            Placement::Weight(weight) => writer.constants.store_weight(graph, node.id, weight)?,
             // Done with the node it belongs to.
             Placement::Clamp { .. } | Placement::NoFloats => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::plan::ConstantPlan;
-use crate::quant::{self, AxisParams, Channel, Moments, Params};
+use crate::quant::{self, AxisParams, Blocks, Channel, Moments, Params};
 use crate::tensor::{DataType, Tensor};
 
 /// What is known around a constant when its grids are chosen.
@@ -21,6 +21,14 @@ pub(super) struct Around<'a> {
 pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -> Result<Vec<Params>> {
     debug_assert_eq!(tensor.dtype(), DataType::Float32);
     let numbers = tensor.to_f32()?;
+    if let (Some(axis), Some(size)) = (plan.axis, plan.block) {
+        let blocks = Blocks::new(tensor.shape(), axis, size);
+        let mut grids = blocks.min_max(&numbers, plan.scheme);
+        if plan.least_error {
+            blocks.least_error(&numbers, &mut grids);
+        }
+        return Ok(grids);
+    }
     let mut grids = match plan.axis {
         Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
         None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
@@ -34,7 +42,7 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
         }
     }
     if plan.least_error {
-        let unknown = Moments::default();
+        let unknown = if plan.positive { Moments::of_positive() } else { Moments::default() };
         fit(&numbers, tensor.shape(), plan, around.moments.unwrap_or(&unknown), &mut grids, &least);
     }
     grids.iter_mut().zip(&least).for_each(|(grid, &least)| grid.scale = grid.scale.max(least));

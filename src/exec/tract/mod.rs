@@ -23,6 +23,7 @@ mod simulate;
 mod softmax;
 mod states;
 mod types;
+mod unpack;
 
 use super::{Executor, Program, Types};
 use crate::error::Result;
