@@ -50,6 +50,52 @@ thresholds: { top1_drop: 0.02, top1_agreement: 0.9, top5_agreement: , sqnr_db: 1
 ";
 
 #[test]
+fn what_a_mode_has_no_use_for_is_refused() {
+    fails(
+        "weights: { type: int4 }",
+        2,
+        18,
+        "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only",
+    );
+    fails(
+        "weights: { granularity: per_block }",
+        2,
+        25,
+        "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only",
+    );
+    fails("weights: { block_size: 8 }", 2, 24, "block_size is only for granularity: per_block");
+    fails(
+        "mode: weight-only\nweights: { granularity: per_block, block_size: 0 }",
+        3,
+        48,
+        "block_size must be at least 1; found 0",
+    );
+    fails(
+        "mode: weight-only\nweights: { reduce_range: true }",
+        3,
+        26,
+        "reduce_range is for integer kernels, and mode weight-only has none; remove it",
+    );
+    let float = "activations stay float in mode weight-only; remove this, or set mode: static";
+    fails("mode: weight-only\nactivations: { type: int8 }", 3, 14, float);
+    fails("mode: weight-only\nrules: [{ match: { value: a }, range: [0, 1] }]", 3, 39, float);
+    fails(
+        "mode: weight_only",
+        2,
+        7,
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static",
+    );
+    let s =
+        settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
+            .unwrap();
+    assert_eq!(
+        (s.mode, s.weights.scheme.dtype, s.weights.block_size),
+        (Mode::WeightOnly, IntType::Uint4, DEFAULT_BLOCK_SIZE)
+    );
+    assert!(s.stores_blocks_or_nibbles() && s.canonical()["weights"]["block_size"] == 32);
+}
+
+#[test]
 fn validation_can_be_switched_off_but_not_with_thresholds() {
     let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
     assert!(matches!(settings(text).unwrap().validation, Validation::Off));
@@ -126,15 +172,15 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { x: 1 }",
         2,
         12,
-        "unknown key \"x\". Known here: type, symmetric, granularity, range, avoid_saturation, reduce_range",
+        "unknown key \"x\". Known here: type, symmetric, granularity, block_size, range, avoid_saturation, reduce_range",
     );
     fails(
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, int8",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
     );
-    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static");
+    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static, weight-only");
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
     assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");
@@ -150,9 +196,9 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: int8",
         2,
         10,
-        "weights must be keys (avoid_saturation, granularity, range, reduce_range, symmetric, type); found \"int8\"",
+        "weights must be keys (avoid_saturation, block_size, granularity, range, reduce_range, symmetric, type); found \"int8\"",
     );
-    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8; found a list of 1");
+    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8, int4, uint4; found a list of 1");
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");
     fails("data: { preprocess: { mean: [1, x, 3] } }", 2, 33, "mean[1] must be a number; found \"x\"");

@@ -2,7 +2,7 @@
 //! wrongly is said in other words.
 
 use super::failure::{Failure, Label, Labels};
-use super::{mend, refuse};
+use super::{mend, refuse, unpack};
 use crate::tensor::{DataType, TensorType};
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -157,6 +157,7 @@ impl Writer {
                 graph.node.push(made);
             }
         }
+        unpack::forget(graph);
         self.separate_outputs(graph);
     }
 

@@ -3,7 +3,7 @@
 
 use super::mend::Scope;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// Nothing in the place of a DequantizeLinear of constants that tract cannot run, whose output becomes a constant; the node
 /// itself otherwise.
@@ -30,6 +30,13 @@ pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
         }
         None => vec![found],
     }
+}
+
+/// Takes out the integers that were unpacked: tract stops at a type that it does not know, even where nobody reads it.
+pub fn forget(graph: &mut GraphProto) {
+    let GraphProto { initializer, node, .. } = graph;
+    let read = |name: &String| node.iter().any(|n| n.input.contains(name));
+    initializer.retain(|t| bits(t) != Some(4) || read(&t.name));
 }
 
 fn bits(tensor: &TensorProto) -> Option<usize> {
