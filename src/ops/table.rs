@@ -334,7 +334,7 @@ impl Op {
 
     /// The axis of the output channels of a weight of shape `shape`, where no kernel asks for anything else: that of the
     /// columns for a stack of matrices, too. `None` when it has none.
-    pub fn channel_axis(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<usize> {
+    pub fn weight_channels(&self, graph: &Graph, node: NodeId, shape: &[usize]) -> Option<usize> {
         match self.weight?.axis {
             WeightAxis::MatrixColumns => (shape.len() > 1).then(|| shape.len() - 1),
             _ => self.weight_axis(graph, node, shape),

@@ -63,7 +63,7 @@ fn stored(graph: &Graph, id: NodeId, op: &Op, slot: usize, shape: &[usize], sett
         Granularity::PerTensor => (None, None),
         // What is looked up is a row: a scale for each, as if it were an output channel.
         Granularity::PerChannel if op.role == Role::Lookup => (Some(0).filter(|_| shape.len() > 1), None),
-        Granularity::PerChannel => (op.channel_axis(graph, id, shape), None),
+        Granularity::PerChannel => (op.weight_channels(graph, id, shape), None),
         Granularity::PerBlock => {
             let axis = op.block_axis(graph, id, shape);
             (axis, axis.map(|_| weights.block_size))
