@@ -53,7 +53,7 @@ impl Loudness {
         let Some(widest) = histograms().map(Histogram::exponent).max() else { return };
         for octave in self.octaves.values_mut() {
             octave.all.widen(widest);
-            if octave.outliers.total() > 0 {
+            if !octave.outliers.counts().is_empty() {
                 octave.outliers.widen(widest);
             }
         }
