@@ -24,6 +24,13 @@ fn a_convolution_tells_of_what_it_reads_and_makes() {
 }
 
 #[test]
+fn an_input_has_the_layout_of_what_it_is_added_to() {
+    let net = start().input("z", &[1, 4, 8, 8]).node("Add", &["z", "c"], &["a"], vec![]);
+    let made = layouts(conv(net, "a", "y").output("y", &[1, 4, 8, 8]));
+    assert!(made.contains(&("z".to_owned(), Some(Second))), "{made:?}");
+}
+
+#[test]
 fn a_matrix_product_tells_of_what_it_reads_and_makes() {
     let net = Builder::new(13)
         .input("x", &[1, 5, 6])
