@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tare::calibrate::{Statistics, range};
 use tare::policy::Calibrator;
-use tare::quant::{IntType, Scheme};
+use tare::quant::{ChannelAxis, IntType, Scheme};
 
 /// Numbers of one activation: as many as 112 x 112 pixels of 32 channels have.
 const COUNT: usize = 112 * 112 * 32;
@@ -36,6 +36,11 @@ fn take_in(c: &mut Criterion) {
             b.iter(|| statistics.add(black_box(values)));
         });
     }
+    // Outliers among the positions are looked for, too.
+    group.bench_function("positions", |b| {
+        let mut statistics = Statistics::default().by_position(Some(ChannelAxis::Second));
+        b.iter(|| statistics.add_shaped(&[1, 32, 112, 112], black_box(&bell)));
+    });
     // A classifier has many small values, too: what does not grow with their size shows here.
     let small = &bell[..1000];
     group.throughput(Throughput::Elements(small.len() as u64));

@@ -104,7 +104,7 @@ const MANY: u64 = 10_000;
 /// by half of its extent, or by all of it where few numbers were seen.
 fn maxima(params: Params, seen: &Statistics, axis: ChannelAxis) -> Option<Vec<u8>> {
     let ends = seen.channels(axis)?;
-    let few = seen.histogram.total() / (ends.len() as u64).max(1) < MANY;
+    let few = seen.histogram().total() / (ends.len() as u64).max(1) < MANY;
     let share = if few { 1.0 } else { 0.5 };
     let maximum = |&(low, high): &(f32, f32)| {
         // Padding is zero.

@@ -18,10 +18,12 @@ def merged(statistics, times, output):
     """Saved statistics with the bins of every histogram merged in pairs so many times."""
     saved = json.loads(statistics.read_text())
     for value in saved["values"].values():
-        bins = {}
-        for place, count in value["bins"]:
-            bins[place >> times] = bins.get(place >> times, 0) + count
-        value["bins"] = sorted(bins.items())
+        for octave in value["octaves"].values():
+            for numbers in filter(None, [octave, octave.get("outliers")]):
+                bins = {}
+                for place, count in numbers["bins"]:
+                    bins[place >> times] = bins.get(place >> times, 0) + count
+                numbers["bins"] = sorted(bins.items())
         value["bin_width_log2"] += times
     output.write_text(json.dumps(saved))
     return output

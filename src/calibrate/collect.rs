@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{self, Dataset};
 use crate::ir::Model;
-use crate::plan::Plan;
+use crate::plan::{Plan, ValuePlan};
 use crate::policy::OnBadValue;
 use crate::progress::Progress;
 
@@ -26,7 +26,8 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<(Calibration, Vec<String>)> {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
-    let none: Vec<Statistics> = plan.observed().map(|v| Statistics::by_channel(v.channels)).collect();
+    let empty = |v: &ValuePlan| Statistics::by_channel(v.channels).by_position(v.layout);
+    let none: Vec<Statistics> = plan.observed().map(empty).collect();
     let session = Session::observing(executor, model, names.clone())?;
     progress.start("calibrating", indices.len());
     let states = inputs::run_samples(

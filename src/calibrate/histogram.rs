@@ -107,7 +107,7 @@ impl Histogram {
     }
 
     /// Doubles the bin width until it is at least `2^exponent`.
-    fn widen(&mut self, exponent: i32) {
+    pub(super) fn widen(&mut self, exponent: i32) {
         if self.counts.is_empty() {
             self.counts = vec![0; 2 * HALF];
             self.exponent = self.exponent.max(exponent);
@@ -129,6 +129,43 @@ impl Histogram {
         2f64.powi(self.exponent)
     }
 
+    /// The bin width is two to the power of this.
+    pub(super) fn exponent(&self) -> i32 {
+        self.exponent
+    }
+
+    /// The counts of all bins; none before the first number.
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The lower edge of the bin at an index of [`Histogram::counts`].
+    pub(super) fn edge(&self, bin: usize) -> f64 {
+        (bin as f64 - HALF as f64) * self.width()
+    }
+
+    /// The mean of the numbers' squares, to the width of a bin; zero where there are none.
+    pub(super) fn energy(&self) -> f64 {
+        let half = self.width() / 2.0;
+        let squares = self.bins().fold(0.0, |sum, (low, count)| sum + count as f64 * (low + half).powi(2));
+        squares / self.total().max(1) as f64
+    }
+
+    /// Whether all numbers of another one are among these, in bins of the same width.
+    pub(super) fn holds(&self, other: &Self) -> bool {
+        let pairs = self.counts.iter().zip(&other.counts);
+        let alike = other.total() == 0 || self.exponent == other.exponent && self.counts.len() == other.counts.len();
+        alike && self.zeros >= other.zeros && pairs.into_iter().all(|(own, other)| own >= other)
+    }
+
+    /// The numbers without those of another one, which are among them.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        let mut rest = self.clone();
+        rest.zeros -= other.zeros;
+        rest.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own -= other);
+        rest
+    }
+
     /// How many zeros were counted.
     pub fn zeros(&self) -> u64 {
         self.zeros
@@ -141,15 +178,14 @@ impl Histogram {
 
     /// Non-empty bins in rising order: lower edge and count. Zeros are not among them.
     pub fn bins(&self) -> impl DoubleEndedIterator<Item = (f64, u64)> + '_ {
-        let width = self.width();
-        let edge = move |bin: usize| (bin as f64 - HALF as f64) * width;
-        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bin, &count)| (edge(bin), count))
+        let bins = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        bins.map(|(bin, &count)| (self.edge(bin), count))
     }
 
-    /// What has to be stored: the exponent, zeros, and each non-empty bin with its count.
-    pub(super) fn parts(&self) -> (i32, u64, Vec<(i32, u64)>) {
+    /// What has to be stored beside the exponent: zeros, and each non-empty bin with its count.
+    pub(super) fn parts(&self) -> (u64, Vec<(i32, u64)>) {
         let bins = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        (self.exponent, self.zeros, bins.map(|(bin, &count)| (bin as i32 - HALF as i32, count)).collect())
+        (self.zeros, bins.map(|(bin, &count)| (bin as i32 - HALF as i32, count)).collect())
     }
 
     /// The histogram with these parts; `None` when they are not those of one.
@@ -157,7 +193,7 @@ impl Histogram {
         if !(MIN_EXPONENT..=127).contains(&exponent) {
             return None;
         }
-        let mut counts = if bins.is_empty() { Vec::new() } else { vec![0u64; 2 * HALF] };
+        let mut counts = if bins.is_empty() && zeros == 0 { Vec::new() } else { vec![0u64; 2 * HALF] };
         for &(bin, count) in bins {
             let slot = counts.get_mut(usize::try_from(i64::from(bin) + HALF as i64).ok()?)?;
             *slot = slot.checked_add(count)?;
@@ -257,11 +293,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_out_again_leaves_no_trace() {
+        let (some, others) = (numbers(1, 300, 1.0), numbers(2, 300, 1.0));
+        let of = |parts: &[&[f32]]| {
+            let mut h = Histogram::default();
+            parts.iter().for_each(|part| h.add(part, 1.0));
+            h
+        };
+        let (all, part) = (of(&[&some, &[0.0], &others]), of(&[&others, &[0.0]]));
+        assert_eq!(all.without(&part), of(&[&some]));
+        assert_eq!(all.without(&Histogram::default()), all);
+        assert!(all.holds(&part) && all.holds(&Histogram::default()) && !part.holds(&all));
+        let squares = some.iter().map(|v| f64::from(v * v)).sum::<f64>();
+        let energy = of(&[&some, &[0.0; 100]]).energy();
+        assert!((energy - squares / 400.0).abs() < 1e-3 * energy, "{energy}");
+        assert_eq!(Histogram::default().energy(), 0.0);
+    }
+
+    #[test]
     fn parts_make_it_again() {
         let mut h = Histogram::default();
         h.add(&numbers(7, 1000, 9.0), 9.0);
-        let (exponent, zeros, bins) = h.parts();
-        assert_eq!(Histogram::from_parts(exponent, zeros, &bins), Some(h));
+        let (zeros, bins) = h.parts();
+        assert_eq!(Histogram::from_parts(h.exponent(), zeros, &bins), Some(h));
         assert_eq!(Histogram::from_parts(0, 0, &[(1 << 20, 1)]), None);
         assert_eq!(Histogram::from_parts(0, 1, &[(0, u64::MAX)]), None);
     }

@@ -8,8 +8,10 @@ mod collect;
 mod entropy;
 mod exact_sum;
 mod histogram;
+mod loudness;
 mod mse;
 mod percentile;
+mod positions;
 mod statistics;
 mod stored;
 
@@ -27,9 +29,9 @@ pub fn range(statistics: &Statistics, calibrator: Calibrator, scheme: Scheme) ->
     let (low, high) = match calibrator {
         Calibrator::MinMax => seen,
         Calibrator::MovingAverage => statistics.average_range(),
-        Calibrator::Percentile(percent) => percentile::range(&statistics.histogram, percent),
-        Calibrator::Entropy => entropy::range(&statistics.histogram, seen, scheme),
-        Calibrator::Mse => mse::range(&statistics.histogram, seen, scheme),
+        Calibrator::Percentile(percent) => percentile::range(&statistics.histogram(), percent),
+        Calibrator::Entropy => entropy::range(&statistics.histogram(), seen, scheme),
+        Calibrator::Mse => mse::range(&statistics.loudness, seen, scheme),
     };
     (low.max(seen.0).min(0.0), high.min(seen.1).max(0.0))
 }

@@ -1,6 +1,7 @@
-//! The range with the least mean squared error, of what is rounded within it and of what it cuts off.
+//! The range with the least mean squared error, of what is rounded within it and of what it cuts off. Few numbers that are far
+//! louder than the others do not decide for all: they weigh less.
 
-use super::histogram::Histogram;
+use super::loudness::Loudness;
 use crate::quant::Scheme;
 
 /// Candidates for each end of the range.
@@ -8,7 +9,7 @@ const STEPS: usize = 100;
 /// The narrowest candidate, as a share of the largest magnitude on its side.
 const NARROWEST: f64 = 0.05;
 
-/// Numbers, their sum and the sum of their squares, at and beyond each bin of one side of zero.
+/// The weight of numbers, of their sum and of the sum of their squares, at and beyond each bin of one side of zero.
 struct Tail {
     edges: Vec<f64>,
     moments: Vec<[f64; 3]>,
@@ -16,11 +17,10 @@ struct Tail {
 
 impl Tail {
     /// Of magnitudes, given from the largest down.
-    fn new(bins: impl Iterator<Item = (f64, u64)>) -> Self {
+    fn new(bins: impl Iterator<Item = (f64, f64)>) -> Self {
         let (mut edges, mut moments) = (Vec::new(), Vec::new());
         let mut sum = [0.0; 3];
         for (magnitude, count) in bins {
-            let count = count as f64;
             sum = [sum[0] + count, sum[1] + count * magnitude, sum[2] + count * magnitude * magnitude];
             edges.push(magnitude);
             moments.push(sum);
@@ -28,7 +28,7 @@ impl Tail {
         Self { edges, moments }
     }
 
-    /// How many numbers lie beyond `limit`, and the sum of the squares of what `limit` cuts off them.
+    /// The weight of the numbers beyond `limit`, and that of the squares of what `limit` cuts off them.
     fn beyond(&self, limit: f64) -> (f64, f64) {
         let count = self.edges.partition_point(|&m| m > limit);
         if count == 0 {
@@ -44,10 +44,10 @@ impl Tail {
 }
 
 /// The best range among shares of what was seen. Each end is searched for itself; a symmetric scheme has one.
-pub fn range(histogram: &Histogram, seen: (f32, f32), scheme: Scheme) -> (f32, f32) {
-    let half = histogram.width() / 2.0;
-    let negative = Tail::new(histogram.bins().filter(|b| b.0 < 0.0).map(|(low, n)| (-(low + half), n)));
-    let positive = Tail::new(histogram.bins().rev().filter(|b| b.0 >= 0.0).map(|(low, n)| (low + half, n)));
+pub fn range(numbers: &Loudness, seen: (f32, f32), scheme: Scheme) -> (f32, f32) {
+    let (bins, half) = (numbers.weighted(), numbers.all().width() / 2.0);
+    let negative = Tail::new(bins.iter().filter(|b| b.0 < 0.0).map(|&(low, n)| (-(low + half), n)));
+    let positive = Tail::new(bins.iter().rev().filter(|b| b.0 >= 0.0).map(|&(low, n)| (low + half, n)));
     let total = negative.total() + positive.total();
     let (qmin, qmax) = scheme.limits();
     let steps = f64::from(qmax - qmin);

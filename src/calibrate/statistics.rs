@@ -3,6 +3,8 @@
 use super::channels::{Channels, Seen};
 use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
+use super::loudness::Loudness;
+use super::positions;
 use crate::quant::ChannelAxis;
 
 /// So many numbers stay in the processor's cache from one look at them to the next.
@@ -12,7 +14,9 @@ const CACHED: usize = 1 << 17;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Statistics {
     /// The numbers seen.
-    pub histogram: Histogram,
+    pub(super) loudness: Loudness,
+    /// The axis along which the channels of a position lie, where outliers among the positions are looked for.
+    pub(super) positions: Option<ChannelAxis>,
     /// Smallest and largest number; `None` until one was seen.
     pub(super) extremes: Option<(f32, f32)>,
     /// How many samples showed the value.
@@ -30,6 +34,11 @@ impl Statistics {
         Self { channels: axis.map(Channels::new), ..Self::default() }
     }
 
+    /// These statistics, which also tell outliers among the positions apart, whose channels lie along `axis`.
+    pub fn by_position(self, axis: Option<ChannelAxis>) -> Self {
+        Self { positions: axis, ..self }
+    }
+
     /// [`Statistics::add_shaped`] of an array with a single axis.
     pub fn add(&mut self, values: &[f32]) -> bool {
         self.add_shaped(&[values.len()], values)
@@ -38,16 +47,20 @@ impl Statistics {
     /// Takes in the value as one sample showed it, an array of shape `shape`. Says whether every number was finite; if not,
     /// the statistics are spoiled.
     pub fn add_shaped(&mut self, shape: &[usize], values: &[f32]) -> bool {
-        let mut ends = None;
+        let (mut ends, mut all, mut outliers) = (None, Histogram::default(), Histogram::default());
         for part in values.chunks(CACHED) {
             let Some((low, high)) = extremes(part) else { return false };
-            self.histogram.add(part, high.max(-low));
+            all.add(part, high.max(-low));
             ends = wider(ends, Some((low, high)));
         }
         let Some((low, high)) = ends else { return true };
         if let Some(channels) = &mut self.channels {
             channels.add(shape, values);
         }
+        if let Some(axis) = self.positions {
+            outliers.add(&positions::outliers(values, shape, axis), high.max(-low));
+        }
+        self.loudness.merge(&Loudness::of_sample(all, outliers));
         self.extremes = wider(self.extremes, ends);
         self.samples += 1;
         self.lows.add(low);
@@ -57,7 +70,8 @@ impl Statistics {
 
     /// Takes over what another one saw.
     pub fn merge(&mut self, other: &Self) {
-        self.histogram.merge(&other.histogram);
+        self.loudness.merge(&other.loudness);
+        self.positions = self.positions.or(other.positions);
         self.extremes = wider(self.extremes, other.extremes);
         self.samples += other.samples;
         self.lows.merge(&other.lows);
@@ -79,10 +93,16 @@ impl Statistics {
         self.extremes.unwrap_or((0.0, 0.0))
     }
 
+    /// The numbers seen.
+    pub fn histogram(&self) -> Histogram {
+        self.loudness.all()
+    }
+
     /// Mean and variance of the numbers, to the width of a bin; `None` when there were none.
     pub fn moments(&self) -> Option<(f64, f64)> {
-        let (half, total) = (self.histogram.width() / 2.0, self.histogram.total() as f64);
-        let (sum, squares) = self.histogram.bins().fold((0.0, 0.0), |(sum, squares), (low, count)| {
+        let histogram = self.histogram();
+        let (half, total) = (histogram.width() / 2.0, histogram.total() as f64);
+        let (sum, squares) = histogram.bins().fold((0.0, 0.0), |(sum, squares), (low, count)| {
             let (number, count) = (low + half, count as f64);
             (sum + count * number, squares + count * number * number)
         });

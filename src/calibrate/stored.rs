@@ -3,6 +3,7 @@
 use super::channels::{Channels, Seen};
 use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
+use super::loudness::{Loudness, Octave};
 use super::statistics::Statistics;
 use crate::error::{Error, Result};
 use crate::file;
@@ -26,7 +27,14 @@ pub struct Calibration {
 }
 
 const FORMAT: &str = "tare-statistics";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// What every version begins with.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,10 +55,29 @@ struct StoredValue {
     lows: Vec<i64>,
     highs: Vec<i64>,
     bin_width_log2: i32,
+    /// By the octave of the samples' energy.
+    octaves: BTreeMap<i32, StoredOctave>,
+    /// The axis of the channels of a position: 1, or -1 for the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positions: Option<i8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channels: Option<StoredChannels>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredOctave {
     zeros: u64,
     bins: Vec<(i32, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    channels: Option<StoredChannels>,
+    outliers: Option<StoredOutliers>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredOutliers {
+    zeros: u64,
+    bins: Vec<(i32, u64)>,
 }
 
 /// The extremes of each channel; of none where nothing was seen, `null` where samples differ in the number of channels.
@@ -85,14 +112,15 @@ impl Calibration {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
         let wrong = |e: serde_json::Error| Error::file(path, format!("does not hold calibration statistics: {e}"));
-        let stored: Stored = serde_json::from_str(&text).map_err(wrong)?;
-        if stored.format != FORMAT || stored.version != VERSION {
-            let found = format!("{} version {}", stored.format, stored.version);
+        let header: Header = serde_json::from_str(&text).map_err(wrong)?;
+        if header.format != FORMAT || header.version != VERSION {
+            let found = format!("{} version {}", header.format, header.version);
             return Err(Error::file(
                 path,
                 format!("expected {FORMAT} version {VERSION}, found {found}; calibrate again"),
             ));
         }
+        let stored: Stored = serde_json::from_str(&text).map_err(wrong)?;
         let mut values = BTreeMap::new();
         for (name, value) in stored.values {
             let damaged =
@@ -112,18 +140,52 @@ impl Calibration {
 }
 
 fn store(statistics: &Statistics) -> StoredValue {
-    let (bin_width_log2, zeros, bins) = statistics.histogram.parts();
     let (min, max) = statistics.range();
-    let (lows, highs) = (statistics.lows.limbs(), statistics.highs.limbs());
-    let channels = statistics.channels.as_ref().map(store_channels);
-    StoredValue { samples: statistics.samples, min, max, lows, highs, bin_width_log2, zeros, bins, channels }
+    let octaves = statistics.loudness.octaves();
+    StoredValue {
+        samples: statistics.samples,
+        min,
+        max,
+        lows: statistics.lows.limbs(),
+        highs: statistics.highs.limbs(),
+        bin_width_log2: statistics.histogram().exponent(),
+        octaves: octaves.iter().map(|(&octave, numbers)| (octave, store_octave(numbers))).collect(),
+        positions: statistics.positions.map(store_axis),
+        channels: statistics.channels.as_ref().map(store_channels),
+    }
+}
+
+fn store_octave(octave: &Octave) -> StoredOctave {
+    let (zeros, bins) = octave.all.parts();
+    let outliers = (octave.outliers.total() > 0).then(|| octave.outliers.parts());
+    StoredOctave { zeros, bins, outliers: outliers.map(|(zeros, bins)| StoredOutliers { zeros, bins }) }
+}
+
+fn restore_octave(stored: &StoredOctave, exponent: i32) -> Option<Octave> {
+    let outliers = match &stored.outliers {
+        Some(outliers) => Histogram::from_parts(exponent, outliers.zeros, &outliers.bins)?,
+        None => Histogram::default(),
+    };
+    Some(Octave { all: Histogram::from_parts(exponent, stored.zeros, &stored.bins)?, outliers })
+}
+
+fn store_axis(axis: ChannelAxis) -> i8 {
+    match axis {
+        ChannelAxis::Second => 1,
+        ChannelAxis::Last => -1,
+    }
+}
+
+fn restore_axis(stored: i8) -> Option<ChannelAxis> {
+    match stored {
+        1 => Some(ChannelAxis::Second),
+        -1 => Some(ChannelAxis::Last),
+        _ => None,
+    }
 }
 
 fn store_channels(channels: &Channels) -> StoredChannels {
-    let axis = match channels.axis {
-        ChannelAxis::Second => 1,
-        ChannelAxis::Last => -1,
-    };
+    let axis = store_axis(channels.axis);
     let (min, max, means) = match &channels.seen {
         Seen::Nothing => (Some(vec![]), Some(vec![]), vec![]),
         Seen::Ends(ends, sums) => {
@@ -136,11 +198,7 @@ fn store_channels(channels: &Channels) -> StoredChannels {
 }
 
 fn restore_channels(stored: &StoredChannels) -> Option<Channels> {
-    let axis = match stored.axis {
-        1 => ChannelAxis::Second,
-        -1 => ChannelAxis::Last,
-        _ => return None,
-    };
+    let axis = restore_axis(stored.axis)?;
     let seen = match (&stored.min, &stored.max) {
         (Some(min), Some(max)) if min.is_empty() && max.is_empty() => Seen::Nothing,
         (Some(min), Some(max)) if min.len() == max.len() && min.len() == stored.means.len() => {
@@ -158,8 +216,13 @@ fn restore(stored: &StoredValue) -> Option<Statistics> {
     if !(stored.min.is_finite() && stored.max.is_finite() && stored.min <= stored.max) {
         return None;
     }
+    let octave = |(&octave, numbers)| Some((octave, restore_octave(numbers, stored.bin_width_log2)?));
     Some(Statistics {
-        histogram: Histogram::from_parts(stored.bin_width_log2, stored.zeros, &stored.bins)?,
+        loudness: Loudness::from_octaves(stored.octaves.iter().map(octave).collect::<Option<_>>()?)?,
+        positions: match stored.positions {
+            Some(axis) => Some(restore_axis(axis)?),
+            None => None,
+        },
         extremes: (stored.samples > 0).then_some((stored.min, stored.max)),
         samples: stored.samples,
         lows: ExactSum::from_limbs(&stored.lows)?,

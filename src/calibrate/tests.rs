@@ -2,6 +2,7 @@
 
 mod calibrators;
 mod channels;
+mod loudness;
 mod saved;
 
 use super::*;
@@ -64,7 +65,7 @@ fn d2_every_sample_counts_wherever_it_stands() {
             let statistics = of_samples(samples.iter().map(Vec::as_slice));
             assert_eq!(statistics.samples(), count as u64);
             assert_eq!(range(&statistics, Calibrator::MinMax, U8), (-7.5, 9.25), "sample {at} of {count}");
-            let counted: u64 = statistics.histogram.bins().map(|(_, n)| n).sum();
+            let counted: u64 = statistics.histogram().bins().map(|(_, n)| n).sum();
             assert_eq!(counted, 20 * count as u64);
         }
     }
@@ -101,7 +102,7 @@ fn d12_statistics_do_not_grow_with_the_number_of_samples() {
     let text = |count: usize| {
         let samples: Vec<Vec<f32>> = (0..50).map(|i| bell(200, i)).collect();
         let statistics = of_samples((0..count).map(|i| samples[i % 50].as_slice()));
-        assert!(statistics.histogram.bins().count() <= 4096);
+        assert!(statistics.histogram().bins().count() <= 4096);
         let values = [("x".to_owned(), statistics)].into();
         Calibration { values, ..Calibration::default() }.to_json().expect("a text").len()
     };

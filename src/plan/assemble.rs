@@ -58,6 +58,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
         }
     }
     plan.ask_for_channels(graph);
+    plan.find_layouts(graph);
     Ok(plan)
 }
 
@@ -234,7 +235,7 @@ impl Plan {
         };
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
-        self.values.push(ValuePlan { id, name, settings: settings.activations, range, channels: None });
+        self.values.push(ValuePlan { id, name, settings: settings.activations, range, channels: None, layout: None });
     }
 
     fn add_outputs(&mut self, graph: &Graph, id: NodeId, placement: &Placement, placed: &Placed, matched: &Matched) {

@@ -7,6 +7,7 @@ mod assemble;
 mod bias;
 mod channels;
 mod joins;
+mod layout;
 mod listing;
 mod place;
 mod structure;
@@ -130,6 +131,8 @@ pub struct ValuePlan {
     pub range: RangeSource,
     /// The axis along which each channel is observed on its own, too, even where the range is that of another value.
     pub channels: Option<ChannelAxis>,
+    /// The axis along which its channels lie, if what makes or reads it tells.
+    pub layout: Option<ChannelAxis>,
 }
 
 /// Where the range of an activation comes from.

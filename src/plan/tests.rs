@@ -5,6 +5,7 @@ mod channels;
 mod floats;
 mod joins;
 mod layers;
+mod layout;
 mod lookups;
 mod policies;
 mod structure;

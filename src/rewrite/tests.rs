@@ -51,7 +51,8 @@ fn calibrated(model: &Model, plan: &Plan) -> Calibration {
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
     let executor = Tract::default();
     let session = Session::new(&executor, model, names.clone()).expect("a model");
-    let mut statistics: Vec<_> = plan.observed().map(|v| Statistics::by_channel(v.channels)).collect();
+    let mut statistics: Vec<_> =
+        plan.observed().map(|v| Statistics::by_channel(v.channels).by_position(v.layout)).collect();
     for seed in 1..9 {
         let mut observe =
             |value: usize, shape: &[usize], numbers: &[f32]| assert!(statistics[value].add_shaped(shape, numbers));

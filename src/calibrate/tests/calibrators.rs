@@ -58,7 +58,7 @@ fn percentile_lies_within_a_bin_of_the_sorted_numbers() {
         let (low, high) = range(&statistics, Calibrator::Percentile(percent), U8);
         let cut = (values.len() as f64 * (100.0 - percent) / 200.0) as usize;
         let (wanted_low, wanted_high) = (values[cut], values[values.len() - 1 - cut]);
-        let bin = statistics.histogram.width() as f32;
+        let bin = statistics.histogram().width() as f32;
         assert!((low - wanted_low).abs() <= bin && (high - wanted_high).abs() <= bin, "{percent}: {low} {high}");
     }
     assert_eq!(range(&statistics, Calibrator::Percentile(100.0), U8), statistics.range());
@@ -86,7 +86,7 @@ fn d14_entropy_of_many_fine_histograms() {
     for seed in 0..60 {
         // Numbers that fill every bin.
         let statistics = of(&noise(20_000, seed));
-        assert!(statistics.histogram.bins().count() >= 1024);
+        assert!(statistics.histogram().bins().count() >= 1024);
         let (low, high) = range(&statistics, Calibrator::Entropy, U8);
         assert!(low < -0.5 && high > 0.5, "{low} {high}");
     }

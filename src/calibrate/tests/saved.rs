@@ -19,8 +19,21 @@ fn calibration() -> Calibration {
         ("last".to_owned(), channels(ChannelAxis::Last, &[&[3, 8]])),
         ("none".to_owned(), channels(ChannelAxis::Last, &[])),
         ("unlike".to_owned(), channels(ChannelAxis::Last, &[&[3, 8], &[4, 6]])),
+        ("loud".to_owned(), loud()),
+        ("silent".to_owned(), of_samples([[0.0; 3].as_slice(), &[]])),
     ];
     Calibration { model: "ab12".to_owned(), samples: 2, values: values.into() }
+}
+
+/// Samples of unlike energy, one of them with a loud position.
+fn loud() -> Statistics {
+    let mut statistics = Statistics::default().by_position(Some(ChannelAxis::Second));
+    for scale in [1.0, 40.0, 0.0] {
+        let mut values: Vec<f32> = noise(8 * 1024, 3).iter().map(|v| v * scale).collect();
+        values.iter_mut().step_by(1024).for_each(|v| *v *= 50.0);
+        assert!(statistics.add_shaped(&[1, 8, 1024], &values));
+    }
+    statistics
 }
 
 /// Writes a text and loads it as statistics.
@@ -51,7 +64,7 @@ fn extreme_numbers_survive() {
 #[test]
 fn damaged_statistics_are_refused_by_value() {
     let text = calibration().to_json().expect("a text");
-    let damages: [(&str, Value); 9] = [
+    let damages: [(&str, Value); 7] = [
         ("min", json!(9.0)),
         ("max", json!(-9.0)),
         ("max", json!(1e300)),
@@ -59,8 +72,15 @@ fn damaged_statistics_are_refused_by_value() {
         ("highs", json!([i64::MAX, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
         ("lows", json!([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, i64::MIN])),
         ("bin_width_log2", json!(200)),
-        ("bins", json!([[5000, 1]])),
-        ("bins", json!([[1, u64::MAX], [2, 1]])),
+    ];
+    let octaves = [
+        json!({"zeros": 0, "bins": [[5000, 1]]}),
+        json!({"zeros": 0, "bins": [[1, u64::MAX], [2, 1]]}),
+        json!({"zeros": 0, "bins": []}),
+        json!({"zeros": 5, "bins": [[1, 4]], "outliers": {"zeros": 6, "bins": []}}),
+        json!({"zeros": 5, "bins": [[1, 4]], "outliers": {"zeros": 0, "bins": [[1, 5]]}}),
+        json!({"zeros": 5, "bins": [[1, 4]], "outliers": {"zeros": 0, "bins": [[2, 1]]}}),
+        json!({"zeros": u64::MAX, "bins": []}),
     ];
     let channels = [
         ("axis", json!(0)),
@@ -71,7 +91,11 @@ fn damaged_statistics_are_refused_by_value() {
     ];
     let damages = damages.map(|(key, damage)| ("x", format!("/{key}"), damage)).into_iter();
     let channels = channels.map(|(key, damage)| ("second", format!("/channels/{key}"), damage));
-    for (value, key, damage) in damages.chain(channels) {
+    // Beside a sound one.
+    let sound = json!({"zeros": 1, "bins": [[1, 4]]});
+    let octaves = octaves.map(|damage| ("x", "/octaves".to_owned(), json!({"1": damage, "2": sound.clone()})));
+    let positions = ("loud", "/positions".to_owned(), json!(0));
+    for (value, key, damage) in damages.chain(channels).chain(octaves).chain([positions]) {
         let mut stored: Value = serde_json::from_str(&text).expect("JSON");
         *stored["values"][value].pointer_mut(&key).expect("a place") = damage.clone();
         let error = load(&stored.to_string()).map(|_| ()).expect_err(&key).to_string();
@@ -82,16 +106,17 @@ fn damaged_statistics_are_refused_by_value() {
 #[test]
 fn files_that_hold_something_else_are_refused() {
     let text = calibration().to_json().expect("a text");
-    let other_version = text.replacen("\"version\":2", "\"version\":3", 1);
+    let other_version = text.replacen("\"version\":3", "\"version\":4", 1);
     let other_format = text.replacen("tare-statistics", "other", 1);
     let more_keys = text.replacen("{\"format\"", "{\"more\":1,\"format\"", 1);
     for wrong in ["", "{}", "[1]", "not JSON", &text[..text.len() / 2], &other_version, &other_format, &more_keys] {
         let error = load(wrong).map(|_| ()).expect_err("no statistics").to_string();
         assert!(error.contains("ranges.json: "), "{error}");
     }
-    let older = calibration().to_json().expect("a text").replacen("\"version\":2", "\"version\":1", 1);
-    let error = load(&older).map(|_| ()).expect_err("an older format").to_string();
-    assert!(error.contains("version 1; calibrate again"), "{error}");
+    // An older format has other keys, too.
+    let older = calibration().to_json().expect("a text").replacen("\"version\":3", "\"version\":2", 1);
+    let error = load(&older.replace("octaves", "bins")).map(|_| ()).expect_err("an older format").to_string();
+    assert!(error.contains("version 2; calibrate again"), "{error}");
     let missing = Calibration::load(std::path::Path::new("/nowhere/ranges.json")).expect_err("no file").to_string();
     assert!(missing.contains("cannot be read"), "{missing}");
 }
