@@ -42,7 +42,8 @@ impl Planned {
         let original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut model = original.clone();
-        let options = prepare::Options { dims: settings.dims.clone(), fuse_patterns: !settings.keep_patterns };
+        let fuse_patterns = !settings.keep_patterns;
+        let options = prepare::Options { dims: settings.dims.clone(), fuse_patterns, ..prepare::Options::default() };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");

@@ -37,24 +37,28 @@ pub struct Options {
     pub dims: BTreeMap<String, usize>,
     /// Whether what an exporter spelled out is replaced by the one operator that ONNX has for it.
     pub fuse_patterns: bool,
+    /// The operator set that a model of an older one is brought up to: from `OUTPUT_OPSET` to 25. Models of later ones
+    /// stay as they are. 8-bit integers with float32 scales need 13; float8, and scales of float16, need 19; integers of
+    /// 4 and 16 bits, and scales for blocks, need 21; integers of 2 bits need 25.
+    pub opset: i64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dims: BTreeMap::new(), fuse_patterns: true }
+        Self { dims: BTreeMap::new(), fuse_patterns: true, opset: OUTPUT_OPSET }
     }
 }
 
 /// Runs every pass that `options` ask for.
 ///
 /// # Errors
-/// When the operator set is one that is not understood, or the model is malformed.
+/// When the model's operator set or the one to reach is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<Preparation> {
     let passes: &[&dyn Pass] = &[
         &inputs::DefaultsToConstants,
         &dims::Fix { sizes: &options.dims },
         &functions::Inline { name: "inline-functions" },
-        &opset::Upgrade { to: OUTPUT_OPSET, executor },
+        &opset::Upgrade { to: options.opset, executor },
         &functions::Inline { name: "inline-upgraded-functions" },
         &constants::Fold { executor },
         &identity::Eliminate,
