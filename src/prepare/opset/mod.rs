@@ -126,7 +126,6 @@ impl Pass for Upgrade<'_> {
         if version >= self.to {
             return Ok(Outcome::default());
         }
-        // No adapter behind the first half asks for a type that has to be told.
         let types = if version < HALFWAY { super::types::infer(model, self.executor) } else { Types::default() };
         let outside = Outside::of_types(types);
         let changed = raise(&mut model.graph, version, self.to, &outside)? + self.functions(model)?;
@@ -169,7 +168,8 @@ fn raise(graph: &mut Graph, version: i64, to: i64, outside: &Outside) -> Result<
 
 /// Rewrites the nodes of a graph and of its bodies; says how many.
 fn upgrade(graph: &mut Graph, step: Step, outside: &Outside) -> Result<usize> {
-    let known = Known::of(graph, outside)?;
+    // Behind the first half no adapter asks, and what later operators make is not known there.
+    let known = if step.from < HALFWAY { Known::of(graph, outside)? } else { Known::default() };
     let mut changed = 0;
     for id in graph.node_ids().collect::<Vec<_>>() {
         // The body first: an adapter may move it.

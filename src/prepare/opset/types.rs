@@ -55,7 +55,7 @@ fn position(index: usize) -> String {
 }
 
 /// What is known of the values of a graph.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Known(Vec<Kind>);
 
 impl Known {
@@ -118,11 +118,7 @@ impl Known {
                 Ok(value) => only(Some(value.map_or(DataType::Float32, |t| t.dtype()))),
                 Err(_) => Kind::default(),
             },
-            "DequantizeLinear" => match node.attributes().int("output_dtype").unwrap_or(0) {
-                0 => only(dtype(1).or(Some(DataType::Float32))),
-                stated => only(i32::try_from(stated).ok().and_then(DataType::from_onnx)),
-            },
-            "CastLike" => only(dtype(1)),
+            "DequantizeLinear" => only(Some(DataType::Float32)),
             "OneHot" => only(dtype(2)),
             "Where" => only(dtype(1)),
             other if OTHER_TYPE.contains(&other) => Kind::default(),
@@ -186,14 +182,12 @@ const SAME_RANK: &[&str] = &[
     "Upsample",
 ];
 
-/// The operators of opset 25 and earlier whose output need not be of the type of their first input; all others keep it.
+/// The operators of opset 12 and earlier whose output need not be of the type of their first input; all others keep it.
 const OTHER_TYPE: &[&str] = &[
     "ATen",
     "And",
     "ArgMax",
     "ArgMin",
-    "Bernoulli",
-    "BlackmanWindow",
     "ConcatFromSequence",
     "ConstantFill",
     "ConvInteger",
@@ -203,23 +197,16 @@ const OTHER_TYPE: &[&str] = &[
     "GivenTensorFill",
     "Greater",
     "GreaterOrEqual",
-    "HammingWindow",
-    "HannWindow",
     "If",
-    "ImageDecoder",
     "IsInf",
     "IsNaN",
     "Less",
     "LessOrEqual",
     "Loop",
     "MatMulInteger",
-    "MelWeightMatrix",
     "Multinomial",
     "NonMaxSuppression",
     "NonZero",
-    "Optional",
-    "OptionalGetElement",
-    "OptionalHasElement",
     "Or",
     "QLinearConv",
     "QLinearMatMul",
@@ -228,17 +215,14 @@ const OTHER_TYPE: &[&str] = &[
     "RandomNormalLike",
     "RandomUniform",
     "RandomUniformLike",
-    "RegexFullMatch",
     "Scan",
     "SequenceAt",
     "SequenceConstruct",
     "SequenceEmpty",
     "SequenceLength",
-    "SequenceMap",
     "Shape",
     "Size",
     "SplitToSequence",
-    "StringSplit",
     "TfIdfVectorizer",
     "Xor",
 ];
