@@ -8,5 +8,5 @@ mod common;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    common::each("roundtrip", |input, output| tare::file::save(&tare::file::load(input)?, output))
+    common::each("roundtrip", |input, output, _| tare::file::save(&tare::file::load(input)?, output))
 }

@@ -39,7 +39,9 @@ pub struct Options {
     pub fuse_patterns: bool,
     /// Whether operators become what integer kernels can compute.
     pub for_integers: bool,
-    /// The operator set that the output needs: [`OUTPUT_OPSET`] at least, 21 for blocks and for integers of 4 bits.
+    /// The operator set that a model of an older one is brought up to: from `OUTPUT_OPSET` to 25. Models of later ones
+    /// stay as they are. 8-bit integers with float32 scales need 13; float8, and scales of float16, need 19; integers of
+    /// 4 and 16 bits, and scales for blocks, need 21; integers of 2 bits need 25.
     pub opset: i64,
 }
 
@@ -52,7 +54,7 @@ impl Default for Options {
 /// Runs every pass that `options` ask for.
 ///
 /// # Errors
-/// When the operator set is one that is not understood, or the model is malformed.
+/// When the model's operator set or the one to reach is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<Preparation> {
     let passes: &[&dyn Pass] = &[
         &inputs::DefaultsToConstants,

@@ -13,6 +13,7 @@ mod functions;
 mod fuse;
 mod hard;
 mod kernels;
+mod later;
 mod matmul;
 mod older;
 mod opset;

@@ -23,6 +23,8 @@ class Old:
     quantizable: whether the engine that calibrates runs it.
     holds: an operator that the prepared model has to have, or None.
     lacks: one that it may not have.
+    newest: the last operator set for which ONNX Runtime has a kernel of the operator.
+    withdrawn: operator sets in which ONNX declared the operator void afterwards.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Old:
     quantizable: bool
     holds: str | None
     lacks: str | None
+    newest: int
+    withdrawn: range
     ir_version: int | None
     finish: object
 
@@ -78,6 +82,8 @@ def old(
     quantizable=True,
     holds=None,
     lacks=None,
+    newest=25,
+    withdrawn=range(0),
     ir_version=None,
     finish=None,
     **given,
@@ -91,7 +97,7 @@ def old(
             def built(net, x):
                 return build(net, x, **given)
 
-            entry = Old(title, opset, built, behind, quantizable, holds, lacks, ir_version, finish)
+            entry = Old(title, opset, built, behind, quantizable, holds, lacks, newest, withdrawn, ir_version, finish)
             assert all(other.name != title for other in OLD_MODELS), f"two models are called {title}"
             OLD_MODELS.append(entry)
         return build

@@ -2,8 +2,9 @@
 
 use super::site::Site;
 use crate::error::Result;
+use crate::tensor::Tensor;
 
-/// Squeeze, Unsqueeze and ReduceSum, since 13.
+/// Squeeze, Unsqueeze and ReduceSum, since 13; the other reductions since 18.
 pub fn axes(site: &mut Site<'_>) -> Result<bool> {
     ints_to_input(site, "axes")
 }
@@ -73,6 +74,14 @@ pub fn top_k(site: &mut Site<'_>) -> Result<bool> {
     let Some(k) = site.attributes().int("k") else { return Err(site.error("has no k")) };
     site.graph.remove_attribute(site.id, "k");
     site.set_ints(1, "k", &[k]);
+    Ok(true)
+}
+
+/// Since 20. An axis that was left out was the one behind the batch, and is the last one of the signal now.
+pub fn dft(site: &mut Site<'_>) -> Result<bool> {
+    let axis = site.attributes().int("axis").unwrap_or(1);
+    site.graph.remove_attribute(site.id, "axis");
+    site.set_constant(2, "axis", &Tensor::from_i64(vec![], &[axis]));
     Ok(true)
 }
 

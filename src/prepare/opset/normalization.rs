@@ -2,6 +2,7 @@
 
 use super::site::Site;
 use crate::error::Result;
+use crate::tensor::Tensor;
 
 /// Since 9 there is one scale for each channel. Before, `spatial` = 0 meant one for each element of a sample.
 pub fn batch(site: &mut Site<'_>) -> Result<bool> {
@@ -32,6 +33,43 @@ pub fn batch(site: &mut Site<'_>) -> Result<bool> {
     inputs.into_iter().enumerate().for_each(|(slot, value)| site.graph.set_input(site.id, slot, value));
     let product = site.behind(site.id, "Mul", &[factor]);
     site.behind(product, "Add", &[bias]);
+    Ok(true)
+}
+
+/// Since 14 an attribute says that it is one of training, by whose outputs it was told before. Of these, two are gone.
+pub fn batch_training(site: &mut Site<'_>) -> Result<bool> {
+    let outputs = site.node().outputs().to_vec();
+    if outputs.iter().skip(1).all(Option::is_none) {
+        return Ok(false);
+    }
+    if !matches!(outputs[..], [_, Some(_), Some(_), ..]) {
+        return Err(site.error("has some outputs of training, but not all; export the model for inference"));
+    }
+    if outputs.iter().skip(3).flatten().any(|&v| !site.graph.value(v).uses().is_empty()) {
+        return Err(site.error(
+            "gives out the mean and the variance of a batch, which it does not since opset 14; export the model for \
+             inference",
+        ));
+    }
+    for slot in (3..outputs.len()).rev() {
+        site.graph.drop_output(site.id, slot);
+    }
+    site.graph.set_int(site.id, "training_mode", 1);
+    Ok(true)
+}
+
+/// Since 21 scale and bias have a number for each channel. Before, they had one for each group: as many as an
+/// InstanceNormalization has that takes each group for one channel.
+pub fn group(site: &mut Site<'_>) -> Result<bool> {
+    let Some(groups) = site.attributes().int("num_groups") else { return Err(site.error("has no num_groups")) };
+    let input = site.input(0)?;
+    let (_, shape) = site.add("Shape", vec![Some(input)], vec![]);
+    let target = site.constant("groups", &Tensor::from_i64(vec![3], &[0, groups, -1]));
+    let (_, grouped) = site.add("Reshape", vec![Some(input), Some(target)], vec![]);
+    site.graph.set_op_type(site.id, "InstanceNormalization");
+    site.graph.remove_attribute(site.id, "num_groups");
+    site.graph.set_input(site.id, 0, Some(grouped));
+    site.behind(site.id, "Reshape", &[shape]);
     Ok(true)
 }
 

@@ -14,7 +14,8 @@ pub struct Site<'a> {
     pub id: NodeId,
     /// The operator set that it is written in.
     pub version: i64,
-    /// The types of the values that were there before the first node was rewritten.
+    /// The types of the values that were there before the first node was rewritten; nothing where the node is written
+    /// in operator set 13 or later.
     pub known: &'a Known,
 }
 

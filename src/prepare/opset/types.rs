@@ -55,7 +55,7 @@ fn position(index: usize) -> String {
 }
 
 /// What is known of the values of a graph.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Known(Vec<Kind>);
 
 impl Known {

@@ -1,7 +1,7 @@
 //! Functions of the model's own are put in the place of their calls.
 
 use super::*;
-use crate::ir::build::{body, float, int};
+use crate::ir::build::{body, float, int, ints};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto,
@@ -310,4 +310,14 @@ fn a_function_that_cannot_be_upgraded_is_an_error() {
     let error =
         refusal(&called_in_a_body(9, function(5, "Old", &["a"], &["b"], vec![node("Neg", &["a"], &["b"], vec![])])));
     assert!(error.contains("own.Old") && error.contains("opset 5"), "{error}");
+}
+
+#[test]
+fn functions_that_stay_go_where_the_model_goes() {
+    let most = function(17, "Most", &["x"], &["y"], vec![node("ReduceMax", &["x"], &["y"], vec![ints("axes", &[1])])]);
+    let mut ready = called_in_a_body(17, most);
+    prepare(&mut ready, &Tract::default(), &Options { opset: 21, ..Options::default() }).expect("a model");
+    let saved = &ready.to_proto().expect("a message").functions[0];
+    assert_eq!(saved.opset_import[0].version(), 21);
+    assert!(saved.node.iter().any(|n| n.op_type() == "ReduceMax" && n.input.len() == 2 && n.attribute.is_empty()));
 }
