@@ -18,7 +18,7 @@ impl Planned {
         self.check_quantizable()?;
         if self.plan.observed().next().is_none() {
             let calibration = Calibration { model: file::digest(&self.path)?, ..Calibration::default() };
-            let (source, statistics_sha256) = ("nothing to observe".to_owned(), calibration.digest()?);
+            let (source, statistics_sha256) = ("none: there is nothing to observe".to_owned(), calibration.digest()?);
             let summary =
                 CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
             return Ok((calibration, summary));

@@ -32,7 +32,7 @@ pub fn report(
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
     if !planned.is_quantized() {
         let what =
-            "nothing in the model runs on integers: it was written as it is; `tare inspect` says why of each node";
+            "nothing in the model became integers: it was written as it is; `tare inspect` says why of each node";
         warnings.insert(0, what.to_owned());
     }
     let (bad, files) = (calibration.skipped.len(), calibration.skipped.join("; "));

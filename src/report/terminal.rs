@@ -22,7 +22,10 @@ impl Display for Report {
         let percent = after as f64 / before.max(1) as f64 * 100.0;
         writeln!(f, "model        {}  {}", self.model.path, size(before))?;
         writeln!(f, "quantized    {}  {} ({percent:.0} %)", self.output.path, size(after))?;
-        writeln!(f, "calibration  {} samples of {}", self.calibration.samples, self.calibration.source)?;
+        match self.calibration.samples {
+            0 => writeln!(f, "calibration  {}", self.calibration.source)?,
+            samples => writeln!(f, "calibration  {samples} samples of {}", self.calibration.source)?,
+        }
         if let Some(note) = &self.calibration.preprocessing {
             writeln!(f, "             {note}")?;
         }
