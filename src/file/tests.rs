@@ -23,8 +23,8 @@ fn an_outline_states_weights_as_inputs_and_keeps_what_may_be_a_shape() {
     let model = model.node("MatMul", &["x", "w"], &["m"], vec![]).node("Resize", &["m", "", "scales"], &["y"], vec![]);
     let model = model.output("y", &[1, 18]).build();
     let outlined = decode(Bytes::from(outline(&model).expect("bytes"))).expect("a message").graph.expect("a graph");
-    assert_eq!(outlined.input.iter().map(|i| i.name()).collect::<Vec<_>>(), ["x", "w"]);
-    assert_eq!(outlined.initializer.iter().map(|t| t.name()).collect::<Vec<_>>(), ["scales"]);
+    assert_eq!(outlined.input.iter().map(crate::proto::ValueInfoProto::name).collect::<Vec<_>>(), ["x", "w"]);
+    assert_eq!(outlined.initializer.iter().map(crate::proto::TensorProto::name).collect::<Vec<_>>(), ["scales"]);
     let executor = crate::exec::Tract::default();
     let input = model.graph.inputs().map(|v| model.graph.stated_type(v).expect("a type")).collect::<Vec<_>>();
     let types = |bytes: Vec<u8>| crate::exec::Executor::types(&executor, &bytes, &input).expect("types");

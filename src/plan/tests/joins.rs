@@ -65,8 +65,11 @@ fn other_arithmetic_of_unlike_values_is_no_join() {
     assert_eq!(join(head("Mul", true), 640.0, 1.0, ""), "Mul Mul_j: integer");
 }
 
+/// Operator, inputs, outputs and attributes of a node.
+type Line<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Vec<crate::proto::AttributeProto>);
+
 /// What somebody reads in float of boxes and scores in one tensor, past the movements `lines`, which a layer reads the last of.
-fn moved(lines: &[(&str, &[&str], &[&str], Vec<crate::proto::AttributeProto>)], y: (&str, &[i64])) -> Builder {
+fn moved(lines: &[Line<'_>], y: (&str, &[i64])) -> Builder {
     let net = head("Concat", false).ints("shape", &[1, 512]).noise("u", &[8, 3], 8);
     let net = lines.iter().fold(net, |net, (op_type, x, y, a)| net.node(op_type, x, y, a.clone()));
     net.output(y.0, y.1)
