@@ -56,35 +56,35 @@ impl Default for Options {
 /// # Errors
 /// When the model's operator set or the one to reach is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<Preparation> {
-    let passes: &[&dyn Pass] = &[
-        &inputs::DefaultsToConstants,
-        &dims::Fix { sizes: &options.dims },
-        &functions::Inline { name: "inline-functions" },
-        &opset::Upgrade { to: options.opset, executor },
-        &functions::Inline { name: "inline-upgraded-functions" },
-        &constants::Fold { executor },
-        &identity::Eliminate,
-        &types::Learn { executor },
-        &axes::WriteOut,
-        &gemm::FoldAlphaBeta,
+    let (always, integers) = (true, options.for_integers);
+    let passes: &[(bool, &dyn Pass)] = &[
+        (always, &inputs::DefaultsToConstants),
+        (always, &dims::Fix { sizes: &options.dims }),
+        (always, &functions::Inline { name: "inline-functions" }),
+        (always, &opset::Upgrade { to: options.opset, executor }),
+        (always, &functions::Inline { name: "inline-upgraded-functions" }),
+        (always, &constants::Fold { executor }),
+        (always, &identity::Eliminate),
+        (always, &types::Learn { executor }),
+        (always, &axes::WriteOut),
+        (always, &gemm::FoldAlphaBeta),
         // A reader that no output needs must not keep a layer as it is.
-        &RemoveUnused,
-        &bias::Detach,
-        &matmul::Normalize,
+        (always, &RemoveUnused),
+        (always, &bias::Detach),
+        (always, &matmul::Normalize),
         // Weights that the passes before turned.
-        &constants::Fold { executor },
+        (always, &constants::Fold { executor }),
         // First what stands between a layer and its activation; the activation's own nodes must not be taken apart.
-        &affine::Fold { spare_activations: true },
-        &hard::Lower,
-        &fuse::Fuse { enabled: options.fuse_patterns },
-        &affine::Fold { spare_activations: false },
-        &kernels::Substitute,
-        &pad::Fold,
-        &RemoveUnused,
+        (always, &affine::Fold { spare_activations: true }),
+        (integers, &hard::Lower),
+        (always, &fuse::Fuse { enabled: options.fuse_patterns }),
+        (always, &affine::Fold { spare_activations: false }),
+        (integers, &kernels::Substitute),
+        (integers, &pad::Fold),
+        (always, &RemoveUnused),
     ];
-    let integers_only = [hard::Lower.name(), kernels::Substitute.name(), pad::Fold.name()];
-    let wanted = passes.iter().filter(|p| options.for_integers || !integers_only.contains(&p.name()));
-    wanted.map(|p| Ok((p.name(), pass::run(*p, model)?))).collect()
+    let wanted = passes.iter().filter(|(wanted, _)| *wanted);
+    wanted.map(|(_, p)| Ok((p.name(), pass::run(*p, model)?))).collect()
 }
 
 /// Drops nodes and constants that no output needs.
