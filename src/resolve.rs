@@ -98,7 +98,7 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
 }
 
 /// So many numbers of a channel say how far others reach.
-const MANY: u64 = 2_000;
+const MANY: u64 = 10_000;
 
 /// The largest integer, counted from the lowest, that each channel is expected to reach: unseen data lie beyond what was seen
 /// by half of its extent, or by all of it where few numbers were seen.
