@@ -66,7 +66,7 @@ fn stored(graph: &Graph, id: NodeId, op: &Op, slot: usize, shape: &[usize], sett
         Granularity::PerChannel => (op.weight_channels(graph, id, shape), None),
         Granularity::PerBlock => {
             let axis = op.block_axis(graph, id, shape);
-            (axis, axis.map(|_| weights.block_size))
+            (axis, axis.map(|axis| weights.block_size.min(shape[axis])))
         }
     };
     ConstantPlan {

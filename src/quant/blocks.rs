@@ -23,7 +23,8 @@ impl Blocks {
     /// An array of shape `shape`, cut along `axis` into blocks of `size` elements, at least one.
     pub fn new(shape: &[usize], axis: usize, size: usize) -> Self {
         let (rows, columns) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
-        Self { rows, length: shape[axis], columns, size: size.max(1) }
+        // A policy may ask for blocks longer than any axis.
+        Self { rows, length: shape[axis], columns, size: size.clamp(1, shape[axis].max(1)) }
     }
 
     /// How many blocks lie along the axis.

@@ -21,10 +21,9 @@ pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     let zeros = constant(2);
     let axis = attribute("axis").unwrap_or(1);
     match dequantized(integers, scales, zeros, axis, block) {
-        Some(values) => {
+        Some(raw_data) => {
             let name = found.output.first().cloned().unwrap_or_default();
             let (dims, data_type) = (integers.dims.clone(), DataType::Float as i32);
-            let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             scope.initializers.push(TensorProto { name, dims, data_type, raw_data, ..TensorProto::default() });
             vec![]
         }
@@ -47,21 +46,28 @@ fn bits(tensor: &TensorProto) -> Option<usize> {
     }
 }
 
-/// The integers of a tensor of `count` elements.
-fn integers(tensor: &TensorProto, count: usize) -> Option<Vec<i32>> {
-    let signed = matches!(DataType::try_from(tensor.data_type).ok()?, DataType::Int8 | DataType::Int4);
-    let bits = bits(tensor)?;
-    if tensor.raw_data.len() != (count * bits).div_ceil(8) {
-        return None;
+/// The integers of a tensor, read where they are packed: unpacked they would take eight times the room.
+struct Packed<'a> {
+    bytes: &'a [u8],
+    bits: usize,
+    signed: bool,
+}
+
+impl<'a> Packed<'a> {
+    /// Those of a tensor of `count` elements; `None` where it holds another number.
+    fn of(tensor: &'a TensorProto, count: usize) -> Option<Self> {
+        let signed = matches!(DataType::try_from(tensor.data_type).ok()?, DataType::Int8 | DataType::Int4);
+        let bits = bits(tensor)?;
+        let whole = tensor.raw_data.len() == count.checked_mul(bits)?.div_ceil(8);
+        whole.then_some(Self { bytes: &tensor.raw_data, bits, signed })
     }
-    let each = 8 / bits;
-    let one = |i: usize| {
-        let shift = 8 - bits - i % each * bits;
+
+    fn get(&self, i: usize) -> Option<i32> {
+        let each = 8 / self.bits;
         // Upper bits out, then down: with the sign or without.
-        let byte = tensor.raw_data[i / each] << shift;
-        if signed { i32::from(byte as i8 >> (8 - bits)) } else { i32::from(byte >> (8 - bits)) }
-    };
-    Some((0..count).map(one).collect())
+        let byte = self.bytes.get(i / each)? << (8 - self.bits - i % each * self.bits);
+        Some(if self.signed { i32::from(byte as i8 >> (8 - self.bits)) } else { i32::from(byte >> (8 - self.bits)) })
+    }
 }
 
 fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
@@ -75,29 +81,29 @@ fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     rest.is_empty().then(|| chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// `(q - zero) * scale`, with the scale of the tensor, of the index along the axis, or of the block; `None` where the
-/// constants do not fit each other.
+/// The bytes of `(q - zero) * scale` in float32, with the scale of the tensor, of the index along the axis, or of the block;
+/// `None` where the constants do not fit each other.
 fn dequantized(
     quantized: &TensorProto,
     scales: &TensorProto,
     zeros: Option<&TensorProto>,
     axis: i64,
     block: i64,
-) -> Option<Vec<f32>> {
+) -> Option<Vec<u8>> {
     let shape: Vec<usize> = quantized.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
-    let quantized = integers(quantized, count)?;
+    let quantized = Packed::of(quantized, count)?;
     let scales = floats(scales)?;
     let zeros = match zeros {
-        Some(zeros) => integers(zeros, scales.len())?,
-        None => vec![0; scales.len()],
+        Some(zeros) => Some(Packed::of(zeros, scales.len())?),
+        None => None,
     };
     let rank = shape.len() as i64;
     let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&a| a < shape.len());
-    let (length, inner) = match axis {
-        Some(axis) => (shape[axis], shape[axis + 1..].iter().product::<usize>().max(1)),
-        None => (1, 1),
-    };
+    if axis.is_none() && scales.len() != 1 {
+        return None;
+    }
+    let (length, inner) = axis.map_or((1, 1), |axis| (shape[axis], shape[axis + 1..].iter().product::<usize>()));
     let grid = |i: usize| match usize::try_from(block) {
         _ if scales.len() == 1 => 0,
         Ok(block) if block > 0 => {
@@ -106,12 +112,65 @@ fn dequantized(
         }
         _ => i / inner % length,
     };
-    if count > 0 && (axis.is_none() && scales.len() != 1 || grid(count - 1) >= scales.len()) {
-        return None;
-    }
-    let value = |(i, &q): (usize, &i32)| {
+    let mut bytes = Vec::with_capacity(count.checked_mul(size_of::<f32>())?);
+    // Where there are elements, no size is zero.
+    for i in 0..count {
         let grid = grid(i);
-        Some((q - zeros.get(grid)?) as f32 * scales.get(grid)?)
-    };
-    quantized.iter().enumerate().map(value).collect()
+        let zero = zeros.as_ref().map_or(Some(0), |zeros| zeros.get(grid))?;
+        let value = (quantized.get(i)? - zero) as f32 * scales.get(grid)?;
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(data_type: DataType, dims: &[i64], raw_data: &[u8]) -> TensorProto {
+        TensorProto {
+            data_type: data_type as i32,
+            dims: dims.to_vec(),
+            raw_data: raw_data.to_vec(),
+            ..Default::default()
+        }
+    }
+
+    fn scales(dims: &[i64], values: &[f32]) -> TensorProto {
+        tensor(DataType::Float, dims, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    fn values(bytes: Option<Vec<u8>>) -> Vec<f32> {
+        bytes.expect("constants that fit").chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    }
+
+    #[test]
+    fn nibbles_have_signs_zero_points_and_blocks() {
+        // 1, -1, 7, -8, 3
+        let signed = tensor(DataType::Int4, &[5], &[0xf1, 0x87, 0x03]);
+        assert_eq!(values(dequantized(&signed, &scales(&[], &[2.0]), None, 1, 0)), [2.0, -2.0, 14.0, -16.0, 6.0]);
+        let by_block = values(dequantized(&signed, &scales(&[3], &[1.0, 10.0, 100.0]), None, 0, 2));
+        assert_eq!(by_block, [1.0, -1.0, 70.0, -80.0, 300.0]);
+        let (unsigned, zero) = (tensor(DataType::Uint4, &[2, 1], &[0xf1]), tensor(DataType::Uint4, &[2], &[0x81]));
+        assert_eq!(values(dequantized(&unsigned, &scales(&[2], &[1.0, 1.0]), Some(&zero), 0, 0)), [0.0, 7.0]);
+    }
+
+    #[test]
+    fn constants_that_do_not_fit_are_left_to_the_engine() {
+        let two = scales(&[2], &[1.0, 2.0]);
+        let eight = |dims: &[i64], count: usize| tensor(DataType::Int8, dims, &vec![1; count]);
+        for (integers, axis, block) in [
+            (eight(&[4], 3), 0, 0),
+            (eight(&[4], 4), 1, 0),
+            (eight(&[4], 4), 0, 1),
+            (eight(&[-4], 4), 0, 2),
+            (eight(&[1 << 61], 0), 0, 2),
+            (eight(&[i64::MAX, 4], 4), 0, 2),
+            (tensor(DataType::Int4, &[1 << 62], &[]), 0, i64::MAX),
+        ] {
+            assert!(dequantized(&integers, &two, None, axis, block).is_none(), "{:?}", integers.dims);
+        }
+        assert!(dequantized(&eight(&[4], 4), &two, Some(&eight(&[3], 3)), 0, 2).is_none());
+        assert!(values(dequantized(&eight(&[0, 3], 0), &two, None, 0, 2)).is_empty());
+    }
 }

@@ -59,6 +59,13 @@ fn blocks_lie_along_what_is_summed_over() {
 }
 
 #[test]
+fn blocks_longer_than_any_axis_take_all_of_it() {
+    let made = stored("type: int4, granularity: per_block, block_size: 18446744073709551615");
+    let dequantize = made.producer(made.input(made.named("MatMul_m"), 1), "DequantizeLinear");
+    assert_eq!(made.graph().node(dequantize).attributes().int("block_size"), Some(25));
+}
+
+#[test]
 fn what_the_policy_keeps_and_what_is_not_constant_stays() {
     let net = Builder::new(21).input("x", &[1, 4]).input("v", &[4, 3]).noise("w", &[4, 4], 1);
     let net = net.node("MatMul", &["x", "w"], &["a"], vec![]).node("MatMul", &["a", "v"], &["y"], vec![]);
