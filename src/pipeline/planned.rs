@@ -8,7 +8,7 @@ use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::Model;
 use crate::plan::{Placement, Plan, plan, unlike_joins};
-use crate::policy::{Mode, Settings};
+use crate::policy::Settings;
 use crate::prepare;
 use crate::report::CalibrationSummary;
 use crate::resolve::{Resolved, resolve};
@@ -45,7 +45,7 @@ impl Planned {
         let options = prepare::Options {
             dims: settings.dims.clone(),
             fuse_patterns: !settings.keep_patterns,
-            for_integers: settings.mode == Mode::Static,
+            for_integers: settings.calibrates(),
             opset: if settings.stores_blocks_or_nibbles() { 21 } else { prepare::OUTPUT_OPSET },
         };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;

@@ -4,7 +4,7 @@ use super::{Context, Planned};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::policy::{self, Mode, Settings, Validation};
+use crate::policy::{self, Settings, Validation};
 use crate::report::CalibrationSummary;
 use crate::tensor::{Tensor, TensorType};
 use crate::validate::{self, Comparison};
@@ -25,7 +25,7 @@ impl Samples {
         let (data, held_back) = match (&settings.validation, &settings.calibration) {
             (Validation::Samples(data), _) => (data, false),
             // Where nothing is observed, no sample calibrates.
-            (Validation::HeldBack, Some(data)) => (data, settings.mode == Mode::Static),
+            (Validation::HeldBack, Some(data)) => (data, settings.calibrates()),
             (Validation::HeldBack, None) => return Ok(Err(NONE)),
             (Validation::Off, _) => return Ok(Err("validation is switched off")),
         };

@@ -3,7 +3,7 @@
 use super::bias::{bias_place, per_channel_bias};
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
-use super::weights::plan_weights;
+use super::weights;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
@@ -20,9 +20,6 @@ use std::collections::HashMap;
 /// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
 /// malformed.
 pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
-    if settings.mode == Mode::WeightOnly {
-        return plan_weights(graph, settings);
-    }
     let order = graph.topological()?;
     let matched = match_rules(graph, &order, settings)?;
     let structure = Structure::of(graph);
@@ -43,7 +40,12 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
         }
     }
     for (&id, node) in order.iter().zip(&matched.nodes) {
-        let placement = placement(graph, id, node, &placed, target)?;
+        let placement = match node.mode {
+            Mode::Static => placement(graph, id, node, &placed, target)?,
+            Mode::WeightOnly => weights::placement(graph, id, node)?,
+            Mode::Float32 if place::makes_no_floats(graph, id) => Placement::NoFloats,
+            Mode::Float32 => Placement::Float { reason: place::policy_reason(node) },
+        };
         plan.add_outputs(graph, id, &placement, &placed, &matched);
         let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
         plan.nodes.push(NodePlan { id, name, op_type, placement });

@@ -4,7 +4,7 @@
 
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Op, Role};
-use crate::policy::Matched;
+use crate::policy::{Matched, Mode, NodeSettings};
 use crate::target::Target;
 
 /// Nodes that stay float for the sake of what stands around them, each with the reason.
@@ -59,8 +59,7 @@ pub(super) fn place(
     };
     let forbidden = ops::stays_float(graph, order);
     for (&id, settings) in order.iter().zip(&matched.nodes) {
-        let why =
-            (!settings.quantize).then(|| settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned()));
+        let why = (!settings.quantize || settings.mode != Mode::Static).then(|| policy_reason(settings));
         placed.insisted[id.index()] = settings.insists;
         let preferred = preferences[id.index()].clone().filter(|_| !settings.insists);
         placed.candidates[id.index()] = Some(match (why.or(preferred), &forbidden[id.index()]) {
@@ -81,6 +80,11 @@ pub(super) fn place(
     keep_float_values(graph, order, matched, &mut placed);
     while sweep(graph, order, target, &mut placed) {}
     placed
+}
+
+/// Why the policy leaves a node in float.
+pub(super) fn policy_reason(settings: &NodeSettings) -> String {
+    settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned())
 }
 
 /// Whether every output is known to hold something else than numbers that could be quantized.

@@ -1,39 +1,29 @@
-//! The plan of a model whose weights alone are stored as integers.
+//! Nodes whose weights alone are stored as integers.
 
-use super::assemble::match_rules;
-use super::place::makes_no_floats;
-use super::structure::Structure;
-use super::{ConstantPlan, NodePlan, Placement, Plan};
+use super::place::{makes_no_floats, policy_reason};
+use super::{ConstantPlan, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots};
-use crate::policy::{Granularity, NodeSettings, Settings, WeightRange};
+use crate::policy::{Granularity, NodeSettings, WeightRange};
 use crate::tensor::{DataType, Tensor};
 
-/// Plans every layer and lookup whose weight is a float32 constant. Nothing is observed.
+/// What becomes of a node whose weight alone is stored as integers.
 ///
 /// # Errors
-/// When a rule of the policy matches nothing, or a stored constant is malformed.
-pub(super) fn plan_weights(graph: &Graph, settings: &Settings) -> Result<Plan> {
-    let order = graph.topological()?;
-    let matched = match_rules(graph, &order, settings)?;
-    let mut plan = Plan { structure: Structure::of(graph), ..Plan::default() };
-    for (&id, node) in order.iter().zip(&matched.nodes) {
-        let placement = match weight(graph, id, node)? {
-            _ if makes_no_floats(graph, id) => Placement::NoFloats,
-            Ok(weight) => Placement::Weight(weight),
-            Err(reason) => Placement::Float { reason },
-        };
-        let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
-        plan.nodes.push(NodePlan { id, name, op_type, placement });
-    }
-    Ok(plan)
+/// When a stored constant is malformed.
+pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+    Ok(match weight(graph, id, settings)? {
+        _ if makes_no_floats(graph, id) => Placement::NoFloats,
+        Ok(weight) => Placement::Weight(weight),
+        Err(reason) => Placement::Float { reason },
+    })
 }
 
 /// How the weight of a node is stored, or why it has none to store.
 fn weight(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<std::result::Result<ConstantPlan, String>> {
     if !settings.quantize {
-        return Ok(Err(settings.reason.clone().unwrap_or_else(|| "the policy says so".to_owned())));
+        return Ok(Err(policy_reason(settings)));
     }
     let found = ops::lookup(graph, id).and_then(|op| Some((op, op.weight?.slot)));
     let Some((op, slot)) = found else { return Ok(Err("it has no weights".to_owned())) };

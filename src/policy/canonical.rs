@@ -34,7 +34,7 @@ impl Settings {
             keys["fuse_patterns"] = json!(false);
         }
         if self.mode != Mode::Static {
-            keys["mode"] = json!("weight-only");
+            keys["mode"] = json!(self.mode.to_string());
         }
         if self.on_bad_value == OnBadValue::Skip {
             keys["on_bad_value"] = json!("skip");
@@ -115,6 +115,7 @@ fn rule(rule: &Rule) -> Value {
                 ("value", rule.value.as_ref().map(text)),
             ])),
         ),
+        ("mode", rule.mode.map(|mode| mode.to_string().into())),
         ("quantize", rule.quantize.map(Value::from)),
         ("range", rule.range.map(|(low, high)| json!([low, high]))),
         ("weights", some(changed_weights(&rule.weights))),

@@ -40,7 +40,7 @@ impl Raw {
             return Err(self.wrong(&format!("weights.{key}"), why));
         }
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
-        self.check_mode(mode)?;
+        self.check_modes(mode)?;
         let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
@@ -201,19 +201,31 @@ impl Raw {
 
         let activations = raw.activations.clone().unwrap_or_default();
         let weights = raw.weights.clone().unwrap_or_default();
-        if raw.quantize.is_none() && raw.range.is_none() && activations.is_empty() && weights.is_empty() {
-            let message = "the rule changes nothing; give quantize, activations, weights or range, or remove it";
+        if raw.mode.is_none()
+            && raw.quantize.is_none()
+            && raw.range.is_none()
+            && activations.is_empty()
+            && weights.is_empty()
+        {
+            let message = "the rule changes nothing; give mode, quantize, activations, weights or range, or remove it";
             return Err(self.wrong(&key(""), message));
         }
         self.check_activations(&key(".activations"), &activations, self.some_percentile())?;
         // A rule may give only one of the two; then what the nodes end up with is checked against the model.
         let alone = WeightSettings::default().with(&weights);
+        let mode =
+            raw.mode.or_else(|| Some(self.mode.unwrap_or_default()).filter(|_| self.rule_modes().next().is_none()));
         let certain = |key| key != "symmetric" || weights.granularity.is_some();
-        if let Some((part, why)) = alone.trouble(self.mode.unwrap_or_default()).filter(|(part, _)| certain(*part)) {
+        let trouble = mode.and_then(|mode| alone.trouble(mode));
+        if let Some((part, why)) = trouble.filter(|(part, _)| certain(*part)) {
             return Err(self.wrong(&key(&format!(".weights.{part}")), why));
         }
         let blocks = WeightSettings { granularity: weights.granularity.unwrap_or(Granularity::PerBlock), ..alone };
         self.check_block(&key(".weights"), &weights, blocks)?;
+        if value.is_some() && raw.mode.is_some() {
+            let message = "mode belongs to nodes; match a node or an op_type, without value";
+            return Err(self.wrong(&key(".mode"), message));
+        }
         if value.is_some() && !weights.is_empty() {
             let message = "weights belong to nodes; match a node or an op_type, without value";
             return Err(self.wrong(&key(".weights"), message));
@@ -223,6 +235,7 @@ impl Raw {
             node,
             op_types,
             value,
+            mode: raw.mode,
             quantize: raw.quantize,
             reason: raw.reason.clone(),
             activations,
@@ -253,19 +266,24 @@ impl Raw {
         Ok((low, high))
     }
 
-    /// The keys that mean something in every mode but this.
-    fn check_mode(&self, mode: Mode) -> Result<()> {
-        if mode != Mode::WeightOnly {
+    /// The modes that rules give.
+    fn rule_modes(&self) -> impl Iterator<Item = Mode> + '_ {
+        self.rules.iter().flatten().filter_map(|rule| rule.mode)
+    }
+
+    /// The keys about activations, which mean something in mode static alone.
+    fn check_modes(&self, mode: Mode) -> Result<()> {
+        if self.rule_modes().chain([mode]).any(|mode| mode == Mode::Static) {
             return Ok(());
         }
-        let why = "activations stay float in mode weight-only; remove this, or set mode: static";
+        let why = format!("activations stay float in mode {mode}; remove this, or set mode: static");
         if self.activations.as_ref().is_some_and(|activations| !activations.is_empty()) {
-            return Err(self.wrong("activations", why));
+            return Err(self.wrong("activations", &*why));
         }
         for (index, rule) in self.rules.iter().flatten().enumerate() {
             let activations = rule.activations.as_ref().is_some_and(|activations| !activations.is_empty());
             if let Some(key) = [(activations, "activations"), (rule.range.is_some(), "range")].iter().find(|k| k.0) {
-                return Err(self.wrong(&format!("rules[{index}].{}", key.1), why));
+                return Err(self.wrong(&format!("rules[{index}].{}", key.1), &*why));
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use super::settings::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 /// How a model is quantized, and how the result is judged. Paths are relative to this file's folder.
@@ -62,6 +63,19 @@ pub enum Mode {
     Static,
     /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
     WeightOnly,
+    /// Nothing, but for what rules say.
+    Float32,
+}
+
+impl fmt::Display for Mode {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::WeightOnly => "weight-only",
+            Self::Float32 => "float32",
+        })
+    }
 }
 
 /// The runtime that will run the model.
@@ -211,6 +225,8 @@ pub struct RawRule {
     /// What the rule is about. Every key given has to match.
     #[serde(rename = "match")]
     pub selection: Match,
+    /// What becomes integers, and when, of the matched nodes. Only without `match.value`.
+    pub mode: Option<Mode>,
     /// `false` leaves the node or value in float; `true` quantizes the node even where that buys nothing: a residual sum
     /// before a normalization, a join of unlike ranges, an operator that no integer node reads.
     pub quantize: Option<bool>,

@@ -3,6 +3,7 @@
 use super::nearest::{names, shown};
 use super::pattern::Pattern;
 use super::places::Place;
+use super::raw::Mode;
 use super::settings::{ActivationSettings, Rule, Settings, WeightSettings};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ pub struct NodeKey<'a> {
 /// What the policy says about one node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSettings {
+    /// What becomes integers, and when.
+    pub mode: Mode,
     /// Whether to quantize it.
     pub quantize: bool,
     /// Whether a rule says outright that it is to be quantized, even where that buys nothing.
@@ -73,10 +76,12 @@ impl Draft {
     /// A reason belongs to the rule that decides: another decision takes it away, another key of the same node does
     /// not.
     fn decide(&mut self, rule: &Rule) {
+        let line = || format!("the policy's rule on line {}", rule.place.line);
         if let Some(quantize) = rule.quantize {
             (self.quantize, self.insists) = (quantize, quantize);
-            let line = || format!("the policy's rule on line {}", rule.place.line);
             self.reason = rule.reason.clone().or_else(|| (!quantize).then(line));
+        } else if let Some(mode) = rule.mode {
+            self.reason = rule.reason.clone().or_else(|| (mode == Mode::Float32).then(line));
         } else if self.quantize && rule.reason.is_some() {
             self.reason.clone_from(&rule.reason);
         }
@@ -103,6 +108,7 @@ impl Settings {
         let mut node_drafts = vec![draft.clone(); nodes.len()];
         let mut value_drafts = vec![draft; values.len()];
         let mut weights = vec![self.weights; nodes.len()];
+        let mut modes = vec![self.mode; nodes.len()];
         let mut ranges = vec![None; values.len()];
         let producers = producers(nodes, values);
 
@@ -128,6 +134,7 @@ impl Settings {
                     draft.decide(rule);
                     draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
                     weights[i] = weights[i].with(&rule.weights);
+                    modes[i] = rule.mode.unwrap_or(modes[i]);
                 }
                 let outputs = value_drafts.iter_mut().zip(&producers).filter(|(_, producer)| from_chosen(producer));
                 for (draft, _) in outputs {
@@ -139,11 +146,13 @@ impl Settings {
             }
         }
 
-        let trouble = |weights: &WeightSettings| weights.trouble(self.mode);
-        if let Some((node, (_, why))) = nodes.iter().zip(&weights).find_map(|(node, w)| Some((node, trouble(w)?))) {
-            return Err(self.cannot_run(node, why));
+        for ((node, weights), &mode) in nodes.iter().zip(&weights).zip(&modes) {
+            if let Some((_, why)) = weights.trouble(mode) {
+                return Err(self.cannot_run(node, why));
+            }
         }
-        let of_node = |(draft, weights): (Draft, WeightSettings)| NodeSettings {
+        let of_node = |((draft, weights), mode): ((Draft, WeightSettings), Mode)| NodeSettings {
+            mode,
             quantize: draft.quantize,
             insists: draft.insists,
             reason: draft.reason,
@@ -157,7 +166,7 @@ impl Settings {
             range,
         };
         Ok(Matched {
-            nodes: node_drafts.into_iter().zip(weights).map(of_node).collect(),
+            nodes: node_drafts.into_iter().zip(weights).zip(modes).map(of_node).collect(),
             values: value_drafts.into_iter().zip(ranges).map(of_value).collect(),
         })
     }
@@ -199,9 +208,10 @@ impl Settings {
             })
     }
 
-    /// The rule to blame is the last one that changed the node's weights.
+    /// The rule to blame is the last one that changed the node's weights or mode.
     fn cannot_run(&self, node: &NodeKey<'_>, why: &str) -> Error {
-        let changes = |rule: &&Rule| rule.value.is_none() && !rule.weights.is_empty() && rule.chooses(node);
+        let speaks = |rule: &&Rule| rule.value.is_none() && (!rule.weights.is_empty() || rule.mode.is_some());
+        let changes = |rule: &&Rule| speaks(rule) && rule.chooses(node);
         let place = self.rules.iter().rfind(changes).map_or(Place::START, |rule| rule.place);
         let name = shown(if node.name.is_empty() { node.outputs.first().unwrap_or(&"") } else { node.name });
         self.wrong(place, format!("{why} (for node {name}, after all rules)"))

@@ -33,7 +33,7 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
-    /// What becomes integers, and when.
+    /// What becomes integers, and when, where no rule says otherwise.
     pub mode: Mode,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
@@ -58,6 +58,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What becomes integers, and when, where no rule says otherwise, then what rules say.
+    pub fn modes(&self) -> impl Iterator<Item = Mode> + '_ {
+        std::iter::once(self.mode).chain(self.rules.iter().filter_map(|rule| rule.mode))
+    }
+
+    /// Whether anything may become integers whose scale is found from calibration samples.
+    pub fn calibrates(&self) -> bool {
+        self.modes().any(|mode| mode == Mode::Static)
+    }
+
     /// Whether any weights may get scales by block, or integers of fewer than 8 bits.
     pub fn stores_blocks_or_nibbles(&self) -> bool {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
@@ -248,7 +258,7 @@ impl WeightSettings {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
-            Mode::Static | Mode::WeightOnly => None,
+            Mode::Static | Mode::WeightOnly | Mode::Float32 => None,
         }
     }
 }
@@ -313,6 +323,8 @@ pub struct Rule {
     pub op_types: Vec<Pattern>,
     /// The value's name. With it the rule is about values, without it about nodes and their outputs.
     pub value: Option<Pattern>,
+    /// What becomes integers, and when, of the nodes.
+    pub mode: Option<Mode>,
     /// Whether to quantize the nodes or values.
     pub quantize: Option<bool>,
     /// Why.

@@ -80,10 +80,16 @@ fn what_a_mode_has_no_use_for_is_refused() {
     fails("mode: weight-only\nactivations: { type: int8 }", 3, 14, float);
     fails("mode: weight-only\nrules: [{ match: { value: a }, range: [0, 1] }]", 3, 39, float);
     fails(
+        "rules: [{ match: { value: a }, mode: static }]",
+        2,
+        38,
+        "mode belongs to nodes; match a node or an op_type, without value",
+    );
+    fails(
         "mode: weight_only",
         2,
         7,
-        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static",
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, float32",
     );
     let s =
         settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
@@ -180,7 +186,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         18,
         "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
     );
-    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static, weight-only");
+    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static, weight-only, float32");
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
     assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");
@@ -214,7 +220,7 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "rules: [a]",
         2,
         9,
-        "rules[0] must be keys (activations, match, quantize, range, reason, weights); found \"a\"",
+        "rules[0] must be keys (activations, match, mode, quantize, range, reason, weights); found \"a\"",
     );
     let error = settings("- version: 1").unwrap_err().to_string();
     assert!(error.starts_with("dir/p.yaml:1:1: the policy must be keys (activations, "), "{error}");

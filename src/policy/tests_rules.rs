@@ -148,7 +148,7 @@ fn a_rule_that_matches_nothing_names_the_nearest() {
 
 #[test]
 fn rules_that_make_no_sense_are_refused() {
-    let nothing = "the rule changes nothing; give quantize, activations, weights or range, or remove it";
+    let nothing = "the rule changes nothing; give mode, quantize, activations, weights or range, or remove it";
     fails("  - match: { op_type: Conv }", 3, 5, nothing);
     fails("  - match: { op_type: Conv }\n    activations: {}\n    reason: r", 3, 5, nothing);
     fails("  - match: {}\n    quantize: false", 3, 12, "match is empty; name a node, an op_type or a value");

@@ -16,7 +16,7 @@ use crate::exec::{Session, Tract};
 use crate::ir::build::{Builder, int, noise};
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::plan::{Placement, Plan, plan};
-use crate::policy::{Mode, Raw, Settings};
+use crate::policy::{Raw, Settings};
 use crate::prepare::{Options, prepare};
 use crate::resolve::{Resolved, resolve};
 use crate::target::OnnxRuntimeCpu;
@@ -71,7 +71,7 @@ fn pretended(plan: &Plan) -> Calibration {
 fn quantized_with(model: Model, policy: &str, calibrate: impl Fn(&Model, &Plan) -> Calibration) -> Made {
     let mut ready = model.clone();
     let settings = settings(policy);
-    let options = Options { for_integers: settings.mode == Mode::Static, ..Options::default() };
+    let options = Options { for_integers: settings.calibrates(), ..Options::default() };
     prepare(&mut ready, &Tract::default(), &options).expect("a model that can be prepared");
     let made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let resolved = resolve(&made, &calibrate(&ready, &made)).expect("a grid for each value");

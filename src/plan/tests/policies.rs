@@ -55,3 +55,25 @@ fn everything_kept_float_leaves_an_empty_plan() {
     let (nodes, values) = listing_by("rules:\n  - match: { op_type: Conv }\n    quantize: false\n", three());
     assert!(nodes.iter().all(|n| n.contains(": float: ")) && values.is_empty());
 }
+
+#[test]
+fn each_node_has_its_own_mode() {
+    let policy = "mode: weight-only\nweights: { type: int4 }\nrules:\n\
+                  - { match: { node: Conv_c }, mode: float32 }\n\
+                  - { match: { node: Conv_d }, mode: static, weights: { type: int8 } }\n\
+                  - { match: { node: Conv_y }, quantize: true }\n";
+    let (nodes, values) = listing_by(policy, three());
+    assert_eq!(nodes[0], "Conv Conv_c: float: the policy's rule on line 5");
+    assert_eq!(nodes[1], "Conv Conv_d: integer, weight int8 symmetric per channel on axis 0");
+    assert_eq!(nodes[2], "Conv Conv_y: float, weight int4 symmetric per channel on axis 0");
+    assert_eq!(values.iter().map(|v| &v[..2]).collect::<Vec<_>>(), ["c:", "d:"]);
+}
+
+#[test]
+fn weights_that_a_nodes_own_mode_cannot_have_are_refused() {
+    let policy =
+        settings("mode: weight-only\nweights: { type: int4 }\nrules:\n- { match: { node: Conv_d }, mode: static }\n");
+    let error = plan(&three().build().graph, &policy, &OnnxRuntimeCpu, &[]).expect_err("four bits").to_string();
+    assert!(error.starts_with("p.yaml:5:3: kernels for integer activations take weights of 8 bits"), "{error}");
+    assert!(error.ends_with("(for node \"Conv_d\", after all rules)"), "{error}");
+}
