@@ -46,6 +46,7 @@ impl Planned {
             dims: settings.dims.clone(),
             fuse_patterns: !settings.keep_patterns,
             for_integers: settings.calibrates(),
+            bodies: settings.reaches_bodies(),
             opset: if settings.stores_blocks_or_nibbles() { 21 } else { prepare::OUTPUT_OPSET },
         };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
@@ -81,12 +82,13 @@ impl Planned {
         Ok(())
     }
 
-    /// Whether anything in the model runs on integers.
+    /// Whether anything in the model becomes integers.
     pub(super) fn is_quantized(&self) -> bool {
-        self.plan
-            .nodes
-            .iter()
-            .any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_) | Placement::Weight(_)))
+        let mut any = false;
+        self.plan.walk(&self.model.graph, &mut |_, node| {
+            any |= matches!(node.placement, Placement::Integer(_)) || !node.placement.constants().is_empty();
+        });
+        any
     }
 
     /// What each graph input wants.

@@ -61,6 +61,9 @@ pub enum Mode {
     /// Weights and activations. The activations' scales are found from calibration samples and stored in the model.
     #[default]
     Static,
+    /// Weights and activations. The activations' scales are found anew in each run, from the numbers at hand; no samples are
+    /// needed.
+    Dynamic,
     /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
     WeightOnly,
     /// Nothing, but for what rules say.
@@ -72,6 +75,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Static => "static",
+            Self::Dynamic => "dynamic",
             Self::WeightOnly => "weight-only",
             Self::Float32 => "float32",
         })

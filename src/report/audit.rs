@@ -4,8 +4,8 @@ use super::PlacementSummary;
 use super::terminal::size;
 use crate::error::Result;
 use crate::ir::{Model, ValueId};
-use crate::plan::{Placement, Plan};
-use std::collections::BTreeMap;
+use crate::plan::Plan;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 /// An audit of `original`, whose prepared form `prepared` has the plan `plan`, summed up in `summary`.
@@ -75,21 +75,16 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
 
 /// Bytes that weights save as integers, not counting scales.
 fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
-    let graph = &model.graph;
-    let mut seen = vec![false; graph.value_bound()];
-    let mut saved = 0;
-    for node in &plan.nodes {
-        let constants = match &node.placement {
-            Placement::Integer(integer) => integer.constants.as_slice(),
-            Placement::Lookup(constant) | Placement::Weight(constant) => std::slice::from_ref(constant),
-            Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => &[],
-        };
-        for constant in constants {
-            let Some(value) = graph.node(node.id).input(constant.slot) else { continue };
-            if !std::mem::replace(&mut seen[value.index()], true) {
-                let bits = u64::from(constant.scheme.dtype.bits());
-                saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
-            }
+    let mut constants = Vec::new();
+    plan.walk(&model.graph, &mut |graph, node| {
+        let stored = node.placement.constants().iter();
+        constants.extend(stored.filter_map(|c| Some((graph, graph.node(node.id).input(c.slot)?, c.scheme.dtype))));
+    });
+    let (mut seen, mut saved) = (HashSet::new(), 0);
+    for (graph, value, dtype) in constants {
+        if seen.insert((std::ptr::from_ref(graph), value)) {
+            let bits = u64::from(dtype.bits());
+            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
         }
     }
     Ok(saved)
