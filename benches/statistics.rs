@@ -66,7 +66,7 @@ fn choose(c: &mut Criterion) {
         statistics.add(&activation(seed));
     });
     for (words, symmetric) in [("asymmetric", false), ("symmetric", true)] {
-        let scheme = Scheme { dtype: IntType::Uint8, symmetric, reduce_range: false };
+        let scheme = Scheme::new(IntType::Uint8, symmetric);
         let mut group = c.benchmark_group(format!("range, {words}"));
         for (name, calibrator) in [
             ("minmax", Calibrator::MinMax),

@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tare::quant::{AxisParams, IntType, Scheme, SumOrder, pair_safe_scales, quantize, quantize_axis};
 
-const SCHEME: Scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+const SCHEME: Scheme = Scheme::new(IntType::Int8, true);
 
 fn weights(count: usize) -> Vec<f32> {
     let mut state = 12_345u32;

@@ -5,13 +5,16 @@ use crate::error::{Error, Result};
 use crate::ir::{NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
-use crate::quant::{ChannelAxis, Moments, Params, Scheme};
+use crate::policy::ActivationSettings;
+use crate::quant::{ChannelAxis, IntType, Moments, Params, Scheme};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Resolved {
     params: HashMap<ValueId, Params>,
+    /// The grids of other types that readers want.
+    converted: HashMap<(ValueId, IntType), Params>,
     moments: HashMap<ValueId, Moments>,
     channel_moments: HashMap<ValueId, (ChannelAxis, Moments)>,
     /// The largest unsigned integer that each channel is expected to reach, along an axis.
@@ -28,6 +31,11 @@ impl Resolved {
     /// The grid of a value, if it has one.
     pub fn params(&self, value: ValueId) -> Option<Params> {
         self.params.get(&value).copied()
+    }
+
+    /// The grid of a value for readers of another type than its own, if it has one.
+    pub fn converted(&self, value: ValueId, dtype: IntType) -> Option<Params> {
+        self.converted.get(&(value, dtype)).copied()
     }
 
     /// Mean and variance of a value, if it was observed.
@@ -60,9 +68,16 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
         if matches!(value.range, RangeSource::SameAs(_)) {
             continue;
         }
-        let (low, high) = range(value, calibration, &mut resolved.warnings)?;
-        resolved.ranges.insert(value.name.clone(), (low, high));
-        resolved.params.insert(value.id, Params::from_range(low, high, value.settings.scheme));
+        let params = grid(value, value.settings, calibration, &mut resolved.warnings)?;
+        resolved.ranges.insert(value.name.clone(), params.1);
+        resolved.params.insert(value.id, params.0);
+    }
+    for value in &plan.values {
+        let Some(root) = plan.value(plan.root(value.id)) else { continue };
+        for &settings in &value.also {
+            let (params, _) = grid(root, settings, calibration, &mut Vec::new())?;
+            resolved.converted.insert((value.id, settings.scheme.dtype), params);
+        }
     }
     for value in &plan.values {
         let root = plan.root(value.id);
@@ -114,12 +129,32 @@ fn maxima(params: Params, seen: &Statistics, axis: ChannelAxis) -> Option<Vec<u8
     Some(ends.iter().map(maximum).collect())
 }
 
+/// The grid of a value that has a range of its own, and that range, for the type and calibrator of `settings`.
+fn grid(
+    value: &ValuePlan,
+    settings: ActivationSettings,
+    calibration: &Calibration,
+    warnings: &mut Vec<(String, &'static str)>,
+) -> Result<(Params, (f32, f32))> {
+    let (low, high) = match value.range {
+        RangeSource::Grid { scale, zero_point } => {
+            let params = Params { dtype: value.settings.scheme.dtype, scale, zero_point };
+            if settings.scheme.dtype == params.dtype {
+                return Ok((params, params.real_range()));
+            }
+            params.real_range()
+        }
+        _ => range(value, settings, calibration, warnings)?,
+    };
+    Ok((Params::from_range(low, high, settings.scheme), (low, high)))
+}
+
 fn range(
     value: &ValuePlan,
+    settings: ActivationSettings,
     calibration: &Calibration,
     warnings: &mut Vec<(String, &'static str)>,
 ) -> Result<(f32, f32)> {
-    let settings = value.settings;
     match value.range {
         RangeSource::Given(low, high) => Ok((low.min(0.0), high.max(0.0))),
         RangeSource::Fixed(range) => Ok(fixed(range, settings.scheme)),
@@ -148,11 +183,11 @@ fn fixed(range: OutputRange, scheme: Scheme) -> (f32, f32) {
     let (half, all) = (((max - min) / 2) as f32, (max - min) as f32);
     match range {
         OutputRange::Closed => (0.0, 1.0),
-        OutputRange::Signed if scheme.symmetric => (-half / 128.0, half / 128.0),
+        OutputRange::Signed if scheme.symmetric => (-half / (half + 1.0), half / (half + 1.0)),
         OutputRange::Signed => (-1.0, 1.0 - 2.0 / (all + 1.0)),
         // Half of a symmetric grid lies below zero.
-        _ if scheme.symmetric => (0.0, half / 128.0),
-        _ => (0.0, all / 256.0),
+        _ if scheme.symmetric => (0.0, half / (half + 1.0)),
+        _ => (0.0, all / (all + 1.0)),
     }
 }
 

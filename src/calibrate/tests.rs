@@ -9,8 +9,8 @@ use super::*;
 use crate::ir::build::noise;
 use crate::quant::{IntType, Params};
 
-const U8: Scheme = Scheme { dtype: IntType::Uint8, symmetric: false, reduce_range: false };
-const S8: Scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+const U8: Scheme = Scheme::new(IntType::Uint8, false);
+const S8: Scheme = Scheme::new(IntType::Int8, true);
 const CALIBRATORS: [Calibrator; 5] =
     [Calibrator::MinMax, Calibrator::MovingAverage, Calibrator::Percentile(99.0), Calibrator::Entropy, Calibrator::Mse];
 

@@ -47,7 +47,7 @@ impl Planned {
             fuse_patterns: !settings.keep_patterns,
             for_integers: settings.calibrates(),
             bodies: settings.reaches_bodies(),
-            opset: if settings.stores_blocks_or_nibbles() { 21 } else { prepare::OUTPUT_OPSET },
+            opset: settings.opset(),
         };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());

@@ -9,7 +9,7 @@ use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{Granularity, Matched, Mode, NodeSettings, Settings, WeightRange};
+use crate::policy::{BiasType, Granularity, Matched, Mode, NodeSettings, Settings, WeightRange};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
@@ -59,7 +59,8 @@ fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
     for value in &plan.values {
-        if let (RangeSource::SameAs(root), Some(_)) = (value.range, matched.values[value.id.index()].range) {
+        let of_rule = &matched.values[value.id.index()];
+        if let (RangeSource::SameAs(root), true) = (value.range, of_rule.range.is_some() || of_rule.grid.is_some()) {
             let root = graph.value(root).name();
             let why = format!(
                 "has a range by a rule of the policy, but shares the grid of {root:?}; state the range of that value"
@@ -67,6 +68,8 @@ fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &
             return Err(Error::value(&value.name, why));
         }
     }
+    plan.settle_types(graph, matched);
+    plan.check_grids()?;
     plan.ask_for_channels(graph);
     plan.find_layouts(graph);
     Ok(plan)
@@ -229,7 +232,7 @@ fn integer_node(
         let per_channel = settings.weights.granularity == Granularity::PerChannel;
         let scheme = settings.weights.scheme;
         let eight_bits = scheme.dtype == IntType::Int8 && scheme.symmetric && !scheme.reduce_range;
-        let guarded = settings.weights.avoid_saturation && eight_bits;
+        let guarded = settings.weights.avoid_saturation && eight_bits && settings.activations.scheme.dtype.bits() == 8;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
         let least_error = settings.weights.range == WeightRange::LeastError;
@@ -245,11 +248,15 @@ fn integer_node(
             least_error,
         });
     }
-    let bias = bias_place(graph, op, id)?;
+    let bias = match settings.weights.bias {
+        BiasType::Int32 => bias_place(graph, op, id)?,
+        BiasType::Float32 => None,
+    };
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
     let quantized_output = demanded || target.needs_quantized_output(graph, id);
     Ok(IntegerNode {
         activations,
+        settings: (op.role != Role::Movement).then_some(settings.activations),
         constants,
         bias: bias.filter(|(node, _)| *node == id || !quantized_output && !placed.integer[node.index()]),
         clamps: placed.clamps[id.index()].clone(),
@@ -259,15 +266,33 @@ fn integer_node(
 }
 
 impl Plan {
+    /// Whether each grid that the policy states is one of its value's type.
+    fn check_grids(&self) -> Result<()> {
+        for value in &self.values {
+            let RangeSource::Grid { zero_point, .. } = value.range else { continue };
+            let dtype = value.settings.scheme.dtype;
+            let (low, high) = dtype.limits();
+            if !(low..=high).contains(&zero_point) {
+                let why = format!(
+                    "has the zero_point {zero_point} by a rule of the policy; its type, {dtype}, reaches from {low} to {high}"
+                );
+                return Err(Error::value(&value.name, why));
+            }
+        }
+        Ok(())
+    }
+
     fn add_value(&mut self, graph: &Graph, id: ValueId, range: RangeSource, matched: &Matched) {
         let settings = &matched.values[id.index()];
-        let range = match (settings.range, range) {
-            (_, RangeSource::SameAs(_)) | (None, _) => range,
-            (Some((low, high)), _) => RangeSource::Given(low, high),
+        let range = match (settings.range, settings.grid, range) {
+            (_, _, RangeSource::SameAs(_)) | (None, None, _) => range,
+            (Some((low, high)), ..) => RangeSource::Given(low, high),
+            (None, Some((scale, zero_point)), _) => RangeSource::Grid { scale, zero_point },
         };
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
-        self.values.push(ValuePlan { id, name, settings: settings.activations, range, channels: None, layout: None });
+        let settings = settings.activations;
+        self.values.push(ValuePlan { id, name, settings, also: vec![], range, channels: None, layout: None });
     }
 
     fn add_outputs(&mut self, graph: &Graph, id: NodeId, placement: &Placement, placed: &Placed, matched: &Matched) {

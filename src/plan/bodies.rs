@@ -36,8 +36,18 @@ impl<'a> Scope<'a> {
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         for scope in &all {
             let graph = &scope.graph;
-            let outputs = |id| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
-            let key = |&id| NodeKey { name: graph.label(id), op_type: graph.node(id).op_type(), outputs: outputs(id) };
+            let outputs =
+                |id: NodeId| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
+            let inputs = |id: NodeId| {
+                let node = graph.node(id);
+                node.inputs().iter().flatten().chain(node.captured()).map(|&v| graph.value(v).name()).collect()
+            };
+            let key = |&id: &NodeId| NodeKey {
+                name: graph.label(id),
+                op_type: graph.node(id).op_type(),
+                outputs: outputs(id),
+                inputs: inputs(id),
+            };
             keys.extend(scope.order.iter().map(key));
             values.extend(graph.value_ids().map(|v| graph.value(v).name()));
         }

@@ -32,9 +32,13 @@ impl Plan {
                 RangeSource::Observed => format!("{scheme}, range by {calibrator}"),
                 RangeSource::Fixed(range) => format!("{scheme}, {range}"),
                 RangeSource::Given(low, high) => format!("{scheme}, range [{low}, {high}] by the policy"),
+                RangeSource::Grid { scale, zero_point } => {
+                    format!("{}, scale {scale} and zero point {zero_point} by the policy", scheme.dtype)
+                }
                 RangeSource::SameAs(other) => format!("the grid of {}", graph.value(other).name()),
             };
-            let _ = writeln!(text, "{}: {how}", value.name);
+            let also: String = value.also.iter().map(|ty| format!(", also {}", ty.scheme)).collect();
+            let _ = writeln!(text, "{}: {how}{also}", value.name);
         }
         text
     }

@@ -13,6 +13,7 @@ mod layout;
 mod listing;
 mod place;
 mod structure;
+mod types;
 mod weights;
 
 pub use assemble::plan;
@@ -114,6 +115,8 @@ impl Placement {
 pub struct IntegerNode {
     /// Inputs that read a quantized activation.
     pub activations: Vec<usize>,
+    /// How what it reads becomes integers where something else has made them; `None` for a movement, which takes any.
+    pub settings: Option<ActivationSettings>,
     /// Inputs that read a constant to be quantized: weights, and operands of Add and the like.
     pub constants: Vec<ConstantPlan>,
     /// Where its int32 bias is: a node, itself or an Add behind it, and which of its inputs.
@@ -159,6 +162,8 @@ pub struct ValuePlan {
     pub name: String,
     /// How its numbers become integers, and how its range is found.
     pub settings: ActivationSettings,
+    /// The same for readers that want other integer types.
+    pub also: Vec<ActivationSettings>,
     /// Where its range comes from.
     pub range: RangeSource,
     /// The axis along which each channel is observed on its own, too, even where the range is that of another value.
@@ -176,6 +181,13 @@ pub enum RangeSource {
     Fixed(OutputRange),
     /// The policy states it.
     Given(f32, f32),
+    /// The policy states the grid.
+    Grid {
+        /// Its step.
+        scale: f32,
+        /// The integer that stands for zero.
+        zero_point: i32,
+    },
     /// It is the grid of another value, exactly.
     SameAs(ValueId),
 }

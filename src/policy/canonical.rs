@@ -4,7 +4,7 @@
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
 use super::settings::{
-    ActivationSettings, Calibrator, Data, Granularity, OnBadValue, Rule, Settings, Validation, WeightRange,
+    ActivationSettings, BiasType, Calibrator, Data, Granularity, OnBadValue, Rule, Settings, Validation, WeightRange,
     WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
@@ -48,12 +48,16 @@ fn activations(settings: ActivationSettings) -> Value {
         Calibrator::Percentile(percentile) => Some(percentile),
         _ => None,
     };
-    json!({
+    let mut keys = json!({
         "calibrator": settings.calibrator.to_string(),
         "percentile": percentile,
         "symmetric": settings.scheme.symmetric,
         "type": settings.scheme.dtype.to_string(),
-    })
+    });
+    if settings.scheme.power_of_two {
+        keys["power_of_two"] = json!(true);
+    }
+    keys
 }
 
 fn weights(settings: WeightSettings) -> Value {
@@ -67,6 +71,12 @@ fn weights(settings: WeightSettings) -> Value {
     });
     if settings.granularity == Granularity::PerBlock {
         keys["block_size"] = json!(settings.block_size);
+    }
+    if settings.scheme.power_of_two {
+        keys["power_of_two"] = json!(true);
+    }
+    if settings.bias != BiasType::Int32 {
+        keys["bias"] = bias_word(settings.bias);
     }
     keys
 }
@@ -110,6 +120,7 @@ fn rule(rule: &Rule) -> Value {
         (
             "match",
             some(object([
+                ("between", rule.between.as_ref().map(|[from, to]| json!([from.name, to.name]))),
                 ("node", rule.node.as_ref().map(text)),
                 ("op_type", op_types),
                 ("value", rule.value.as_ref().map(text)),
@@ -118,7 +129,9 @@ fn rule(rule: &Rule) -> Value {
         ("mode", rule.mode.map(|mode| mode.to_string().into())),
         ("quantize", rule.quantize.map(Value::from)),
         ("range", rule.range.map(|(low, high)| json!([low, high]))),
+        ("scale", rule.grid.map(|(scale, _)| json!(scale))),
         ("weights", some(changed_weights(&rule.weights))),
+        ("zero_point", rule.grid.map(|(_, zero)| json!(zero))),
     ])
 }
 
@@ -133,6 +146,7 @@ fn changed_activations(changed: &Activations) -> Value {
     object([
         ("calibrator", calibrator.map(|calibrator| calibrator.to_string().into())),
         ("percentile", changed.percentile.map(Value::from)),
+        ("power_of_two", changed.power_of_two.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),
         ("type", changed.dtype.map(type_word)),
     ])
@@ -141,13 +155,23 @@ fn changed_activations(changed: &Activations) -> Value {
 fn changed_weights(changed: &Weights) -> Value {
     object([
         ("avoid_saturation", changed.avoid_saturation.map(Value::from)),
+        ("bias", changed.bias.map(bias_word)),
         ("block_size", changed.block_size.map(Value::from)),
         ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
+        ("power_of_two", changed.power_of_two.map(Value::from)),
         ("range", changed.range.map(range_word)),
         ("reduce_range", changed.reduce_range.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),
         ("type", changed.dtype.map(|dtype| IntType::from(dtype).to_string().into())),
     ])
+}
+
+fn bias_word(bias: BiasType) -> Value {
+    match bias {
+        BiasType::Int32 => "int32",
+        BiasType::Float32 => "float32",
+    }
+    .into()
 }
 
 fn range_word(range: WeightRange) -> Value {

@@ -6,7 +6,7 @@ use super::raw::{
     Activations, CalibratorName, ChannelsName, FitName, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, OnBadValue, Rule, Settings,
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, Named, OnBadValue, Rule, Settings,
     Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 use crate::error::Result;
@@ -195,19 +195,25 @@ impl Raw {
         if raw.selection.op_type.as_ref().is_some_and(Vec::is_empty) {
             return Err(self.wrong(&key(".match.op_type"), "op_type names no operator; name one, or remove the key"));
         }
-        if node.is_none() && value.is_none() && op_types.is_empty() {
+        let named = |(i, name): (usize, &String)| {
+            let place = self.place(&key(&format!(".match.between[{i}]"))).unwrap_or(Place::START);
+            Named { name: name.clone(), place }
+        };
+        let between = raw.selection.between.as_ref().map(|[from, to]| [named((0, from)), named((1, to))]);
+        if node.is_none() && value.is_none() && op_types.is_empty() && between.is_none() {
             return Err(self.wrong(&key(".match"), "match is empty; name a node, an op_type or a value"));
+        }
+        if value.is_some() && between.is_some() {
+            let message = "between selects nodes, and value selects values; give one of the two";
+            return Err(self.wrong(&key(".match.between"), message));
         }
 
         let activations = raw.activations.clone().unwrap_or_default();
         let weights = raw.weights.clone().unwrap_or_default();
-        if raw.mode.is_none()
-            && raw.quantize.is_none()
-            && raw.range.is_none()
-            && activations.is_empty()
-            && weights.is_empty()
-        {
-            let message = "the rule changes nothing; give mode, quantize, activations, weights or range, or remove it";
+        let fixed = raw.range.is_some() || raw.scale.is_some() || raw.zero_point.is_some();
+        if raw.mode.is_none() && raw.quantize.is_none() && !fixed && activations.is_empty() && weights.is_empty() {
+            let message =
+                "the rule changes nothing; give mode, quantize, activations, weights, range or scale, or remove it";
             return Err(self.wrong(&key(""), message));
         }
         self.check_activations(&key(".activations"), &activations, self.some_percentile())?;
@@ -230,7 +236,8 @@ impl Raw {
             let message = "weights belong to nodes; match a node or an op_type, without value";
             return Err(self.wrong(&key(".weights"), message));
         }
-        let range = raw.range.map(|range| self.range(&key(".range"), range, value.is_some())).transpose()?;
+        let value_named = value.is_some();
+        let range = raw.range.map(|range| self.range(&key(".range"), range, value_named)).transpose()?;
         Ok(Rule {
             node,
             op_types,
@@ -240,7 +247,9 @@ impl Raw {
             reason: raw.reason.clone(),
             activations,
             weights,
+            between,
             range,
+            grid: self.grid(&key, raw, value_named)?,
             place: self.place(&key("")).unwrap_or(Place::START),
         })
     }
@@ -266,6 +275,30 @@ impl Raw {
         Ok((low, high))
     }
 
+    /// The fixed scale and zero point of a rule.
+    fn grid(&self, key: &dyn Fn(&str) -> String, raw: &RawRule, has_value: bool) -> Result<Option<(f32, i32)>> {
+        let (scale, zero) = match (raw.scale, raw.zero_point) {
+            (None, None) => return Ok(None),
+            (Some(scale), Some(zero)) => (scale as f32, zero),
+            (Some(_), None) => return Err(self.wrong(&key(".scale"), "a scale needs its zero_point; give both")),
+            (None, Some(_)) => return Err(self.wrong(&key(".zero_point"), "a zero_point needs its scale; give both")),
+        };
+        if !has_value {
+            return Err(self.wrong(&key(".scale"), "a scale is for one value; name it with match: { value: ... }"));
+        }
+        if raw.range.is_some() {
+            return Err(self.wrong(&key(".scale"), "range and scale say the same twice; give one of the two"));
+        }
+        if !(scale.is_normal() && scale > 0.0) {
+            return Err(self.wrong(&key(".scale"), "scale must be above 0 and a normal number in float32"));
+        }
+        // Whether the value's type holds it is known when the rules meet a model.
+        match i32::try_from(zero) {
+            Ok(zero) => Ok(Some((scale, zero))),
+            Err(_) => Err(self.wrong(&key(".zero_point"), "zero_point is beyond every integer type")),
+        }
+    }
+
     /// The modes that rules give.
     fn rule_modes(&self) -> impl Iterator<Item = Mode> + '_ {
         self.rules.iter().flatten().filter_map(|rule| rule.mode)
@@ -282,7 +315,8 @@ impl Raw {
         }
         for (index, rule) in self.rules.iter().flatten().enumerate() {
             let activations = rule.activations.as_ref().is_some_and(|activations| !activations.is_empty());
-            if let Some(key) = [(activations, "activations"), (rule.range.is_some(), "range")].iter().find(|k| k.0) {
+            let keys = [(activations, "activations"), (rule.range.is_some(), "range"), (rule.scale.is_some(), "scale")];
+            if let Some(key) = keys.iter().find(|k| k.0) {
                 return Err(self.wrong(&format!("rules[{index}].{}", key.1), &*why));
             }
         }
@@ -321,7 +355,11 @@ impl Raw {
 
 impl Activations {
     pub(super) fn is_empty(&self) -> bool {
-        self.dtype.is_none() && self.symmetric.is_none() && self.calibrator.is_none() && self.percentile.is_none()
+        self.dtype.is_none()
+            && self.symmetric.is_none()
+            && self.calibrator.is_none()
+            && self.percentile.is_none()
+            && self.power_of_two.is_none()
     }
 }
 
@@ -334,5 +372,7 @@ impl Weights {
             && self.reduce_range.is_none()
             && self.avoid_saturation.is_none()
             && self.range.is_none()
+            && self.power_of_two.is_none()
+            && self.bias.is_none()
     }
 }

@@ -6,6 +6,7 @@
 //! [`Settings`]. The rules meet a model in [`Settings::match_model`]. Nothing here knows a graph: a model is names,
 //! operators and output names.
 
+mod between;
 mod canonical;
 mod check;
 mod differences;
@@ -39,8 +40,8 @@ pub use raw::{
 pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,
-    Data, Granularity, HELD_BACK_SAMPLES, OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation,
-    WeightRange, WeightSettings,
+    ActivationSettings, BiasType, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR,
+    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, Named, OnBadValue, Rule, Settings, Thresholds,
+    VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
 };
 pub use wording::word;

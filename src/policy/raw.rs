@@ -5,7 +5,7 @@
 use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
 use super::settings::{
-    CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES,
+    BiasType, CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES,
     WeightRange,
 };
 use schemars::JsonSchema;
@@ -187,6 +187,9 @@ pub struct Activations {
     /// How a range is found from what the calibration samples show.
     #[schemars(extend("default" = "mse"))]
     pub calibrator: Option<CalibratorName>,
+    /// Whether every scale is a power of two, the next above the one that the range asks for.
+    #[schemars(extend("default" = false))]
+    pub power_of_two: Option<bool>,
     /// The share of the numbers, in percent, that the range holds. Only for the calibrator `percentile`.
     #[schemars(extend("exclusiveMinimum" = 50, "maximum" = 100, "default" = DEFAULT_PERCENTILE))]
     pub percentile: Option<f64>,
@@ -220,6 +223,12 @@ pub struct Weights {
     /// Leaves one bit of every weight unused, which avoids saturation in any kernel.
     #[schemars(extend("default" = false))]
     pub reduce_range: Option<bool>,
+    /// Whether every scale is a power of two, the next above the one that the weights ask for.
+    #[schemars(extend("default" = false))]
+    pub power_of_two: Option<bool>,
+    /// The type of the biases of integer layers. In int32 their scale is that of the input times that of the weight.
+    #[schemars(extend("default" = "int32"))]
+    pub bias: Option<BiasType>,
 }
 
 /// An exception: what it is about, and what is different there.
@@ -242,6 +251,11 @@ pub struct RawRule {
     pub weights: Option<Weights>,
     /// A fixed range instead of a calibrated one, only with `match.value`. It is widened to hold zero.
     pub range: Option<[f64; 2]>,
+    /// A fixed scale instead of a calibrated one, only with `match.value` and `zero_point`.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub scale: Option<f64>,
+    /// The integer that stands for zero, with `scale`.
+    pub zero_point: Option<i64>,
 }
 
 /// What a rule is about. A text between slashes (`/^conv[0-9]+$/`) is a regex that may match anywhere; any other is a
@@ -259,6 +273,8 @@ pub struct Match {
     pub op_type: Option<Vec<String>>,
     /// The value's name. Together with `node` or `op_type`: an output of such a node.
     pub value: Option<String>,
+    /// The names of two values: the nodes on any way from the first to the second.
+    pub between: Option<[String; 2]>,
 }
 
 /// An integer type of weights.
@@ -283,6 +299,10 @@ pub enum TypeName {
     Int8,
     /// Unsigned, 8 bits.
     Uint8,
+    /// Signed, 16 bits.
+    Int16,
+    /// Unsigned, 16 bits.
+    Uint16,
 }
 
 /// How a range is found.

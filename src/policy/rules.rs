@@ -20,6 +20,8 @@ pub struct NodeKey<'a> {
     pub op_type: &'a str,
     /// The names of its outputs; empty ones are left-out outputs.
     pub outputs: Vec<&'a str>,
+    /// The names of what it reads.
+    pub inputs: Vec<&'a str>,
 }
 
 /// What the policy says about one node.
@@ -50,6 +52,10 @@ pub struct ValueSettings {
     pub activations: ActivationSettings,
     /// A fixed range instead of a calibrated one: finite, low below high; it need not hold zero.
     pub range: Option<(f32, f32)>,
+    /// A fixed scale, a normal number, and the integer that stands for zero.
+    pub grid: Option<(f32, i32)>,
+    /// Whether a rule about the value itself says which type it has.
+    pub pinned: bool,
 }
 
 /// What the policy says about a model, in the order of the nodes and values it was asked about.
@@ -70,6 +76,14 @@ struct Draft {
     activations: ActivationSettings,
     /// The number for the calibrator `percentile`, which a rule may give before another asks for the calibrator.
     percentile: f64,
+}
+
+/// What rules about single values fix.
+#[derive(Clone, Default)]
+struct Fixed {
+    range: Option<(f32, f32)>,
+    grid: Option<(f32, i32)>,
+    pinned: bool,
 }
 
 impl Draft {
@@ -109,11 +123,15 @@ impl Settings {
         let mut value_drafts = vec![draft; values.len()];
         let mut weights = vec![self.weights; nodes.len()];
         let mut modes = vec![self.mode; nodes.len()];
-        let mut ranges = vec![None; values.len()];
+        let mut fixed = vec![Fixed::default(); values.len()];
         let producers = producers(nodes, values);
 
         for rule in &self.rules {
-            let chosen: Vec<bool> = nodes.iter().map(|node| rule.chooses(node)).collect();
+            let mut chosen: Vec<bool> = nodes.iter().map(|node| rule.chooses(node)).collect();
+            if let Some([from, to]) = &rule.between {
+                let between = self.between(from, to, nodes, values)?;
+                chosen.iter_mut().zip(between).for_each(|(chosen, between)| *chosen &= between);
+            }
             let from_chosen = |producer: &Option<usize>| producer.is_some_and(|p| chosen.get(p) == Some(&true));
             let mut matched = false;
             if let Some(pattern) = &rule.value {
@@ -124,7 +142,12 @@ impl Settings {
                         let draft = &mut value_drafts[i];
                         draft.decide(rule);
                         draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
-                        ranges[i] = rule.range.or(ranges[i]);
+                        let Fixed { range, grid, pinned } = &mut fixed[i];
+                        // The last of the two says all.
+                        if rule.range.is_some() || rule.grid.is_some() {
+                            (*range, *grid) = (rule.range, rule.grid);
+                        }
+                        *pinned |= rule.activations.dtype.is_some() || rule.grid.is_some();
                     }
                 }
             } else {
@@ -159,19 +182,21 @@ impl Settings {
             activations: draft.activations,
             weights,
         };
-        let of_value = |(draft, range): (Draft, Option<(f32, f32)>)| ValueSettings {
+        let of_value = |(draft, Fixed { range, grid, pinned }): (Draft, Fixed)| ValueSettings {
             quantize: draft.quantize,
             reason: draft.reason,
             activations: draft.activations,
             range,
+            grid,
+            pinned,
         };
         Ok(Matched {
             nodes: node_drafts.into_iter().zip(weights).zip(modes).map(of_node).collect(),
-            values: value_drafts.into_iter().zip(ranges).map(of_value).collect(),
+            values: value_drafts.into_iter().zip(fixed).map(of_value).collect(),
         })
     }
 
-    fn wrong(&self, place: Place, message: String) -> Error {
+    pub(super) fn wrong(&self, place: Place, message: String) -> Error {
         match &self.path {
             Some(path) => Error::Policy { path: path.clone(), line: place.line, column: place.column, message },
             None => Error::Other(message),

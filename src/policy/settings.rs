@@ -73,11 +73,14 @@ impl Settings {
         self.modes().any(|mode| matches!(mode, Mode::Dynamic | Mode::WeightOnly))
     }
 
-    /// Whether any weights may get scales by block, or integers of fewer than 8 bits.
-    pub fn stores_blocks_or_nibbles(&self) -> bool {
+    /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
+    pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
-        let mut all = std::iter::once(self.weights).chain(rules);
-        all.any(|weights| weights.granularity == Granularity::PerBlock || weights.scheme.dtype.bits() < 8)
+        let mut weights = std::iter::once(self.weights).chain(rules);
+        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
+        let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
+        let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).any(|dtype| dtype.bits() > 8);
+        if blocks || wide && self.calibrates() { 21 } else { 13 }
     }
 }
 
@@ -133,7 +136,7 @@ pub struct ActivationSettings {
 
 impl Default for ActivationSettings {
     fn default() -> Self {
-        let scheme = Scheme { dtype: IntType::Uint8, symmetric: false, reduce_range: false };
+        let scheme = Scheme::new(IntType::Uint8, false);
         Self { scheme, calibrator: DEFAULT_CALIBRATOR }
     }
 }
@@ -146,6 +149,7 @@ impl ActivationSettings {
         let scheme = Scheme {
             dtype: over.dtype.map_or(self.scheme.dtype, IntType::from),
             symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
+            power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
             ..self.scheme
         };
         let calibrator = match (over.calibrator, self.calibrator) {
@@ -208,6 +212,16 @@ pub enum WeightRange {
     LeastError,
 }
 
+/// The type of the bias of an integer layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasType {
+    /// Integers of the scale in which the layer sums up.
+    Int32,
+    /// As it is.
+    Float32,
+}
+
 /// How a weight becomes integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightSettings {
@@ -221,17 +235,20 @@ pub struct WeightSettings {
     pub block_size: usize,
     /// How far the integers reach.
     pub range: WeightRange,
+    /// The type of the bias of an integer layer.
+    pub bias: BiasType,
 }
 
 impl Default for WeightSettings {
     fn default() -> Self {
-        let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+        let scheme = Scheme::new(IntType::Int8, true);
         Self {
             avoid_saturation: true,
             scheme,
             granularity: Granularity::PerChannel,
             block_size: DEFAULT_BLOCK_SIZE,
             range: WeightRange::LeastError,
+            bias: BiasType::Int32,
         }
     }
 }
@@ -243,6 +260,7 @@ impl WeightSettings {
             dtype: over.dtype.map_or(self.scheme.dtype, IntType::from),
             symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
+            power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
         };
         Self {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
@@ -250,6 +268,7 @@ impl WeightSettings {
             granularity: over.granularity.unwrap_or(self.granularity),
             block_size: over.block_size.unwrap_or(self.block_size),
             range: over.range.unwrap_or(self.range),
+            bias: over.bias.unwrap_or(self.bias),
         }
     }
 
@@ -304,6 +323,8 @@ impl From<TypeName> for IntType {
         match name {
             TypeName::Int8 => Self::Int8,
             TypeName::Uint8 => Self::Uint8,
+            TypeName::Int16 => Self::Int16,
+            TypeName::Uint16 => Self::Uint16,
         }
     }
 }
@@ -338,9 +359,22 @@ pub struct Rule {
     pub activations: Activations,
     /// What is different about the weights of the nodes.
     pub weights: Weights,
+    /// The names of two values between which the nodes lie.
+    pub between: Option<[Named; 2]>,
     /// The range of the values, low and high, finite, low below high; it need not hold zero.
     pub range: Option<(f32, f32)>,
+    /// The scale of the values, a normal number, and the integer that stands for zero.
+    pub grid: Option<(f32, i32)>,
     /// Where the rule stands in the policy.
+    pub place: Place,
+}
+
+/// A name that stands in the policy.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// Where it stands.
     pub place: Place,
 }
 

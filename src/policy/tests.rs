@@ -98,7 +98,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
         (s.mode, s.weights.scheme.dtype, s.weights.block_size),
         (Mode::WeightOnly, IntType::Uint4, DEFAULT_BLOCK_SIZE)
     );
-    assert!(s.stores_blocks_or_nibbles() && s.canonical()["weights"]["block_size"] == 32);
+    assert!(s.opset() == 21 && s.canonical()["weights"]["block_size"] == 32);
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn a_policy_with_every_key_is_read() {
         (Some([224, 192]), Fit::Crop, Some(Layout::Nhwc), Some(Channels::Bgr))
     );
     assert_eq!((p.scale, p.mean, p.std), (Some(1.0 / 255.0), vec![0.485, 0.456, 0.406], vec![0.5]));
-    assert_eq!(s.activations.scheme, Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false });
+    assert_eq!(s.activations.scheme, Scheme::new(IntType::Int8, true));
     assert_eq!(s.activations.calibrator, Calibrator::Percentile(99.9));
-    assert_eq!(s.weights.scheme, Scheme { dtype: IntType::Uint8, symmetric: true, reduce_range: true });
+    assert_eq!(s.weights.scheme, Scheme { reduce_range: true, ..Scheme::new(IntType::Uint8, true) });
     assert_eq!(s.weights.granularity, Granularity::PerTensor);
     assert_eq!((s.rules.len(), s.rules[2].range, s.rules[2].place.line), (3, Some((1.0, 6.0)), 27));
     assert_eq!((s.thresholds.top1_drop, s.thresholds.top5_agreement), (Some(0.02), None));
@@ -172,13 +172,13 @@ fn unknown_keys_and_words_name_the_nearest() {
         "activations:\n  calibratr: mse",
         3,
         3,
-        "unknown key \"calibratr\"; did you mean \"calibrator\"? Known here: calibrator, type, symmetric, percentile",
+        "unknown key \"calibratr\"; did you mean \"calibrator\"? Known here: calibrator, type, symmetric, power_of_two, percentile",
     );
     fails(
         "weights: { x: 1 }",
         2,
         12,
-        "unknown key \"x\". Known here: type, symmetric, granularity, block_size, range, avoid_saturation, reduce_range",
+        "unknown key \"x\". Known here: type, symmetric, granularity, block_size, range, avoid_saturation, reduce_range, power_of_two, bias",
     );
     fails(
         "weights: { type: uint9 }",
@@ -202,7 +202,7 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: int8",
         2,
         10,
-        "weights must be keys (avoid_saturation, block_size, granularity, range, reduce_range, symmetric, type); found \"int8\"",
+        "weights must be keys (avoid_saturation, bias, block_size, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
     );
     fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8, int4, uint4; found a list of 1");
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
@@ -214,13 +214,13 @@ fn a_value_of_the_wrong_type_names_its_key() {
     fails("rules:\n  - quantize: false", 3, 5, "the key \"match\" is missing");
     fails("data: { preprocess: { mean: x } }", 2, 29, "mean must be a number or a list; found \"x\"");
     fails("data: { preprocess: { size: [1, 2, 3] } }", 2, 29, "size must be a list of 2; found a list of 3");
-    fails("rules:\n  - match: ~\n", 3, 12, "match must be keys (node, op_type, value); found nothing");
+    fails("rules:\n  - match: ~\n", 3, 12, "match must be keys (between, node, op_type, value); found nothing");
     fails("rules:\n  - match:\n", 3, 10, "match is empty; name a node, an op_type or a value");
     fails(
         "rules: [a]",
         2,
         9,
-        "rules[0] must be keys (activations, match, mode, quantize, range, reason, weights); found \"a\"",
+        "rules[0] must be keys (activations, match, mode, quantize, range, reason, scale, weights, zero_point); found \"a\"",
     );
     let error = settings("- version: 1").unwrap_err().to_string();
     assert!(error.starts_with("dir/p.yaml:1:1: the policy must be keys (activations, "), "{error}");
@@ -335,7 +335,8 @@ fn every_example_policy_is_right() {
         // Names as in the example model.
         let nodes =
             [("stem.conv", "Conv", "c"), ("stem.relu6", "Clip", "stem.relu6.out"), ("classifier", "Gemm", "logits")];
-        let nodes = nodes.map(|(name, op_type, output)| NodeKey { name, op_type, outputs: vec![output] });
+        let nodes =
+            nodes.map(|(name, op_type, output)| NodeKey { name, op_type, outputs: vec![output], inputs: vec![] });
         settings.match_model(&nodes, &["image", "c", "stem.relu6.out", "logits"]).unwrap();
     }
 }

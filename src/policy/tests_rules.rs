@@ -15,8 +15,10 @@ const NODES: [(&str, &str, &[&str]); 6] = [
 const VALUES: [&str; 8] = ["image", "c1", "r1", "h1", "s1", "s2[0]", "logits", "unnamed"];
 
 fn rules(rules: &str) -> crate::error::Result<Matched> {
-    let nodes: Vec<_> =
-        NODES.iter().map(|&(name, op_type, outputs)| NodeKey { name, op_type, outputs: outputs.to_vec() }).collect();
+    let nodes: Vec<_> = NODES
+        .iter()
+        .map(|&(name, op_type, outputs)| NodeKey { name, op_type, outputs: outputs.to_vec(), inputs: vec![] })
+        .collect();
     settings(&format!("version: 1\nrules:\n{rules}"))?.match_model(&nodes, &VALUES)
 }
 
@@ -148,7 +150,7 @@ fn a_rule_that_matches_nothing_names_the_nearest() {
 
 #[test]
 fn rules_that_make_no_sense_are_refused() {
-    let nothing = "the rule changes nothing; give mode, quantize, activations, weights or range, or remove it";
+    let nothing = "the rule changes nothing; give mode, quantize, activations, weights, range or scale, or remove it";
     fails("  - match: { op_type: Conv }", 3, 5, nothing);
     fails("  - match: { op_type: Conv }\n    activations: {}\n    reason: r", 3, 5, nothing);
     fails("  - match: {}\n    quantize: false", 3, 12, "match is empty; name a node, an op_type or a value");

@@ -36,7 +36,7 @@ fn aliases_stand_for_what_they_name() {
     assert_eq!((s.model, s.output), (Some(PathBuf::from("dir/a")), Some(PathBuf::from("dir/a"))));
     assert_eq!(s.validation.samples().unwrap().source.path, Path::new("dir/b"));
     let nested = "rules:\n  - match: &m { nod: a }\n    quantize: false\n  - match: *m";
-    fails(nested, 3, 17, "unknown key \"nod\"; did you mean \"node\"? Known here: node, op_type, value");
+    fails(nested, 3, 17, "unknown key \"nod\"; did you mean \"node\"? Known here: node, op_type, value, between");
     let second = "rules:\n  - match: { node: &n a }\n    quantize: &q no\n  - match: *q";
     fails(second, 4, 15, "quantize must be true or false; found \"no\"");
 }

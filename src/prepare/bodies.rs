@@ -80,7 +80,7 @@ fn wanted(body: &Graph, id: NodeId, around: &Around) -> Vec<(usize, ValueId)> {
     let node = body.node(id);
     let outside = |v: ValueId| !body.is_constant(v) && around.contains_key(body.value(v).name());
     let foldable = is_foldable(node) && node.inputs().iter().flatten().all(|&v| body.is_constant(v) || outside(v));
-    let weights: Vec<usize> = ops::lookup(body, id).into_iter().flat_map(|op| op.weights()).map(|w| w.slot).collect();
+    let weights: Vec<usize> = ops::lookup(body, id).into_iter().flat_map(ops::Op::weights).map(|w| w.slot).collect();
     let slots = node.inputs().iter().enumerate().filter_map(|(slot, value)| Some((slot, (*value)?)));
     slots.filter(|&(slot, value)| outside(value) && (foldable || weights.contains(&slot))).collect()
 }

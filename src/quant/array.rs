@@ -151,8 +151,11 @@ impl Step {
     }
 }
 
-/// Integers of `values` on one grid, a byte each (two's complement for int8).
+/// Integers of `values` on one grid, a byte each (two's complement for int8), or two, the lower first, for 16 bits.
 pub fn quantize(values: &[f32], params: &Params) -> Vec<u8> {
+    if params.dtype.bits() == 16 {
+        return values.iter().flat_map(|&v| (params.quantize(v) as u16).to_le_bytes()).collect();
+    }
     let step = Step::new(params);
     values.iter().map(|&v| step.quantize(v)).collect()
 }
@@ -203,7 +206,7 @@ mod tests {
         for (dtype, symmetric) in
             [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, true), (IntType::Uint8, false)]
         {
-            let params = Params::from_range(-20.0, 31.0, Scheme { dtype, symmetric, reduce_range: false });
+            let params = Params::from_range(-20.0, 31.0, Scheme::new(dtype, symmetric));
             for (v, q) in values.iter().zip(quantize(&values, &params)) {
                 assert_eq!(integer(q, dtype), params.quantize(*v), "{v} as {params:?}");
             }
@@ -234,7 +237,7 @@ mod tests {
             let values = awkward(shape.iter().product());
             for axis in 0..shape.len() {
                 for (dtype, symmetric) in [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, false)] {
-                    let scheme = Scheme { dtype, symmetric, reduce_range: false };
+                    let scheme = Scheme::new(dtype, symmetric);
                     let ends = |c: usize| (-30.0 - c as f32, 31.75 + c as f32 / 7.0);
                     let mut channels: Vec<Params> =
                         (0..shape[axis]).map(ends).map(|(low, high)| Params::from_range(low, high, scheme)).collect();
@@ -253,7 +256,7 @@ mod tests {
 
     #[test]
     fn every_channel_is_covered_whatever_the_shape_and_axis() {
-        let scheme = Scheme { dtype: IntType::Int8, symmetric: false, reduce_range: false };
+        let scheme = Scheme::new(IntType::Int8, false);
         for shape in [&[5, 7, 4][..], &[1, 40, 3], &[40, 1], &[3, 100], &[2, 2, 50]] {
             let count: usize = shape.iter().product();
             let values: Vec<f32> = (0..count).map(|i| (i * 7919 % 1009) as f32 / 100.0 - 4.0).collect();
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn each_channel_has_its_own_grid_whatever_the_axis() {
-        let scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+        let scheme = Scheme::new(IntType::Int8, true);
         let values = [1.0, 10.0, -2.0, 20.0, 0.5, -40.0];
         let by_row = AxisParams::min_max(&values, &[3, 2], 0, scheme);
         assert_eq!(by_row.channels.len(), 3);

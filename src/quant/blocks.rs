@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn scheme(dtype: IntType, symmetric: bool) -> Scheme {
-        Scheme { dtype, symmetric, reduce_range: false }
+        Scheme::new(dtype, symmetric)
     }
 
     /// The grid of each element, by the definition of a blocked DequantizeLinear.

@@ -15,6 +15,6 @@ pub use array::{AxisParams, extremes_along, means_along, quantize, quantize_axis
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
 pub use blocks::{Blocks, pack};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
-pub use params::Params;
+pub use params::{Params, next_power_of_two};
 pub use scheme::{IntType, Scheme};
 pub use search::{Channel, Moments, best_scale};

@@ -21,11 +21,12 @@ impl Params {
     pub fn from_range(low: f32, high: f32, scheme: Scheme) -> Self {
         let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
         let (qmin, qmax) = scheme.limits();
+        let step = |scale: f64| if scheme.power_of_two { next_power_of_two(scale) } else { scale };
         let (scale, zero_point) = if scheme.symmetric {
             let half = f64::from(qmax - qmin) / 2.0;
-            (high.max(-low) / half, (qmin + qmax) / 2)
+            (step(high.max(-low) / half), (qmin + qmax) / 2)
         } else {
-            let scale = (high - low) / f64::from(qmax - qmin);
+            let scale = step((high - low) / f64::from(qmax - qmin));
             let zero = (f64::from(qmin) - low / scale).round_ties_even();
             (scale, if zero.is_finite() { zero as i32 } else { qmin })
         };
@@ -34,6 +35,12 @@ impl Params {
             return Self { dtype: scheme.dtype, scale: 1.0, zero_point: zero_point.clamp(qmin, qmax) };
         }
         Self { dtype: scheme.dtype, scale, zero_point: zero_point.clamp(qmin, qmax) }
+    }
+
+    /// The zero point as it is stored: in as many bytes as the type has, one for types of fewer than 8 bits.
+    pub fn zero_point_bytes(&self) -> Vec<u8> {
+        let bytes = self.zero_point.to_le_bytes();
+        bytes[..self.dtype.bits().div_ceil(8) as usize].to_vec()
     }
 
     /// The integer of `value`: `saturate(round_half_even(value / scale) + zero_point)`. NaN becomes the lowest integer.
@@ -65,12 +72,18 @@ impl Params {
     }
 }
 
+/// The least power of two that is not below `scale`; what is no number above zero stays as it is.
+pub fn next_power_of_two(scale: f64) -> f64 {
+    let power = scale.log2().ceil().exp2();
+    if power.is_normal() { power } else { scale }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const U8: Scheme = Scheme { dtype: IntType::Uint8, symmetric: false, reduce_range: false };
-    const S8: Scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+    const U8: Scheme = Scheme::new(IntType::Uint8, false);
+    const S8: Scheme = Scheme::new(IntType::Int8, true);
 
     #[test]
     fn a_positive_range_starts_at_zero() {
@@ -107,6 +120,24 @@ mod tests {
         let p = Params::from_range(f32::MIN, f32::MAX, U8);
         assert!(p.scale.is_finite());
         assert_eq!((p.quantize(f32::MIN), p.quantize(f32::MAX), p.quantize(f32::NEG_INFINITY)), (0, 255, 0));
+    }
+
+    #[test]
+    fn a_power_of_two_covers_the_range() {
+        for scheme in [U8, S8].map(|scheme| Scheme { power_of_two: true, ..scheme }) {
+            for high in [0.3, 1.0, 127.0 / 128.0, 255.0 / 64.0, 1e-30, 1e30, f32::MAX] {
+                let p = Params::from_range(-high / 2.0, high, scheme);
+                assert_eq!(p.scale.log2().fract(), 0.0, "{p:?}");
+                assert!(p.real_range().1 >= high * 0.998, "{p:?} for {high}");
+            }
+        }
+        assert_eq!(Params::from_range(0.0, 255.0 / 64.0, Scheme { power_of_two: true, ..U8 }).scale, 1.0 / 64.0);
+    }
+
+    #[test]
+    fn zero_points_take_the_bytes_of_their_type() {
+        let of = |dtype| Params { dtype, scale: 1.0, zero_point: -2 }.zero_point_bytes();
+        assert_eq!((of(IntType::Int16), of(IntType::Int8)), (vec![0xfe, 0xff], vec![0xfe]));
     }
 
     #[test]

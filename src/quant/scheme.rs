@@ -10,6 +10,10 @@ pub enum IntType {
     Int8,
     /// Unsigned 8 bits.
     Uint8,
+    /// Signed 16 bits.
+    Int16,
+    /// Unsigned 16 bits.
+    Uint16,
     /// Signed 4 bits.
     Int4,
     /// Unsigned 4 bits.
@@ -20,6 +24,7 @@ impl IntType {
     /// How many bits one number takes.
     pub fn bits(self) -> u32 {
         match self {
+            Self::Int16 | Self::Uint16 => 16,
             Self::Int8 | Self::Uint8 => 8,
             Self::Int4 | Self::Uint4 => 4,
         }
@@ -29,14 +34,16 @@ impl IntType {
     pub fn limits(self) -> (i32, i32) {
         let count = 1 << self.bits();
         match self {
-            Self::Int8 | Self::Int4 => (-count / 2, count / 2 - 1),
-            Self::Uint8 | Self::Uint4 => (0, count - 1),
+            Self::Int16 | Self::Int8 | Self::Int4 => (-count / 2, count / 2 - 1),
+            Self::Uint16 | Self::Uint8 | Self::Uint4 => (0, count - 1),
         }
     }
 
     /// The tensor element type.
     pub fn data_type(self) -> DataType {
         match self {
+            Self::Int16 => DataType::Int16,
+            Self::Uint16 => DataType::Uint16,
             Self::Int8 => DataType::Int8,
             Self::Uint8 => DataType::Uint8,
             Self::Int4 => DataType::Int4,
@@ -60,9 +67,16 @@ pub struct Scheme {
     pub symmetric: bool,
     /// Whether one bit is left unused, for x86 kernels whose 16-bit sums saturate (CPUs without VNNI).
     pub reduce_range: bool,
+    /// Whether the step is a power of two, so that rescaling is a shift.
+    pub power_of_two: bool,
 }
 
 impl Scheme {
+    /// The scheme that uses all of its type, with any step.
+    pub const fn new(dtype: IntType, symmetric: bool) -> Self {
+        Self { dtype, symmetric, reduce_range: false, power_of_two: false }
+    }
+
     /// The smallest and largest integer that the scheme maps a range onto.
     ///
     /// A symmetric scheme gives up the lowest number, so that both sides reach equally far (LiteRT's quantization
@@ -86,7 +100,9 @@ impl Scheme {
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let symmetry = if self.symmetric { "symmetric" } else { "asymmetric" };
-        write!(f, "{} {symmetry}{}", self.dtype, if self.reduce_range { " 7-bit" } else { "" })
+        let (bits, steps) =
+            (if self.reduce_range { " 7-bit" } else { "" }, if self.power_of_two { " shift" } else { "" });
+        write!(f, "{} {symmetry}{bits}{steps}", self.dtype)
     }
 }
 
@@ -96,11 +112,12 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_type_less_what_the_scheme_gives_up() {
-        use IntType::{Int4, Int8, Uint4, Uint8};
-        let limits = |dtype, symmetric, reduce_range| Scheme { dtype, symmetric, reduce_range }.limits();
+        use IntType::{Int4, Int8, Int16, Uint4, Uint8, Uint16};
+        let limits = |dtype, symmetric, reduce_range| Scheme { reduce_range, ..Scheme::new(dtype, symmetric) }.limits();
         let all = [(Int8, [(-127, 127), (-128, 127)]), (Uint8, [(1, 255), (0, 255)])];
         let fours = [(Int4, [(-7, 7), (-8, 7)]), (Uint4, [(1, 15), (0, 15)])];
-        for (dtype, expected) in all.into_iter().chain(fours) {
+        let wide = [(Int16, [(-32_767, 32_767), (-32_768, 32_767)]), (Uint16, [(1, 65_535), (0, 65_535)])];
+        for (dtype, expected) in all.into_iter().chain(fours).chain(wide) {
             assert_eq!([limits(dtype, true, false), limits(dtype, false, false)], expected, "{dtype}");
         }
         let halves = [(Int8, [(-63, 63), (-64, 63)]), (Uint8, [(65, 191), (0, 127)])];

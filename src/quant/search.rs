@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::quant::{IntType, Scheme};
 
-    const S8: Scheme = Scheme { dtype: IntType::Int8, symmetric: true, reduce_range: false };
+    const S8: Scheme = Scheme::new(IntType::Int8, true);
 
     fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;

@@ -65,7 +65,12 @@ pub fn summarize(
         match &node.placement {
             Placement::Integer(_) | Placement::Dynamic(_) => {
                 summary.integer += 1;
-                if target.has_integer_kernel(graph, node.id) {
+                let dtype = match &node.placement {
+                    Placement::Integer(integer) => integer.settings.map(|settings| settings.scheme.dtype),
+                    _ => None,
+                };
+                let taken = dtype.is_none_or(|dtype| target.takes(dtype));
+                if taken && target.has_integer_kernel(graph, node.id) {
                     integer_work += own;
                 }
             }

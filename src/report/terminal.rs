@@ -61,8 +61,8 @@ impl Display for PlacementSummary {
             }
             writeln!(f)?;
         }
-        let told = self.float.iter().filter(|group| group.reason != NO_WEIGHTS);
-        told.map(|group| writeln!(f, "  float      {group}")).collect()
+        let mut told = self.float.iter().filter(|group| group.reason != NO_WEIGHTS);
+        told.try_for_each(|group| writeln!(f, "  float      {group}"))
     }
 }
 

@@ -164,7 +164,7 @@ impl Constants {
             (Some(_), None) => shape = std::iter::once(grids.len()).chain(std::iter::repeat_n(1, key.behind)).collect(),
             (None, _) => shape.clear(),
         }
-        let zeros = packed(grids.iter().map(|p| p.zero_point as u8).collect(), shape.clone())?;
+        let zeros = packed(grids.iter().flat_map(Params::zero_point_bytes).collect(), shape.clone())?;
         let scales: Vec<f32> = grids.iter().map(|p| p.scale).collect();
         let name = graph.value(key.value).name().to_owned();
         let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &scales), &zeros);

@@ -9,7 +9,8 @@ use super::dynamic::Dynamic;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
-use crate::quant::Params;
+use crate::policy::ActivationSettings;
+use crate::quant::{IntType, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -28,7 +29,8 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
     for body in &plan.bodies {
         graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
     }
-    let mut writer = Writer { plan, resolved, grids: HashMap::new(), constants: Constants::default() };
+    let (grids, behind, constants) = (HashMap::new(), HashMap::new(), Constants::default());
+    let mut writer = Writer { plan, resolved, grids, behind, constants };
     let mut dynamic = Dynamic::default();
     let readers = integer_readers(plan);
     for value in &plan.values {
@@ -74,8 +76,10 @@ fn integer_readers(plan: &Plan) -> HashMap<NodeId, &IntegerNode> {
 struct Writer<'a> {
     plan: &'a Plan,
     resolved: &'a Resolved,
-    /// Scale and zero point initializers of each grid, by the value it belongs to.
-    grids: HashMap<ValueId, (ValueId, ValueId)>,
+    /// Scale and zero point initializers of each grid, by the value it belongs to and its type.
+    grids: HashMap<(ValueId, IntType), (ValueId, ValueId)>,
+    /// For what a DequantizeLinear makes: the value that it stands for, and the grid.
+    behind: HashMap<ValueId, (ValueId, Params)>,
     constants: Constants,
 }
 
@@ -89,9 +93,9 @@ impl Writer<'_> {
     ) -> Result<()> {
         let input = node.activations.first().and_then(|&slot| graph.node(id).input(slot));
         // The input is a DequantizeLinear's output by now; its grid is that of what was quantized.
-        let quantized = input.and_then(|v| quantized_behind(graph, v));
-        let params = quantized.and_then(|v| self.resolved.params(v));
-        let moments = quantized.and_then(|v| self.resolved.moments(v));
+        let quantized = input.and_then(|v| self.behind.get(&v).copied());
+        let params = quantized.map(|(_, params)| params);
+        let moments = quantized.and_then(|(v, _)| self.resolved.moments(v));
         self.constants.quantize(graph, id, node, params, moments, self.resolved)?;
         if !node.quantized_output {
             return Ok(());
@@ -108,7 +112,7 @@ impl Writer<'_> {
                 // A clamp that stays reads the node's output on the grid that it will have after the clamp.
                 Some(end) if end != value && self.plan.value(value).is_none() => {
                     let params = self.resolved.params(end).ok_or_else(|| lost(graph, end))?;
-                    self.pair(graph, value, end, params, |_, _| true);
+                    self.pair(graph, value, end, (value, params), |_, _| true);
                     self.activation(graph, end, readers, true)?;
                 }
                 _ => {}
@@ -126,14 +130,23 @@ impl Writer<'_> {
         readers: &HashMap<NodeId, &IntegerNode>,
         made_by_integers: bool,
     ) -> Result<()> {
-        if self.plan.value(value).is_none() {
-            return Ok(());
-        }
+        let Some(plan) = self.plan.value(value) else { return Ok(()) };
         let params = self.resolved.params(value).ok_or_else(|| lost(graph, value))?;
         let root = self.plan.root(value);
-        let dequantized = self.pair(graph, value, root, params, |node, slot| {
-            made_by_integers || readers.get(&node).is_some_and(|n| n.activations.contains(&slot))
+        // Whether an integer node wants to read the value as another type than its own.
+        let wants = |node: NodeId, slot: usize, settings: &ActivationSettings| {
+            let reader = readers.get(&node).filter(|n| n.activations.contains(&slot)).and_then(|n| n.settings);
+            reader.is_some_and(|own| own.scheme.dtype == settings.scheme.dtype)
+        };
+        let dequantized = self.pair(graph, value, root, (value, params), |node, slot| {
+            let integer = readers.get(&node).is_some_and(|n| n.activations.contains(&slot));
+            made_by_integers || integer && !plan.also.iter().any(|other| wants(node, slot, other))
         });
+        let source = if made_by_integers { dequantized } else { value };
+        for other in &plan.also {
+            let params = self.resolved.converted(value, other.scheme.dtype).ok_or_else(|| lost(graph, value))?;
+            self.pair(graph, source, root, (value, params), |node, slot| wants(node, slot, other));
+        }
         let goes_by_name = graph.value(value).is_output() || graph.value(value).is_captured();
         if made_by_integers && goes_by_name {
             let stem = format!("{}_QuantizeLinear_Input", graph.value(value).name());
@@ -142,16 +155,17 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Adds QuantizeLinear and DequantizeLinear behind `value` and points the readers that `takes` accepts to the latter.
+    /// Adds QuantizeLinear and DequantizeLinear behind `source` and points the readers that `takes` accepts to the latter. It
+    /// stands for a value, on a grid that it shares with `root`.
     fn pair(
         &mut self,
         graph: &mut Graph,
-        value: ValueId,
+        source: ValueId,
         root: ValueId,
-        params: Params,
+        (value, params): (ValueId, Params),
         takes: impl Fn(NodeId, usize) -> bool,
     ) -> ValueId {
-        let taken: Vec<_> = graph.value(value).readers().filter(|&(node, slot)| takes(node, slot)).collect();
+        let taken: Vec<_> = graph.value(source).readers().filter(|&(node, slot)| takes(node, slot)).collect();
         let name = graph.value(value).name().to_owned();
         let (scale, zero) = self.grid(graph, root, params);
         let mut add = |op_type: &str, input: ValueId| {
@@ -159,8 +173,9 @@ impl Writer<'_> {
             let inputs = vec![Some(input), Some(scale), Some(zero)];
             graph.add_node(NewNode { op_type, name: &node, inputs, ints: vec![] }, &format!("{node}_Output")).1
         };
-        let quantized = add("QuantizeLinear", value);
+        let quantized = add("QuantizeLinear", source);
         let dequantized = add("DequantizeLinear", quantized);
+        self.behind.insert(dequantized, (value, params));
         for (node, slot) in taken {
             graph.set_input(node, slot, Some(dequantized));
         }
@@ -169,21 +184,14 @@ impl Writer<'_> {
 
     /// The initializers of a grid, made once.
     fn grid(&mut self, graph: &mut Graph, root: ValueId, params: Params) -> (ValueId, ValueId) {
-        *self.grids.entry(root).or_insert_with(|| {
+        *self.grids.entry((root, params.dtype)).or_insert_with(|| {
             let name = graph.value(root).name().to_owned();
             let scale = graph.add_initializer(&format!("{name}_scale"), &Tensor::from_f32(vec![], &[params.scale]));
-            let zero = Bytes::copy_from_slice(&[params.zero_point as u8]);
-            let zero = Tensor::new(params.dtype.data_type(), vec![], zero).expect("one byte for one element");
+            let zero = Bytes::from(params.zero_point_bytes());
+            let zero = Tensor::new(params.dtype.data_type(), vec![], zero).expect("the bytes of one element");
             (scale, graph.add_initializer(&format!("{name}_zero_point"), &zero))
         })
     }
-}
-
-/// The value that a DequantizeLinear output stands for.
-fn quantized_behind(graph: &Graph, value: ValueId) -> Option<ValueId> {
-    let dequantize = graph.value(value).producer()?;
-    let quantize = graph.value(graph.node(dequantize).input(0)?).producer()?;
-    graph.node(quantize).input(0)
 }
 
 fn lost(graph: &Graph, value: ValueId) -> Error {

@@ -9,6 +9,7 @@ mod outputs;
 mod saturation;
 mod scale;
 mod stored;
+mod types;
 mod weights;
 
 use super::*;

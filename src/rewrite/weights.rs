@@ -27,6 +27,7 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
         if plan.least_error {
             blocks.least_error(&numbers, &mut grids);
         }
+        settle_steps(plan, &mut grids);
         return Ok(grids);
     }
     let mut grids = match plan.axis {
@@ -54,7 +55,15 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
             grid.scale = quant::guard_weight_scale(grid.scale, input_scale, b);
         }
     }
+    settle_steps(plan, &mut grids);
     Ok(grids)
+}
+
+/// Makes every step a power of two, where that is asked for, and none shorter.
+fn settle_steps(plan: &ConstantPlan, grids: &mut [Params]) {
+    if plan.scheme.power_of_two {
+        grids.iter_mut().for_each(|grid| grid.scale = quant::next_power_of_two(f64::from(grid.scale)) as f32);
+    }
 }
 
 /// Gives each grid the scale of least error that is at least `least`.

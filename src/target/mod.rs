@@ -5,6 +5,7 @@ mod onnxruntime;
 pub use onnxruntime::OnnxRuntimeCpu;
 
 use crate::ir::{Graph, NodeId};
+use crate::quant::IntType;
 
 /// One runtime's rules.
 pub trait Target {
@@ -13,6 +14,10 @@ pub trait Target {
 
     /// Whether the runtime has a kernel that runs the node on 8-bit integers once its inputs and outputs are quantized.
     fn has_integer_kernel(&self, graph: &Graph, node: NodeId) -> bool;
+
+    /// Whether those kernels take activations of this type; where they do not, the node computes in float between its
+    /// conversions.
+    fn takes(&self, dtype: IntType) -> bool;
 
     /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;

@@ -2,6 +2,7 @@
 
 use super::Target;
 use crate::ir::{Graph, NodeId};
+use crate::quant::IntType;
 
 /// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
 const INTEGER_KERNELS: &[&str] = &[
@@ -51,6 +52,10 @@ impl Target for OnnxRuntimeCpu {
     fn has_integer_kernel(&self, graph: &Graph, node: NodeId) -> bool {
         let node = graph.node(node);
         node.domain().is_empty() && INTEGER_KERNELS.contains(&node.op_type())
+    }
+
+    fn takes(&self, dtype: IntType) -> bool {
+        dtype.bits() == 8
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {

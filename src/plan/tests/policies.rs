@@ -38,7 +38,9 @@ fn types_and_calibrators_of_a_rule_reach_its_values_and_weights() {
                   weights: { granularity: per_tensor }\n";
     let (nodes, values) = listing_by(policy, three());
     assert_eq!(nodes[1], "Conv Conv_d: integer, weight int8 symmetric per tensor");
-    assert!(values.contains(&"d: int8 symmetric, range by minmax".to_owned()), "{values:?}");
+    // Each layer reads its own type.
+    assert!(values.contains(&"c: uint8 asymmetric, range by mse, also int8 symmetric".to_owned()), "{values:?}");
+    assert!(values.contains(&"d: int8 symmetric, range by minmax, also uint8 asymmetric".to_owned()), "{values:?}");
     assert!(values.contains(&"y: uint8 asymmetric, range by mse".to_owned()));
 }
 

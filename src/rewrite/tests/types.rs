@@ -1,0 +1,158 @@
+//! Types other than uint8 and int8, and nodes of different types beside each other.
+
+use super::*;
+
+fn minmax(rest: &str) -> String {
+    format!("activations: {{ calibrator: minmax{rest} }}\n")
+}
+
+/// The element types of the integers that QuantizeLinear nodes make, in order.
+fn types(made: &Made) -> Vec<DataType> {
+    let graph = made.graph();
+    let order = graph.topological().expect("no circle").into_iter();
+    let quantizers = order.filter(|&id| graph.node(id).is("QuantizeLinear"));
+    quantizers.map(|id| graph.constant(made.input(id, 2)).expect("a tensor").expect("a constant").dtype()).collect()
+}
+
+fn three() -> Builder {
+    conv(conv(start(), "c", "d"), "d", "y").output("y", &[1, 4, 8, 8])
+}
+
+#[test]
+fn sixteen_bits_lose_next_to_nothing() {
+    for (dtype, onnx) in [("uint16", DataType::Uint16), ("int16", DataType::Int16)] {
+        for symmetric in [false, true] {
+            let policy = minmax(&format!(", type: {dtype}, symmetric: {symmetric}"));
+            // What is left is the error of weights of 8 bits.
+            let made = quantized_by(&policy, three());
+            assert!(made.sqnr() > 38.0, "{dtype}: {} dB", made.sqnr());
+            assert_eq!(types(&made), [onnx; 4]);
+            let bias = made.constant(made.named("Conv_d"), 2);
+            assert_eq!(bias[0].dtype(), DataType::Int32);
+        }
+    }
+}
+
+#[test]
+fn a_constant_beside_an_activation_of_16_bits_has_16_bits() {
+    let net = start().noise("k", &[1, 4, 1, 1], 3).node("Relu", &["c"], &["r"], vec![]);
+    let net = net.node("Add", &["r", "c"], &["s"], vec![]).node("Mul", &["s", "k"], &["a"], vec![]);
+    let made = quantized_by(&minmax(", type: int16"), conv(net, "a", "y").output("y", &[1, 4, 8, 8]));
+    let [integers, _, zero] = made.constant(made.the("Mul"), 1);
+    assert_eq!((integers.dtype(), zero.dtype(), zero.bytes().len()), (DataType::Int16, DataType::Int16, 2));
+    assert!(made.sqnr() > 34.0, "{} dB", made.sqnr());
+}
+
+#[test]
+fn a_value_between_types_is_converted_once_for_all_its_readers() {
+    let net = conv(conv(conv(start(), "c", "d"), "c", "e"), "c", "f");
+    let net = net.node("Add", &["d", "e"], &["s"], vec![]).node("Add", &["s", "f"], &["y"], vec![]);
+    let policy = minmax("") + "rules: [{ match: { node: Conv_c }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&policy, net.output("y", &[1, 4, 8, 8]));
+    let graph = made.graph();
+    // The input goes straight to 16 bits, and what three layers of 8 bits read is converted once.
+    assert_eq!(types(&made)[..3], [DataType::Uint16, DataType::Uint16, DataType::Uint8]);
+    let readers = ["Conv_d", "Conv_e", "Conv_f"].map(|node| made.input(made.named(node), 0));
+    assert!(readers.iter().all(|v| *v == readers[0]));
+    let second = made.producer(readers[0], "DequantizeLinear");
+    let second = made.producer(made.input(second, 0), "QuantizeLinear");
+    let first = made.producer(made.input(second, 0), "DequantizeLinear");
+    let first = made.producer(made.input(first, 0), "QuantizeLinear");
+    assert_eq!(graph.value(made.input(first, 0)).producer(), Some(made.named("Conv_c")));
+    // The bias is on the grid of what the layer reads.
+    let scale = |slot| made.constant(made.named("Conv_d"), slot)[1].to_f32().expect("numbers").into_owned();
+    let (input, _) = made.activation(made.named("Conv_d"), 0);
+    assert_eq!(scale(2)[0], input * scale(1)[0]);
+}
+
+#[test]
+fn a_join_has_one_type_and_what_comes_in_another_is_converted() {
+    let net = conv(start(), "c", "d").node("Concat", &["c", "d"], &["j"], vec![int("axis", 1)]);
+    let net = net.noise("w", &[4, 8, 1, 1], 3).node("Conv", &["j", "w"], &["y"], vec![]).output("y", &[1, 4, 8, 8]);
+    let policy = minmax("") + "rules: [{ match: { node: Conv_d }, activations: { type: int16 } }]\n";
+    let made = quantized_by(&policy, net);
+    let join = made.the("Concat");
+    for slot in 0..2 {
+        assert_eq!(made.activation(join, slot).1.dtype(), DataType::Uint8);
+    }
+    assert_eq!(made.activation(made.named("Conv_d"), 0).1.dtype(), DataType::Int16);
+}
+
+#[test]
+fn a_movement_takes_any_type() {
+    let net = start().ints("flat", &[1, 4, 64, 1]).node("Reshape", &["c", "flat"], &["m"], vec![]);
+    let policy = minmax("") + "rules: [{ match: { node: Conv_c }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&policy, conv(net, "m", "y").output("y", &[1, 4, 64, 1]));
+    assert_eq!(made.activation(made.the("Reshape"), 0).1.dtype(), DataType::Uint16);
+    assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint8);
+}
+
+#[test]
+fn a_rule_about_the_value_decides_for_its_readers() {
+    let policy = minmax("") + "rules: [{ match: { value: d }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&policy, three());
+    assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint16);
+    assert_eq!(types(&made).len(), 4);
+}
+
+#[test]
+fn a_grid_of_the_policy_is_taken_as_it_is() {
+    let policy = minmax("") + "rules: [{ match: { value: d }, scale: 0.125, zero_point: 9 }]\n";
+    let made = quantized_by(&policy, three());
+    let (scale, zero) = made.activation(made.named("Conv_y"), 0);
+    assert_eq!((scale, zero.bytes().as_ref()), (0.125, &[9][..]));
+    assert!(made.plan.observed().all(|value| value.name != "d"));
+    let wrong = minmax("") + "rules: [{ match: { value: d }, scale: 0.125, zero_point: 256 }]\n";
+    let error =
+        plan(&three().build().graph, &settings(&wrong), &OnnxRuntimeCpu, &[]).expect_err("no uint8").to_string();
+    assert!(
+        error.contains("\"d\": has the zero_point 256") && error.contains("uint8, reaches from 0 to 255"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_scale_is_a_power_of_two_where_that_is_asked_for() {
+    let policy = minmax(", power_of_two: true") + "weights: { power_of_two: true }\n";
+    let made = quantized_by(&policy, three());
+    let graph = made.graph();
+    let scales = graph.node_ids().filter(|&id| graph.node(id).is("DequantizeLinear")).map(|id| made.input(id, 1));
+    let scales: Vec<f32> = scales
+        .flat_map(|v| graph.constant(v).expect("a tensor").expect("a constant").to_f32().expect("floats").into_owned())
+        .collect();
+    assert!(scales.len() > 12 && scales.iter().all(|scale| scale.log2().fract() == 0.0), "{scales:?}");
+    assert!(made.sqnr() > 25.0, "{} dB", made.sqnr());
+}
+
+#[test]
+fn a_bias_stays_float_where_that_is_asked_for() {
+    let made = quantized_by(&(minmax("") + "weights: { bias: float32 }\n"), three());
+    let bias = made.input(made.named("Conv_d"), 2);
+    let bias = made.graph().constant(bias).expect("a tensor").expect("a constant");
+    assert_eq!(bias.dtype(), DataType::Float32);
+    assert!(made.sqnr() > 30.0);
+}
+
+#[test]
+fn what_lies_between_two_values_is_chosen() {
+    let net = conv(conv(conv(start(), "c", "d"), "d", "e"), "c", "f");
+    let net = net.node("Add", &["e", "f"], &["y"], vec![]).output("y", &[1, 4, 8, 8]);
+    let policy = minmax("") + "rules: [{ match: { between: [c, e] }, quantize: false }]\n";
+    let made = quantized_by(&policy, net);
+    let float = |name: &str| {
+        let node = made.plan.nodes.iter().find(|node| node.name == name).expect("the node");
+        matches!(node.placement, Placement::Float { .. })
+    };
+    assert_eq!(["Conv_c", "Conv_d", "Conv_e", "Conv_f"].map(float), [false, true, true, false]);
+    let wrong = settings(&(minmax("") + "rules: [{ match: { between: [c, q] }, quantize: false }]\n"));
+    let error = plan(&three().build().graph, &wrong, &OnnxRuntimeCpu, &[]).expect_err("no such value").to_string();
+    assert!(error.starts_with("p.yaml:3:33: no value is called \"q\"; the nearest in the model: "), "{error}");
+}
+
+#[test]
+fn fixed_ranges_fill_16_bits_too() {
+    let net = start().node("Sigmoid", &["c"], &["s"], vec![]);
+    let made = quantized_by(&minmax(", type: uint16"), conv(net, "s", "y").output("y", &[1, 4, 8, 8]));
+    let (scale, zero) = made.activation(made.named("Conv_y"), 0);
+    assert_eq!((scale, zero.bytes().as_ref()), (1.0 / 65_536.0, &[0, 0][..]));
+}
