@@ -1,6 +1,7 @@
 //! From the decision where integers run to a plan with every detail.
 
 use super::bias::{bias_place, per_channel_bias};
+use super::halves;
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
 use super::weights;
@@ -33,6 +34,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, &order, target, &mut placed) {}
+    let halves = halves::place(graph, &order, &matched, settings, kept)?;
     let mut plan = Plan { structure, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
@@ -43,6 +45,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
         let placement = match node.mode {
             Mode::Static => placement(graph, id, node, &placed, target)?,
             Mode::WeightOnly => weights::placement(graph, id, node)?,
+            Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
             Mode::Float32 if place::makes_no_floats(graph, id) => Placement::NoFloats,
             Mode::Float32 => Placement::Float { reason: place::policy_reason(node) },
         };
@@ -58,6 +61,9 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
             );
             return Err(Error::value(&value.name, why));
         }
+    }
+    if settings.calibration.is_some() {
+        plan.watch_halves(graph, &matched);
     }
     plan.ask_for_channels(graph);
     plan.find_layouts(graph);
@@ -265,7 +271,7 @@ impl Plan {
                     outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
                 }
             }
-            Placement::Float { .. } | Placement::Lookup(_) => {
+            Placement::Float { .. } | Placement::Half(_) | Placement::Lookup(_) => {
                 let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
                 outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
             }

@@ -16,6 +16,7 @@ impl Plan {
                 }
                 Placement::Lookup(table) => format!("integer, table {}", grids(table)),
                 Placement::Weight(weight) => format!("float, weight {}", grids(weight)),
+                Placement::Half(half) => half.kind.to_string(),
                 Placement::NoFloats => "no floats".to_owned(),
                 Placement::Float { reason } => format!("float: {reason}"),
             };

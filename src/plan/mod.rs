@@ -6,15 +6,18 @@
 mod assemble;
 mod bias;
 mod channels;
+mod halves;
 mod joins;
 mod layout;
 mod listing;
 mod place;
 mod structure;
+mod types;
 mod weights;
 
 pub use assemble::plan;
 pub use bias::per_channel_bias;
+pub use halves::{HalfNode, out_of_range};
 pub use joins::unlike_joins;
 pub use structure::Structure;
 
@@ -31,6 +34,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Every activation that gets a grid, in the order in which they are made.
     pub values: Vec<ValuePlan>,
+    /// Activations that get no grid, but whose range says whether numbers of 16 bits hold them.
+    pub watched: Vec<ValuePlan>,
     /// What kind of network was found, which decides about nodes that could be either.
     pub structure: Structure,
     index: HashMap<ValueId, usize>,
@@ -68,6 +73,8 @@ pub enum Placement {
     Lookup(ConstantPlan),
     /// It computes in float, from a weight that is stored as integers.
     Weight(ConstantPlan),
+    /// It computes in floating-point numbers of 16 bits.
+    Half(HalfNode),
     /// It makes shapes, indices or conditions: there is nothing to quantize.
     NoFloats,
     /// It stays as it is.
@@ -164,7 +171,8 @@ impl Plan {
 
     /// The values to observe during calibration.
     pub fn observed(&self) -> impl Iterator<Item = &ValuePlan> {
-        self.values.iter().filter(|v| v.range == RangeSource::Observed || v.channels.is_some())
+        let gridded = self.values.iter().filter(|v| v.range == RangeSource::Observed || v.channels.is_some());
+        gridded.chain(&self.watched)
     }
 }
 

@@ -4,7 +4,7 @@ use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{Activations, CalibratorName, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{IntType, Scheme};
+use crate::quant::{HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.
     pub weights: WeightSettings,
+    /// What stays in float32 where nodes compute in 16 bits.
+    pub half: HalfSettings,
     /// The exceptions, in the order of the file.
     pub rules: Vec<Rule>,
     /// What the quantized model has to keep.
@@ -68,12 +70,31 @@ impl Settings {
         self.modes().any(|mode| mode == Mode::Static)
     }
 
+    /// The types of 16 bits that nodes may compute in.
+    pub fn halves(&self) -> impl Iterator<Item = HalfType> + '_ {
+        self.modes().filter_map(Mode::half)
+    }
+
+    /// Whether samples, where there are some, are looked at before the model is written.
+    pub fn looks_at_samples(&self) -> bool {
+        self.calibrates() || self.halves().any(|kind| kind == HalfType::Float16)
+    }
+
     /// Whether any weights may get scales by block, or integers of fewer than 8 bits.
     pub fn stores_blocks_or_nibbles(&self) -> bool {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
         let mut all = std::iter::once(self.weights).chain(rules);
         all.any(|weights| weights.granularity == Granularity::PerBlock || weights.scheme.dtype.bits() < 8)
     }
+}
+
+/// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HalfSettings {
+    /// Whether the model's inputs and outputs become numbers of 16 bits, too.
+    pub convert_io: bool,
+    /// Operators that stay in float32, beside those that do for their risks.
+    pub block: Vec<String>,
 }
 
 /// What the quantized model is compared with the original on.
@@ -258,7 +279,7 @@ impl WeightSettings {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
-            Mode::Static | Mode::WeightOnly | Mode::Float32 => None,
+            Mode::Static | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::PlacementSummary;
 use super::terminal::size;
 use crate::error::Result;
 use crate::ir::{Model, ValueId};
-use crate::plan::{Placement, Plan};
+use crate::plan::{ConstantPlan, Placement, Plan};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -73,21 +73,22 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
     Ok(rows)
 }
 
-/// Bytes that weights save as integers, not counting scales.
+/// Bytes that constants save as integers or in 16 bits, not counting scales.
 fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     let graph = &model.graph;
     let mut seen = vec![false; graph.value_bound()];
     let mut saved = 0;
     for node in &plan.nodes {
-        let constants = match &node.placement {
-            Placement::Integer(integer) => integer.constants.as_slice(),
-            Placement::Lookup(constant) | Placement::Weight(constant) => std::slice::from_ref(constant),
-            Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => &[],
+        let bits = |constant: &ConstantPlan| (constant.slot, u64::from(constant.scheme.dtype.bits()));
+        let constants: Vec<(usize, u64)> = match &node.placement {
+            Placement::Integer(integer) => integer.constants.iter().map(bits).collect(),
+            Placement::Lookup(constant) | Placement::Weight(constant) => vec![bits(constant)],
+            Placement::Half(half) => half.inputs.iter().map(|&slot| (slot, 16)).collect(),
+            Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => vec![],
         };
-        for constant in constants {
-            let Some(value) = graph.node(node.id).input(constant.slot) else { continue };
+        for (slot, bits) in constants {
+            let Some(value) = graph.node(node.id).input(slot) else { continue };
             if !std::mem::replace(&mut seen[value.index()], true) {
-                let bits = u64::from(constant.scheme.dtype.bits());
                 saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
             }
         }

@@ -30,7 +30,7 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
     for node in &plan.nodes {
         match &node.placement {
             Placement::Integer(integer) => writer.integer_node(graph, node.id, integer, &readers)?,
-            Placement::Float { .. } | Placement::Lookup(_) => {
+            Placement::Float { .. } | Placement::Half(_) | Placement::Lookup(_) => {
                 let outputs: Vec<_> = graph.node(node.id).outputs().iter().flatten().copied().collect();
                 if let Placement::Lookup(table) = &node.placement {
                     writer.constants.look_up(graph, node.id, table)?;

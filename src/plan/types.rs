@@ -1,0 +1,56 @@
+//! The element types of values, as far as they decide whether a node computes with float32 numbers.
+
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops::{self, Half};
+use crate::tensor::DataType;
+use std::collections::HashMap;
+
+/// What is known of each value's element type, by its index.
+pub(super) struct FloatTypes(Vec<Option<DataType>>);
+
+impl FloatTypes {
+    /// Collects it: what was found out or is stated, what `outside` says of values that a body reads from around, and what
+    /// follows through operators whose inputs and outputs share a type.
+    pub fn of(graph: &Graph, order: &[NodeId], outside: &HashMap<String, DataType>) -> Self {
+        let known = |v: ValueId| {
+            let told = || outside.get(graph.value(v).name()).copied();
+            graph.known_type(v).map(|ty| ty.dtype).or_else(told)
+        };
+        let mut types = Self(graph.value_ids().map(known).collect());
+        for &id in order {
+            let Some(row) = ops::half(graph.node(id)) else { continue };
+            let node = graph.node(id);
+            let Some(dtype) = types.shared(graph, id, row) else { continue };
+            for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
+                types.0[value.index()].get_or_insert(dtype);
+            }
+        }
+        types
+    }
+
+    /// The type that the inputs and outputs of a node share.
+    fn shared(&self, graph: &Graph, id: NodeId, row: &Half) -> Option<DataType> {
+        let node = graph.node(id);
+        if row.attribute.is_some() {
+            return row.stated(node);
+        }
+        row.reads(node).into_iter().find_map(|slot| self.0[node.input(slot)?.index()])
+    }
+
+    /// Whether a node computes with floating-point numbers, or may.
+    pub fn concerns(&self, graph: &Graph, id: NodeId, row: &Half) -> bool {
+        self.shared(graph, id, row).is_none_or(DataType::is_float)
+    }
+
+    /// Whether all inputs that share a type are known to be float32.
+    pub fn is_float32(&self, graph: &Graph, id: NodeId, row: &Half) -> bool {
+        let node = graph.node(id);
+        let float32 = |slot: usize| node.input(slot).is_some_and(|v| self.0[v.index()] == Some(DataType::Float32));
+        self.shared(graph, id, row) == Some(DataType::Float32) && row.reads(node).into_iter().all(float32)
+    }
+
+    /// Whether a value is not known to hold anything but floating-point numbers.
+    pub fn may_be_float(&self, value: ValueId) -> bool {
+        self.0[value.index()].is_none_or(DataType::is_float)
+    }
+}
