@@ -17,6 +17,9 @@ mod matmul;
 mod opset;
 mod pad;
 mod types;
+mod widen;
+
+pub use widen::{has_halves, widen};
 
 use crate::error::Result;
 use crate::exec::Executor;
@@ -67,6 +70,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         (always, &functions::Inline { name: "inline-functions" }),
         (always, &opset::Upgrade { to: options.opset, executor }),
         (always, &functions::Inline { name: "inline-upgraded-functions" }),
+        (always, &widen::Widen { executor }),
         (always, &constants::Fold { executor }),
         (always, &identity::Eliminate),
         (always, &types::Learn { executor }),

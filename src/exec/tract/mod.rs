@@ -19,6 +19,7 @@ mod qdq;
 mod quiet;
 mod refuse;
 mod registers;
+mod rounded;
 mod simulate;
 mod softmax;
 mod states;
