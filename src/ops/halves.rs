@@ -253,6 +253,11 @@ impl Half {
         named.or_else(tensor).or((self.op_type == "ConstantOfShape").then_some(DataType::Float32))
     }
 
+    /// Whether it multiplies one number by another.
+    pub fn multiplies(&self) -> bool {
+        self.op_type == "Mul"
+    }
+
     /// Whether it only cuts off at its constants, so that infinity serves for any beyond the range.
     pub fn bounds(&self) -> bool {
         matches!(self.op_type, "Clip" | "Max" | "Min")
@@ -281,7 +286,12 @@ impl Half {
 
 /// The operator set that lets each node of `graph` compute in `dtype` whose operator ONNX has for it.
 pub fn half_opset(graph: &Graph, dtype: DataType) -> i64 {
-    let since = |id: NodeId| half(graph.node(id)).and_then(|row| row.since(dtype));
+    let since = |id: NodeId| {
+        let row = half(graph.node(id))?;
+        // What makes integers or conditions need not be there for numbers of 16 bits.
+        let floats = row.attribute.is_none() || row.stated(graph.node(id)).is_some_and(DataType::is_float);
+        row.since(dtype).filter(|_| floats)
+    };
     graph.node_ids().filter_map(since).max().unwrap_or(0)
 }
 

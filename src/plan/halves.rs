@@ -54,6 +54,7 @@ pub(super) fn place(
         graph,
         order,
         wishes,
+        convert_io: settings.half.convert_io,
         blocked: &settings.half.block,
         kept,
         types: FloatTypes::of(graph, order, &HashMap::new()),
@@ -142,6 +143,8 @@ struct Placer<'a> {
     graph: &'a Graph,
     order: &'a [NodeId],
     wishes: Vec<Option<Wish>>,
+    /// Whether inputs and outputs of the model become numbers of 16 bits, too.
+    convert_io: bool,
     /// Operators that the policy keeps in float32.
     blocked: &'a [String],
     kept: HashMap<NodeId, &'a str>,
@@ -164,6 +167,7 @@ impl Placer<'_> {
         }
         self.keep_counting();
         self.follow_inputs();
+        self.keep_squares();
         self.keep_between();
         self.follow_readers();
         Ok(())
@@ -293,6 +297,29 @@ impl Placer<'_> {
         }
     }
 
+    /// Whether what reads is a node that stays in float32, or an output of the model that does.
+    fn reads_float32(&self, one: &Use) -> bool {
+        match one {
+            Use::Input { node, .. } => matches!(self.verdicts[node.index()], Some(Err(_))),
+            Use::Output { .. } => !self.convert_io,
+            Use::Body { .. } => true,
+        }
+    }
+
+    /// Squares that only a sum in float32 reads are made in float32: they pass the range before anything else does.
+    fn keep_squares(&mut self) {
+        for &id in self.order {
+            let node = self.graph.node(id);
+            let multiplies = matches!(self.verdicts[id.index()], Some(Ok(row)) if row.multiplies());
+            let square = multiplies && node.input(0) == node.input(1);
+            let uses: Vec<_> = node.outputs().iter().flatten().flat_map(|&v| self.graph.value(v).uses()).collect();
+            let summed = |one: &&Use| matches!(one, Use::Input { .. }) && self.reads_float32(one);
+            if square && !uses.is_empty() && uses.iter().all(summed) {
+                self.verdicts[id.index()] = Some(Err("it makes squares for what stays in float32".to_owned()));
+            }
+        }
+    }
+
     /// A node without weights between nodes that all stay in float32 would only cost two conversions.
     fn keep_between(&mut self) {
         let light = |placer: &Self, id: NodeId| {
@@ -323,8 +350,7 @@ impl Placer<'_> {
             }
             let outputs = self.graph.node(id).outputs().iter().flatten();
             let uses: Vec<_> = outputs.flat_map(|&v| self.graph.value(v).uses()).collect();
-            let by_float = |one: &&Use| matches!(one, Use::Input { node, .. } if matches!(self.verdicts[node.index()], Some(Err(_))));
-            if !uses.is_empty() && uses.iter().all(by_float) {
+            if !uses.is_empty() && uses.into_iter().all(|one| self.reads_float32(one)) {
                 self.verdicts[id.index()] = Some(Err("it stands between nodes that stay in float32".to_owned()));
             }
         }

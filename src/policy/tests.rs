@@ -89,7 +89,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
         "mode: weight_only",
         2,
         7,
-        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, float32",
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, float16, bfloat16, float32",
     );
     let s =
         settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
@@ -186,7 +186,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         18,
         "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
     );
-    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static, weight-only, float32");
+    fails("mode: dynamic", 2, 7, "unknown value \"dynamic\". Known here: static, weight-only, float16, bfloat16, float32");
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
     assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");

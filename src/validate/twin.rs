@@ -65,12 +65,13 @@ fn round(graph: &mut Graph) -> Result<()> {
     let kind = |v: ValueId| kinds.get(v.index()).copied().flatten();
     // Nodes that read and make float16 themselves: alone among others, they are run in float32, too.
     let has_kernel = |graph: &Graph, id: NodeId| OnnxRuntimeCpu.has_half_kernel(graph, id);
+    let reads_half = |graph: &Graph, id: NodeId| has_kernel(graph, id) || ops::half(graph.node(id)).is_some_and(Half::casts);
     let native: Vec<bool> = (0..graph.node_bound()).map(|_| false).collect();
     let native = order.iter().fold(native, |mut native, &id| {
         let node = graph.node(id);
         let made = node.inputs().iter().flatten().filter_map(|&v| graph.value(v).producer());
         let read = node.outputs().iter().flatten().flat_map(|&v| graph.value(v).readers()).map(|(reader, _)| reader);
-        native[id.index()] = has_kernel(graph, id) && made.chain(read).any(|other| has_kernel(graph, other));
+        native[id.index()] = has_kernel(graph, id) && made.chain(read).any(|other| reads_half(graph, other));
         native
     });
     for id in order {
