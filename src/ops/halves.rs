@@ -324,6 +324,9 @@ mod tests {
         assert_eq!(row(0).reads(model.graph.node(ids[0])), [0]);
         assert_eq!(row(1).reads(model.graph.node(ids[1])), [0, 1]);
         assert_eq!((row(2).since(DataType::Float16), row(2).since(DataType::Bfloat16)), (Some(13), Some(22)));
-        assert_eq!((half_opset(&model.graph, DataType::Float16), half_opset(&model.graph, DataType::Bfloat16)), (13, 22));
+        assert_eq!(
+            (half_opset(&model.graph, DataType::Float16), half_opset(&model.graph, DataType::Bfloat16)),
+            (13, 22)
+        );
     }
 }

@@ -84,10 +84,12 @@ impl Planned {
 
     /// Whether anything in the model runs on integers.
     pub(super) fn is_quantized(&self) -> bool {
-        self.plan
-            .nodes
-            .iter()
-            .any(|n| matches!(n.placement, Placement::Integer(_) | Placement::Lookup(_) | Placement::Weight(_) | Placement::Half(_)))
+        self.plan.nodes.iter().any(|n| {
+            matches!(
+                n.placement,
+                Placement::Integer(_) | Placement::Lookup(_) | Placement::Weight(_) | Placement::Half(_)
+            )
+        })
     }
 
     /// What each graph input wants.

@@ -106,11 +106,7 @@ const MARGIN: f32 = 2.0;
 
 /// The nodes in float16 that samples speak against: they read or make a number that float16 may not hold, or nothing but
 /// numbers so small that it loses most of their bits. `range` is that of a value over the samples.
-pub fn out_of_range(
-    graph: &Graph,
-    plan: &Plan,
-    range: impl Fn(&str) -> Option<(f32, f32)>,
-) -> Vec<(NodeId, String)> {
+pub fn out_of_range(graph: &Graph, plan: &Plan, range: impl Fn(&str) -> Option<(f32, f32)>) -> Vec<(NodeId, String)> {
     let mut found = Vec::new();
     for (id, half) in plan.halves().filter(|(_, half)| half.kind == HalfType::Float16) {
         let trouble = |value: ValueId| {
@@ -256,7 +252,8 @@ impl Placer<'_> {
             let node = self.graph.node(id);
             let dynamic = || node.inputs().iter().flatten().copied().filter(|&v| !self.graph.is_constant(v));
             let floats = || dynamic().filter(|&v| self.types.may_be_float(v));
-            let from_integers = ops::half(node).is_some_and(Half::casts) && dynamic().all(|v| !self.types.may_be_float(v));
+            let from_integers =
+                ops::half(node).is_some_and(Half::casts) && dynamic().all(|v| !self.types.may_be_float(v));
             let weighs = ops::lookup(self.graph, id).is_some_and(|op| op.role == Role::Compute)
                 && node.inputs().iter().flatten().any(|&v| self.elements(v) > FEW);
             let counted = floats().next().is_some() && floats().all(|v| counts[v.index()]) && !weighs;

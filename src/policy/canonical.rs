@@ -4,8 +4,8 @@
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
 use super::settings::{
-    ActivationSettings, Calibrator, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings, Validation, WeightRange,
-    WeightSettings,
+    ActivationSettings, Calibrator, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings, Validation,
+    WeightRange, WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;

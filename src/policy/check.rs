@@ -6,8 +6,8 @@ use super::raw::{
     Activations, CalibratorName, ChannelsName, FitName, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings,
-    Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, OnBadValue, Rule,
+    Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -76,7 +76,9 @@ impl Raw {
     fn half(&self, mode: Mode) -> Result<HalfSettings> {
         let Some(half) = &self.half else { return Ok(HalfSettings::default()) };
         if self.rule_modes().chain([mode]).all(|mode| mode.half().is_none()) {
-            return Err(self.wrong("half", "half is for the modes float16 and bfloat16; set one of them, or remove this"));
+            return Err(
+                self.wrong("half", "half is for the modes float16 and bfloat16; set one of them, or remove this")
+            );
         }
         if half.block.as_ref().is_some_and(Vec::is_empty) {
             return Err(self.wrong("half.block", "block names no operator; name one, or remove the key"));

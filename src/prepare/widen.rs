@@ -30,7 +30,11 @@ impl Pass for Widen<'_> {
             return Ok(outcome);
         }
         let [inputs, outputs] = border(&model.graph);
-        if model.graph.outputs().any(|v| model.graph.value(v).source() == Source::Input && of(&model.graph, v).is_some()) {
+        if model
+            .graph
+            .outputs()
+            .any(|v| model.graph.value(v).source() == Source::Input && of(&model.graph, v).is_some())
+        {
             outcome.refuse("", "an input of the model in 16 bits is an output, too");
             return Ok(outcome);
         }
@@ -193,9 +197,14 @@ fn widen_captured(graph: &mut Graph, names: &[String]) -> Result<()> {
         for index in 0..graph.body_count(id) {
             graph.edit_body(id, index, |body| {
                 for name in names {
-                    let Some(value) = body.find(name).filter(|&v| body.value(v).source() == Source::Input) else { continue };
+                    let Some(value) = body.find(name).filter(|&v| body.value(v).source() == Source::Input) else {
+                        continue;
+                    };
                     if body.value(value).is_output() {
-                        return Err(Error::value(name, "is of 16 bits, and a body hands it on as it is; mend the model"));
+                        return Err(Error::value(
+                            name,
+                            "is of 16 bits, and a body hands it on as it is; mend the model",
+                        ));
                     }
                     if body.value(value).readers().any(|(node, _)| !casts(body, node)) {
                         widen_input(body, value);

@@ -1,8 +1,8 @@
 //! Floating-point numbers of 16 bits: what they hold, and what float32 numbers lose by them.
 
 use crate::tensor::{DataType, Tensor};
-use bytes::Bytes;
 use ::half::{bf16, f16};
+use bytes::Bytes;
 use std::fmt;
 
 /// A floating-point type of 16 bits.
@@ -124,7 +124,10 @@ mod tests {
         assert_eq!(HalfType::Bfloat16.round(257.0), 256.0);
         assert_eq!(HalfType::Bfloat16.round(259.0), 260.0);
         let tensor = HalfType::Float16.tensor(&Tensor::from_f32(vec![2], &[1.0, 2049.0])).expect("numbers");
-        assert_eq!((tensor.dtype(), tensor.to_f32().expect("numbers").to_vec()), (DataType::Float16, vec![1.0, 2048.0]));
+        assert_eq!(
+            (tensor.dtype(), tensor.to_f32().expect("numbers").to_vec()),
+            (DataType::Float16, vec![1.0, 2048.0])
+        );
     }
 
     #[test]

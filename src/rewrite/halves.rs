@@ -10,8 +10,8 @@ use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
 
 /// Rewrites the nodes that `plan` has in 16 bits. Node ids are those that the plan was made with; other nodes may have been
-/// rewritten before. With `convert_io` inputs and outputs of the model that are float32 become numbers of 16 bits, too,
-/// where such a node reads or makes them and no body does.
+/// rewritten before. With `convert_io` inputs and outputs of the model that are float32 become numbers of 16 bits, too, but
+/// for those that a body reads.
 ///
 /// # Errors
 /// When plan and model do not belong together.
@@ -72,13 +72,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Makes the model's inputs numbers of 16 bits that a node reads in them.
-    fn convert_inputs(&mut self, graph: &mut Graph) {
-        for value in graph.inputs().collect::<Vec<_>>() {
-            let float32 = graph.stated_type(value).is_some_and(|ty| ty.dtype == DataType::Float32);
+    /// Makes the model's inputs numbers of 16 bits, of the type that a node reads them in, or of the only one.
+    fn convert_inputs(&mut self, graph: &Graph) {
+        let any = self.by_node.values().map(|half| half.kind).max();
+        for value in graph.inputs() {
+            let float32 = graph.element_type(value) == Some(DataType::Float32);
             let mut kinds = graph.value(value).readers().filter_map(|(node, slot)| self.reads(node, slot));
-            let Some(kind) = kinds.next().filter(|_| float32 && !graph.value(value).is_captured()) else { continue };
-            self.native.insert(value, kind);
+            let kind = kinds.next().or(any).filter(|_| float32 && !graph.value(value).is_captured());
+            self.native.extend(kind.map(|kind| (value, kind)));
         }
     }
 
@@ -149,7 +150,7 @@ impl Writer<'_> {
     fn convert_outputs(&self, graph: &mut Graph) {
         let Some(kind) = self.by_node.values().map(|half| half.kind).max() else { return };
         for value in graph.outputs().collect::<Vec<_>>() {
-            let float32 = graph.known_type(value).is_some_and(|ty| ty.dtype == DataType::Float32);
+            let float32 = graph.element_type(value) == Some(DataType::Float32);
             let made = graph.value(value).producer().is_some();
             if !float32 || !made || self.native.contains_key(&value) || graph.value(value).is_captured() {
                 continue;
@@ -177,9 +178,8 @@ fn cast(graph: &mut Graph, value: ValueId, dtype: DataType, output: &str) -> Val
 /// `value` cut off at the ends of the range.
 fn cut(graph: &mut Graph, value: ValueId, kind: HalfType) -> ValueId {
     let name = format!("{}_in_range", graph.value(value).name());
-    let [low, high] = [("lowest", -kind.max()), ("highest", kind.max())].map(|(end, number)| {
-        graph.add_initializer(&format!("{name}_{end}"), &Tensor::from_f32(vec![], &[number]))
-    });
+    let [low, high] = [("lowest", -kind.max()), ("highest", kind.max())]
+        .map(|(end, number)| graph.add_initializer(&format!("{name}_{end}"), &Tensor::from_f32(vec![], &[number])));
     let inputs = vec![Some(value), Some(low), Some(high)];
     graph.add_node(NewNode { op_type: "Clip", name: &format!("{name}_Clip"), inputs, ints: vec![] }, &name).1
 }

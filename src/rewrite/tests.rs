@@ -2,6 +2,7 @@
 
 mod clamps;
 mod grids;
+mod halves;
 mod layers;
 mod lookups;
 mod outputs;

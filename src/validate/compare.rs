@@ -1,7 +1,7 @@
 //! Runs two models side by side.
 
-use super::twin;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
+use super::twin;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{Dataset, Sample, run_samples};

@@ -65,7 +65,8 @@ fn round(graph: &mut Graph) -> Result<()> {
     let kind = |v: ValueId| kinds.get(v.index()).copied().flatten();
     // Nodes that read and make float16 themselves: alone among others, they are run in float32, too.
     let has_kernel = |graph: &Graph, id: NodeId| OnnxRuntimeCpu.has_half_kernel(graph, id);
-    let reads_half = |graph: &Graph, id: NodeId| has_kernel(graph, id) || ops::half(graph.node(id)).is_some_and(Half::casts);
+    let reads_half =
+        |graph: &Graph, id: NodeId| has_kernel(graph, id) || ops::half(graph.node(id)).is_some_and(Half::casts);
     let native: Vec<bool> = (0..graph.node_bound()).map(|_| false).collect();
     let native = order.iter().fold(native, |mut native, &id| {
         let node = graph.node(id);
@@ -86,7 +87,8 @@ fn round(graph: &mut Graph) -> Result<()> {
             let rounded = rounding(graph, value, kind);
             graph.set_input(id, slot, Some(rounded));
         }
-        let exact = ops::lookup(graph, id).is_some_and(|op| matches!(op.role, Role::Movement | Role::Clamp | Role::Lookup));
+        let exact =
+            ops::lookup(graph, id).is_some_and(|op| matches!(op.role, Role::Movement | Role::Clamp | Role::Lookup));
         for slot in row.makes(graph.node(id)) {
             let Some(value) = graph.node(id).output(slot) else { continue };
             let Some(kind) = kind(value).filter(|_| !exact || row.casts()) else { continue };
