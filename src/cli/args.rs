@@ -17,7 +17,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Convert a float model to a static int8 QDQ model, and validate it by running both.
+    /// Convert a float model to one of integers, and validate it by running both.
     Quantize(Quantize),
     /// Audit a model: operators, sizes, what can be quantized, what stays float and why.
     Inspect(Model),
@@ -121,7 +121,8 @@ pub struct Quantize {
     pub data: Data,
     #[command(flatten)]
     pub calibration: Ranges,
-    /// static: weights and activations, with samples; weight-only: weights, without.
+    /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without; float16, bfloat16: nodes in
+    /// numbers of 16 bits, without; float32: nothing but what rules say.
     #[arg(long)]
     pub mode: Option<String>,
     /// The integer type of weights: int8, uint8, int4 or uint4.

@@ -85,10 +85,25 @@ pub fn all_mut(attributes: &mut [AttributeProto]) -> impl Iterator<Item = &mut G
     attributes.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
 }
 
+fn no_body(index: usize) -> Error {
+    Error::other(format!("the node has no body number {index}"))
+}
+
 impl Graph {
     /// How many bodies node `id` has.
     pub fn body_count(&self, id: NodeId) -> usize {
         self.node(id).proto.attribute.iter().map(|a| usize::from(a.g.is_some()) + a.graphs.len()).sum()
+    }
+
+    /// Body number `index` of node `id` as a graph. What it reads from this graph, or from one around it, is a value of the
+    /// body that nothing in it makes. Ids are those that [`Graph::edit_body`] shows.
+    ///
+    /// # Errors
+    /// When there is no such body, or it is not a graph.
+    pub fn body(&self, id: NodeId, index: usize) -> Result<Self> {
+        let message = all(&self.node(id).proto.attribute).nth(index).ok_or_else(|| no_body(index))?;
+        let captured = of_body(message).captured;
+        Self::within(message.clone(), &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))
     }
 
     /// Shows body number `index` of node `id` to `edit` as a graph, and keeps what `edit` made of it. What the body reads
@@ -98,8 +113,7 @@ impl Graph {
     /// # Errors
     /// Those of `edit`; when there is no such body, or it is not a graph, which then is lost.
     pub fn edit_body<T>(&mut self, id: NodeId, index: usize, edit: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let missing = || Error::other(format!("the node has no body number {index}"));
-        let message = std::mem::take(self.body_mut(id, index).ok_or_else(missing)?);
+        let message = std::mem::take(self.body_mut(id, index).ok_or_else(|| no_body(index))?);
         let captured = of_body(&message).captured;
         let mut body =
             Self::within(message, &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))?;

@@ -180,6 +180,14 @@ impl Graph {
         value
     }
 
+    /// Gives a node one more output, called `stem` or as near to it as is free.
+    pub fn add_output(&mut self, node: NodeId, stem: &str) -> ValueId {
+        let slot = self.node(node).outputs.len();
+        let value = self.new_value(stem, Source::Node { node, slot });
+        self.nodes[node.index()].as_mut().expect("the node was removed").outputs.push(Some(value));
+        value
+    }
+
     /// Turns `value` into a constant. A node that made it is removed when nothing else of it is read.
     pub fn make_constant(&mut self, value: ValueId, tensor: &Tensor) {
         let producer = self.value(value).producer();

@@ -13,6 +13,11 @@ pub fn layer(graph: &Graph, node: NodeId) -> Option<String> {
     (!constant).then(|| "its weights are computed while the model runs".to_owned())
 }
 
+/// What a recurrent operator remembers goes through it again and again.
+pub fn recurrent(_: &Graph, _: NodeId) -> Option<String> {
+    Some("its state needs more than eight bits".to_owned())
+}
+
 /// ONNX Runtime's integer Gemm ignores alpha and beta.
 pub fn gemm(graph: &Graph, node: NodeId) -> Option<String> {
     let one = |name: &str| graph.node(node).attributes().float(name).unwrap_or(1.0) == 1.0;

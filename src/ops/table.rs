@@ -46,6 +46,8 @@ pub enum WeightAxis {
     GemmColumns,
     /// The last axis, for a matrix; a whole-tensor scale for anything else.
     MatrixColumns,
+    /// The rows of the matrices of an LSTM, GRU or RNN, one above the other for all gates: axis 1, behind that of the directions.
+    Gates,
 }
 
 /// The input that holds weights when it is constant.
@@ -104,6 +106,10 @@ pub struct Op {
     pub activations: Slots,
     /// The input that holds weights.
     pub weight: Option<Weight>,
+    /// Another one, of a recurrent operator: the weights of what it made a step before.
+    pub recurrence: Option<Weight>,
+    /// The operator that computes the same on integers which are found while the model runs.
+    pub integer_form: Option<&'static str>,
     /// Where its bias is.
     pub bias: Bias,
     /// The range of the output.
@@ -114,13 +120,33 @@ pub struct Op {
 
 const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Bias) -> Op {
     let weight = Some(Weight { slot: 1, axis });
-    let range = OutputRange::Calibrated;
-    Op { op_type, role: Role::Compute, activations: slots, weight, bias, range, unless: unless::never }
+    let simple = simple(op_type, Role::Compute, slots);
+    Op { weight, bias, ..simple }
 }
 
 const fn simple(op_type: &'static str, role: Role, activations: Slots) -> Op {
     let range = OutputRange::Calibrated;
-    Op { op_type, role, activations, weight: None, bias: Bias::None, range, unless: unless::never }
+    Op {
+        op_type,
+        role,
+        activations,
+        weight: None,
+        recurrence: None,
+        integer_form: None,
+        bias: Bias::None,
+        range,
+        unless: unless::never,
+    }
+}
+
+const fn recurrent(op_type: &'static str) -> Op {
+    let (weight, recurrence) =
+        (Weight { slot: 1, axis: WeightAxis::Gates }, Weight { slot: 2, axis: WeightAxis::Gates });
+    Op { weight: Some(weight), recurrence: Some(recurrence), unless: unless::recurrent, ..float(op_type) }
+}
+
+const fn with_integer_form(form: &'static str, op: Op) -> Op {
+    Op { integer_form: Some(form), ..op }
 }
 
 const fn arithmetic(op_type: &'static str, activations: Slots) -> Op {
@@ -141,10 +167,16 @@ const fn float(op_type: &'static str) -> Op {
 
 /// Sorted by name within each role.
 const TABLE: &[Op] = &[
-    Op { unless: unless::layer, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
+    with_integer_form(
+        "ConvInteger",
+        Op { unless: unless::layer, ..compute("Conv", Slots::First, WeightAxis::At(0), Bias::Input(2)) },
+    ),
     Op { unless: unless::layer, ..compute("ConvTranspose", Slots::First, WeightAxis::At(1), Bias::Input(2)) },
-    Op { unless: unless::gemm, ..compute("Gemm", Slots::Pair, WeightAxis::GemmColumns, Bias::Input(2)) },
-    compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind),
+    with_integer_form(
+        "MatMulInteger",
+        Op { unless: unless::gemm, ..compute("Gemm", Slots::Pair, WeightAxis::GemmColumns, Bias::Input(2)) },
+    ),
+    with_integer_form("MatMulInteger", compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind)),
     arithmetic("Abs", Slots::First),
     arithmetic("Add", Slots::All),
     Op { unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
@@ -207,14 +239,17 @@ const TABLE: &[Op] = &[
     simple("Relu", Role::Clamp, Slots::First),
     float("Attention"),
     float("BatchNormalization"),
+    recurrent("GRU"),
     float("GroupNormalization"),
     with_range(OutputRange::Closed, float("Hardmax")),
     float("InstanceNormalization"),
+    recurrent("LSTM"),
     float("LayerNormalization"),
     float("LogSoftmax"),
     float("LpNormalization"),
     float("MeanVarianceNormalization"),
     float("RMSNormalization"),
+    recurrent("RNN"),
     with_range(OutputRange::Unit, float("Softmax")),
 ];
 
@@ -246,6 +281,11 @@ impl Op {
             Slots::Rest => (1, inputs.len()),
         };
         (start..end.min(inputs.len())).filter(|&slot| inputs[slot].is_some()).collect()
+    }
+
+    /// The inputs that hold weights when they are constant.
+    pub fn weights(&self) -> impl Iterator<Item = Weight> {
+        self.weight.into_iter().chain(self.recurrence)
     }
 
     /// Whether it is scaled dot-product attention as one operator.
@@ -360,6 +400,7 @@ impl Op {
             WeightAxis::GemmColumns => usize::from(graph.node(node).attributes().int("transB").unwrap_or(0) == 0),
             WeightAxis::MatrixColumns if shape.len() == 2 => 1,
             WeightAxis::MatrixColumns => return None,
+            WeightAxis::Gates => 1,
         };
         (axis < shape.len()).then_some(axis)
     }
@@ -380,6 +421,7 @@ impl Op {
         match self.weight?.axis {
             _ if self.role == Role::Lookup => Some(last),
             WeightAxis::MatrixColumns => Some(last - 1),
+            WeightAxis::Gates => Some(last),
             WeightAxis::At(_) | WeightAxis::GemmColumns => Some(1 - self.weight_axis(graph, node, shape)?.min(1)),
         }
     }

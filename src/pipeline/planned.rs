@@ -47,6 +47,7 @@ impl Planned {
             fuse_patterns: !settings.keep_patterns,
             for_integers: settings.calibrates(),
             halves: settings.halves().collect(),
+            bodies: settings.reaches_bodies(),
             opset: if settings.stores_blocks_or_nibbles() { 21 } else { prepare::OUTPUT_OPSET },
         };
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
@@ -82,14 +83,14 @@ impl Planned {
         Ok(())
     }
 
-    /// Whether anything in the model runs on integers.
+    /// Whether anything in the model becomes integers.
     pub(super) fn is_quantized(&self) -> bool {
-        self.plan.nodes.iter().any(|n| {
-            matches!(
-                n.placement,
-                Placement::Integer(_) | Placement::Lookup(_) | Placement::Weight(_) | Placement::Half(_)
-            )
-        })
+        let mut any = false;
+        self.plan.walk(&self.model.graph, &mut |_, node| {
+            any |= matches!(node.placement, Placement::Integer(_) | Placement::Half(_));
+            any |= !node.placement.constants().is_empty();
+        });
+        any
     }
 
     /// What each graph input wants.
@@ -130,7 +131,6 @@ impl Planned {
     ) -> Result<Model> {
         let mut model = self.model.clone();
         rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
-        rewrite::to_halves(&mut model, &self.plan, settings.half.convert_io)?;
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);

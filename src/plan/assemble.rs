@@ -1,18 +1,20 @@
 //! From the decision where integers run to a plan with every detail.
 
 use super::bias::{bias_place, per_channel_bias};
+use super::bodies::Scope;
 use super::halves;
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
-use super::weights;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
+use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{Granularity, Matched, Mode, NodeKey, NodeSettings, Settings, WeightRange};
+use crate::policy::{Granularity, HalfSettings, Matched, Mode, NodeSettings, Settings, WeightRange};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Plans the quantization of a prepared graph. The nodes `kept` stay float, each for its reason, unless the policy insists.
@@ -21,37 +23,50 @@ use std::collections::HashMap;
 /// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
 /// malformed.
 pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
-    let order = graph.topological()?;
-    let matched = match_rules(graph, &order, settings)?;
+    let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies())?;
+    let mut matched = scope.matched(settings)?.into_iter();
+    let Some(own) = matched.next() else { return Ok(Plan::default()) };
+    let mut plan = plan_graph(&scope, &own, settings, target, kept)?;
+    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half);
+    plan.bodies = scope.plan_bodies(&mut matched, &body)?;
+    Ok(plan)
+}
+
+/// Plans a graph without the bodies of its nodes.
+fn plan_graph(
+    scope: &Scope<'_>,
+    matched: &Matched,
+    settings: &Settings,
+    target: &dyn Target,
+    kept: &[(NodeId, String)],
+) -> Result<Plan> {
+    let (graph, order) = (&*scope.graph, &scope.order);
     let structure = Structure::of(graph);
     let mut preferences = structure.preferences(graph);
     for (id, why) in kept {
         preferences[id.index()].get_or_insert_with(|| why.clone());
     }
-    let mut placed = place::place(graph, &order, &matched, &preferences, target);
-    for &id in &order {
+    let mut placed = place::place(graph, order, matched, &preferences, target);
+    for &id in order {
         settle_constants(graph, id, &mut placed)?;
     }
     // What was taken back above may have been the reason for something else.
-    while place::sweep(graph, &order, target, &mut placed) {}
-    let halves = halves::place(graph, &order, &matched, settings, kept)?;
-    let mut plan = Plan { structure, ..Plan::default() };
+    while place::sweep(graph, order, target, &mut placed) {}
+    let halves = halves::place(graph, order, matched, &settings.half, kept)?;
+    let mut plan = Plan { structure, converts_io: settings.half.convert_io, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
-            plan.add_value(graph, value, RangeSource::Observed, &matched);
+            plan.add_value(graph, value, RangeSource::Observed, matched);
         }
     }
     for (&id, node) in order.iter().zip(&matched.nodes) {
         let placement = match node.mode {
             Mode::Static => placement(graph, id, node, &placed, target)?,
-            Mode::WeightOnly => weights::placement(graph, id, node)?,
             Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
-            Mode::Float32 if place::makes_no_floats(graph, id) => Placement::NoFloats,
-            Mode::Float32 => Placement::Float { reason: place::policy_reason(node) },
+            _ => unobserved(graph, id, node)?,
         };
-        plan.add_outputs(graph, id, &placement, &placed, &matched);
-        let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
-        plan.nodes.push(NodePlan { id, name, op_type, placement });
+        plan.add_outputs(graph, id, &placement, &placed, matched);
+        plan.nodes.push(NodePlan::new(graph, id, placement));
     }
     for value in &plan.values {
         if let (RangeSource::SameAs(root), Some(_)) = (value.range, matched.values[value.id.index()].range) {
@@ -63,21 +78,51 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
         }
     }
     if settings.calibration.is_some() {
-        plan.watch_halves(graph, &matched);
+        plan.watch_halves(graph, matched);
     }
     plan.ask_for_channels(graph);
     plan.find_layouts(graph);
     Ok(plan)
 }
 
-pub(super) fn match_rules(graph: &Graph, order: &[NodeId], settings: &Settings) -> Result<Matched> {
-    let outputs = |id: NodeId| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
-    let keys: Vec<_> = order
-        .iter()
-        .map(|&id| NodeKey { name: graph.label(id), op_type: graph.node(id).op_type(), outputs: outputs(id) })
-        .collect();
-    let values: Vec<_> = graph.value_ids().map(|v| graph.value(v).name()).collect();
-    settings.match_model(&keys, &values)
+/// Plans a body.
+fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings) -> Result<Plan> {
+    let graph = &*scope.graph;
+    // Inputs and outputs of a body stay float32.
+    let half = HalfSettings { convert_io: false, ..half.clone() };
+    let halves = halves::place(graph, &scope.order, matched, &half, &[])?;
+    let mut plan = Plan::default();
+    for (&id, node) in scope.order.iter().zip(&matched.nodes) {
+        let placement = match node.mode {
+            Mode::Static if place::makes_no_floats(graph, id) => Placement::NoFloats,
+            Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
+            Mode::Static => Placement::Float { reason: "it lies in a body, whose values are not observed".to_owned() },
+            _ => unobserved(graph, id, node)?,
+        };
+        plan.nodes.push(NodePlan::new(graph, id, placement));
+    }
+    Ok(plan)
+}
+
+/// What becomes of a node whose mode observes nothing.
+fn unobserved(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+    match settings.mode {
+        Mode::Dynamic => dynamic::placement(graph, id, settings),
+        Mode::WeightOnly => weights::placement(graph, id, settings),
+        Mode::Static | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 if place::makes_no_floats(graph, id) => {
+            Ok(Placement::NoFloats)
+        }
+        Mode::Static | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => {
+            Ok(Placement::Float { reason: place::policy_reason(settings) })
+        }
+    }
+}
+
+impl NodePlan {
+    fn new(graph: &Graph, id: NodeId, placement: Placement) -> Self {
+        let (name, op_type) = (graph.label(id).to_owned(), graph.node(id).op_type().to_owned());
+        Self { id, name, op_type, placement }
+    }
 }
 
 /// Takes back integer nodes and lookups whose constants have no integer form.
@@ -133,7 +178,7 @@ fn placement(
 }
 
 /// The table that a lookup reads, with a scale for each column unless the columns are what is looked up.
-fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<ConstantPlan> {
+pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<ConstantPlan> {
     let table = graph.node(id).input(0).map(|v| graph.constant(v)).transpose()?.flatten();
     let rank = table.map_or(0, |t| t.shape().len());
     let axis = graph.node(id).attributes().int("axis").unwrap_or(0);
@@ -271,7 +316,11 @@ impl Plan {
                     outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
                 }
             }
-            Placement::Float { .. } | Placement::Half(_) | Placement::Lookup(_) => {
+            Placement::Float { .. }
+            | Placement::Half(_)
+            | Placement::Lookup(_)
+            | Placement::Weight(_)
+            | Placement::Dynamic(_) => {
                 let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
                 outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
             }

@@ -7,7 +7,7 @@ use super::{Placement, Plan, RangeSource, ValuePlan};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Half, Role};
-use crate::policy::{Matched, Settings};
+use crate::policy::{HalfSettings, Matched};
 use crate::quant::HalfType;
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub(super) fn place(
     graph: &Graph,
     order: &[NodeId],
     matched: &Matched,
-    settings: &Settings,
+    settings: &HalfSettings,
     kept: &[(NodeId, String)],
 ) -> Result<Vec<Option<Placement>>> {
     let mut wishes: Vec<Option<Wish>> = vec![None; graph.node_bound()];
@@ -54,10 +54,10 @@ pub(super) fn place(
         graph,
         order,
         wishes,
-        convert_io: settings.half.convert_io,
-        blocked: &settings.half.block,
+        convert_io: settings.convert_io,
+        blocked: &settings.block,
         kept,
-        types: FloatTypes::of(graph, order, &HashMap::new()),
+        types: FloatTypes::of(graph, order),
         verdicts: vec![None; graph.node_bound()],
         beyond: vec![false; graph.node_bound()],
     };
@@ -192,7 +192,7 @@ impl Placer<'_> {
         let row = ops::half(node);
         let Some(row) = row.filter(|row| row.since(kind.dtype()).is_some()) else {
             let why = if node.attributes().has_bodies() {
-                "the graphs that it holds stay in float32".to_owned()
+                "it hands on what its bodies give, in float32".to_owned()
             } else {
                 format!("ONNX has no {} of {kind}", node.op_type())
             };

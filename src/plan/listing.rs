@@ -8,20 +8,24 @@ impl Plan {
     /// The listing.
     pub fn listing(&self, graph: &Graph) -> String {
         let mut text = format!("# structure\n{}\n# nodes\n", self.structure);
-        for node in &self.nodes {
+        self.walk(graph, &mut |graph, node| {
             let what = match &node.placement {
                 Placement::Integer(integer) => format!("integer{}", constants(integer)),
                 Placement::Clamp { into, low, high } => {
                     format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
                 }
                 Placement::Lookup(table) => format!("integer, table {}", grids(table)),
-                Placement::Weight(weight) => format!("float, weight {}", grids(weight)),
                 Placement::Half(half) => half.kind.to_string(),
+                Placement::Weight(weights) => {
+                    let all: Vec<_> = weights.iter().map(|weight| format!(", weight {}", grids(weight))).collect();
+                    format!("float{}", all.concat())
+                }
+                Placement::Dynamic(weight) => format!("integer on grids of each run, weight {}", grids(weight)),
                 Placement::NoFloats => "no floats".to_owned(),
                 Placement::Float { reason } => format!("float: {reason}"),
             };
             let _ = writeln!(text, "{} {}: {what}", node.op_type, node.name);
-        }
+        });
         text.push_str("# values\n");
         for value in &self.values {
             let (scheme, calibrator) = (value.settings.scheme, value.settings.calibrator);

@@ -5,7 +5,9 @@
 
 mod assemble;
 mod bias;
+mod bodies;
 mod channels;
+mod dynamic;
 mod halves;
 mod joins;
 mod layout;
@@ -20,8 +22,9 @@ pub use bias::per_channel_bias;
 pub use halves::{HalfNode, out_of_range};
 pub use joins::unlike_joins;
 pub use structure::Structure;
+pub use weights::NO_WEIGHTS;
 
-use crate::ir::{NodeId, ValueId};
+use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
 use crate::quant::{ChannelAxis, Scheme, SumOrder};
@@ -36,9 +39,26 @@ pub struct Plan {
     pub values: Vec<ValuePlan>,
     /// Activations that get no grid, but whose range says whether numbers of 16 bits hold them.
     pub watched: Vec<ValuePlan>,
+    /// Whether inputs and outputs that are float32 become numbers of 16 bits.
+    pub converts_io: bool,
+    /// What becomes of the bodies of If, Loop and Scan, where it is not nothing.
+    pub bodies: Vec<BodyPlan>,
     /// What kind of network was found, which decides about nodes that could be either.
     pub structure: Structure,
     index: HashMap<ValueId, usize>,
+}
+
+/// The plan for a body.
+#[derive(Debug, Clone)]
+pub struct BodyPlan {
+    /// The node whose body it is.
+    pub node: NodeId,
+    /// Which of its bodies.
+    pub index: usize,
+    /// The body as a graph.
+    pub graph: Graph,
+    /// The plan for that graph.
+    pub plan: Plan,
 }
 
 /// What becomes of one node.
@@ -71,8 +91,10 @@ pub enum Placement {
     },
     /// It looks up rows of a table that is stored as integers; what it found is dequantized.
     Lookup(ConstantPlan),
-    /// It computes in float, from a weight that is stored as integers.
-    Weight(ConstantPlan),
+    /// It computes in float, from weights that are stored as integers.
+    Weight(Vec<ConstantPlan>),
+    /// It runs on integers from this weight, and from what it reads as integers on a grid that each run finds anew.
+    Dynamic(ConstantPlan),
     /// It computes in floating-point numbers of 16 bits.
     Half(HalfNode),
     /// It makes shapes, indices or conditions: there is nothing to quantize.
@@ -82,6 +104,18 @@ pub enum Placement {
         /// Why.
         reason: String,
     },
+}
+
+impl Placement {
+    /// The constants that are stored as integers for it.
+    pub fn constants(&self) -> &[ConstantPlan] {
+        match self {
+            Self::Integer(integer) => &integer.constants,
+            Self::Weight(weights) => weights,
+            Self::Lookup(constant) | Self::Dynamic(constant) => std::slice::from_ref(constant),
+            Self::Clamp { .. } | Self::Half(_) | Self::NoFloats | Self::Float { .. } => &[],
+        }
+    }
 }
 
 /// An integer node: what it reads and makes.
@@ -167,6 +201,12 @@ impl Plan {
             id = other;
         }
         id
+    }
+
+    /// Every node of `graph`, which was planned, and then of bodies, each with the graph it is in.
+    pub fn walk<'a>(&'a self, graph: &'a Graph, see: &mut dyn FnMut(&'a Graph, &'a NodePlan)) {
+        self.nodes.iter().for_each(|node| see(graph, node));
+        self.bodies.iter().for_each(|body| body.plan.walk(&body.graph, see));
     }
 
     /// The values to observe during calibration.

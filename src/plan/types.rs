@@ -3,20 +3,14 @@
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Half};
 use crate::tensor::DataType;
-use std::collections::HashMap;
 
 /// What is known of each value's element type, by its index.
 pub(super) struct FloatTypes(Vec<Option<DataType>>);
 
 impl FloatTypes {
-    /// Collects it: what was found out or is stated, what `outside` says of values that a body reads from around, and what
-    /// follows through operators whose inputs and outputs share a type.
-    pub fn of(graph: &Graph, order: &[NodeId], outside: &HashMap<String, DataType>) -> Self {
-        let known = |v: ValueId| {
-            let told = || outside.get(graph.value(v).name()).copied();
-            graph.known_type(v).map(|ty| ty.dtype).or_else(told)
-        };
-        let mut types = Self(graph.value_ids().map(known).collect());
+    /// Collects it: what was found out or is stated, and what follows through operators whose inputs and outputs share a type.
+    pub fn of(graph: &Graph, order: &[NodeId]) -> Self {
+        let mut types = Self(graph.value_ids().map(|v| graph.element_type(v)).collect());
         for &id in order {
             let Some(row) = ops::half(graph.node(id)) else { continue };
             let node = graph.node(id);
@@ -42,11 +36,10 @@ impl FloatTypes {
         self.shared(graph, id, row).is_none_or(DataType::is_float)
     }
 
-    /// Whether all inputs that share a type are known to be float32.
+    /// Whether the type that inputs and outputs share is float32. One of them tells: what a body reads from around is not
+    /// known by itself.
     pub fn is_float32(&self, graph: &Graph, id: NodeId, row: &Half) -> bool {
-        let node = graph.node(id);
-        let float32 = |slot: usize| node.input(slot).is_some_and(|v| self.0[v.index()] == Some(DataType::Float32));
-        self.shared(graph, id, row) == Some(DataType::Float32) && row.reads(node).into_iter().all(float32)
+        self.shared(graph, id, row) == Some(DataType::Float32)
     }
 
     /// Whether a value is not known to hold anything but floating-point numbers.

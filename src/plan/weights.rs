@@ -4,7 +4,7 @@ use super::place::{makes_no_floats, policy_reason};
 use super::{ConstantPlan, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
-use crate::ops::{self, Op, OutputRange, Role, Slots};
+use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
 use crate::policy::{Granularity, NodeSettings, WeightRange};
 use crate::tensor::{DataType, Tensor};
 
@@ -13,41 +13,59 @@ use crate::tensor::{DataType, Tensor};
 /// # Errors
 /// When a stored constant is malformed.
 pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
-    Ok(match weight(graph, id, settings)? {
+    Ok(match weights(graph, id, settings)? {
         _ if makes_no_floats(graph, id) => Placement::NoFloats,
-        Ok(weight) => Placement::Weight(weight),
+        Ok(weights) => Placement::Weight(weights),
         Err(reason) => Placement::Float { reason },
     })
 }
 
-/// How the weight of a node is stored, or why it has none to store.
-fn weight(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<std::result::Result<ConstantPlan, String>> {
+/// How the weights of a node are stored, or why it has none to store.
+fn weights(
+    graph: &Graph,
+    id: NodeId,
+    settings: &NodeSettings,
+) -> Result<std::result::Result<Vec<ConstantPlan>, String>> {
     if !settings.quantize {
         return Ok(Err(policy_reason(settings)));
     }
-    let found = ops::lookup(graph, id).and_then(|op| Some((op, op.weight?.slot)));
-    let Some((op, slot)) = found else { return Ok(Err("it has no weights".to_owned())) };
-    let value = graph.node(id).input(slot).filter(|&value| graph.is_constant(value));
-    let tensor = value.map(|value| graph.constant(value)).transpose()?.flatten();
-    Ok(match tensor {
-        None => Err("its weight is not a constant".to_owned()),
-        Some(tensor) => match unfit(&tensor) {
-            Some(why) => Err(why.to_owned()),
-            None => Ok(stored(graph, id, op, slot, tensor.shape(), settings)),
-        },
-    })
+    let Some(op) = ops::lookup(graph, id) else { return Ok(Err(NO_WEIGHTS.to_owned())) };
+    let (mut plans, mut reason) = (Vec::new(), NO_WEIGHTS);
+    for weight in op.weights() {
+        match usable(graph, id, weight.slot)? {
+            Ok(tensor) => plans.push(stored(graph, id, op, weight, tensor.shape(), settings)),
+            Err(why) => reason = why,
+        }
+    }
+    Ok(if plans.is_empty() { Err(reason.to_owned()) } else { Ok(plans) })
 }
 
-fn unfit(weight: &Tensor) -> Option<&'static str> {
-    match weight.to_f32() {
-        _ if weight.dtype() != DataType::Float32 => Some("its weight is not float32"),
+/// Why a node is float to which nothing could be done.
+pub const NO_WEIGHTS: &str = "it has no weights";
+
+/// The weight at input `slot`, or why its numbers cannot be integers.
+pub(super) fn usable(graph: &Graph, id: NodeId, slot: usize) -> Result<std::result::Result<Tensor, &'static str>> {
+    let value = graph.node(id).input(slot).filter(|&value| graph.is_constant(value));
+    let tensor = value.map(|value| graph.constant(value)).transpose()?.flatten();
+    let Some(tensor) = tensor else { return Ok(Err("its weight is not a constant")) };
+    let unfit = match tensor.to_f32() {
+        _ if tensor.dtype() != DataType::Float32 => Some("its weight is not float32"),
         Ok(numbers) if numbers.is_empty() => Some("its weight is empty"),
         Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => None,
         _ => Some("its weight holds NaN or infinity"),
-    }
+    };
+    Ok(unfit.map_or(Ok(tensor), Err))
 }
 
-fn stored(graph: &Graph, id: NodeId, op: &Op, slot: usize, shape: &[usize], settings: &NodeSettings) -> ConstantPlan {
+/// How the weight `weight` of a node, of shape `shape`, is stored.
+pub(super) fn stored(
+    graph: &Graph,
+    id: NodeId,
+    op: &Op,
+    weight: Weight,
+    shape: &[usize],
+    settings: &NodeSettings,
+) -> ConstantPlan {
     let weights = settings.weights;
     let (axis, block) = match weights.granularity {
         Granularity::PerTensor => (None, None),
@@ -60,7 +78,7 @@ fn stored(graph: &Graph, id: NodeId, op: &Op, slot: usize, shape: &[usize], sett
         }
     };
     ConstantPlan {
-        slot,
+        slot: weight.slot,
         scheme: weights.scheme,
         axis,
         block,

@@ -292,7 +292,7 @@ impl Raw {
         if self.rule_modes().chain([mode]).any(|mode| mode == Mode::Static) {
             return Ok(());
         }
-        let why = format!("activations stay float in mode {mode}; remove this, or set mode: static");
+        let why = format!("in mode {mode} no activation has a scale of its own; remove this, or set mode: static");
         if self.activations.as_ref().is_some_and(|activations| !activations.is_empty()) {
             return Err(self.wrong("activations", &*why));
         }

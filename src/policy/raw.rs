@@ -64,6 +64,9 @@ pub enum Mode {
     /// Weights and activations. The activations' scales are found from calibration samples and stored in the model.
     #[default]
     Static,
+    /// Weights and activations. The activations' scales are found anew in each run, from the numbers at hand; no samples are
+    /// needed.
+    Dynamic,
     /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
     WeightOnly,
     /// Nothing becomes integers: nodes compute in floating-point numbers of 16 bits, float16. No samples are needed; with
@@ -81,7 +84,7 @@ impl Mode {
         match self {
             Self::Float16 => Some(HalfType::Float16),
             Self::Bfloat16 => Some(HalfType::Bfloat16),
-            Self::Static | Self::WeightOnly | Self::Float32 => None,
+            Self::Static | Self::Dynamic | Self::WeightOnly | Self::Float32 => None,
         }
     }
 }
@@ -91,6 +94,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Static => "static",
+            Self::Dynamic => "dynamic",
             Self::WeightOnly => "weight-only",
             Self::Float16 => "float16",
             Self::Bfloat16 => "bfloat16",

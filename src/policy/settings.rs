@@ -80,6 +80,11 @@ impl Settings {
         self.calibrates() || self.halves().any(|kind| kind == HalfType::Float16)
     }
 
+    /// Whether bodies of If, Loop and Scan may change: what calibration would have to observe there cannot be.
+    pub fn reaches_bodies(&self) -> bool {
+        self.modes().any(|mode| !matches!(mode, Mode::Static | Mode::Float32))
+    }
+
     /// Whether any weights may get scales by block, or integers of fewer than 8 bits.
     pub fn stores_blocks_or_nibbles(&self) -> bool {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
@@ -273,13 +278,13 @@ impl WeightSettings {
     pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
         match mode {
-            Mode::Static if !eight_bits => Some(("type", FOUR_BITS)),
-            Mode::Static if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
-            Mode::Static if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
+            Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
+            Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
+            Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
-            Mode::Static | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
+            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
         }
     }
 }

@@ -76,7 +76,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
         26,
         "reduce_range is for integer kernels, and mode weight-only has none; remove it",
     );
-    let float = "activations stay float in mode weight-only; remove this, or set mode: static";
+    let float = "in mode weight-only no activation has a scale of its own; remove this, or set mode: static";
     fails("mode: weight-only\nactivations: { type: int8 }", 3, 14, float);
     fails("mode: weight-only\nrules: [{ match: { value: a }, range: [0, 1] }]", 3, 39, float);
     fails(
@@ -89,7 +89,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
         "mode: weight_only",
         2,
         7,
-        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, float16, bfloat16, float32",
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, dynamic, float16, bfloat16, float32",
     );
     let s =
         settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
@@ -187,10 +187,10 @@ fn unknown_keys_and_words_name_the_nearest() {
         "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
     );
     fails(
-        "mode: dynamic",
+        "mode: fast",
         2,
         7,
-        "unknown value \"dynamic\". Known here: static, weight-only, float16, bfloat16, float32",
+        "unknown value \"fast\". Known here: static, dynamic, weight-only, float16, bfloat16, float32",
     );
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
@@ -359,6 +359,6 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
         "mode: float16\nactivations: { type: int8 }",
         3,
         14,
-        "activations stay float in mode float16; remove this, or set mode: static",
+        "in mode float16 no activation has a scale of its own; remove this, or set mode: static",
     );
 }

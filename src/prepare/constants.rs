@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::exec::{self, Executor};
-use crate::ir::{Graph, Model, NodeId};
+use crate::ir::{Graph, Model, Node, NodeId};
 use crate::pass::{Outcome, Pass};
 use crate::tensor::{Tensor, element_count};
 
@@ -76,37 +76,49 @@ impl Pass for Fold<'_> {
     fn run(&self, model: &mut Model) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let opset = model.opset("").unwrap_or(super::OUTPUT_OPSET);
-        for id in model.graph.topological()? {
-            name_type(&mut model.graph, id);
-            let node = model.graph.node(id);
+        self.fold(&mut model.graph, opset, &mut outcome)?;
+        Ok(outcome)
+    }
+}
+
+/// Whether a node of constants alone is folded.
+pub(super) fn is_foldable(node: &Node) -> bool {
+    node.domain().is_empty() && node.outputs().len() == 1 && FOLDABLE.contains(&node.op_type())
+}
+
+impl Fold<'_> {
+    /// Folds the constants of one graph.
+    ///
+    /// # Errors
+    /// When a constant is malformed.
+    pub(super) fn fold(&self, graph: &mut Graph, opset: i64, outcome: &mut Outcome) -> Result<()> {
+        for id in graph.topological()? {
+            name_type(graph, id);
+            let node = graph.node(id);
             if !node.domain().is_empty() || node.outputs().len() != 1 {
                 continue;
             }
             let Some(output) = node.output(0) else { continue };
             let result = match node.op_type() {
-                "Constant" => literal(&model.graph, id)?,
-                "Identity" => node.input(0).and_then(|v| model.graph.constant(v).transpose()).transpose()?,
-                other if FOLDABLE.contains(&other) && is_small(&model.graph, id)? => {
-                    match self.compute(&model.graph, id, opset) {
-                        Ok(result) => result,
-                        Err(why) => {
-                            outcome.refuse(model.graph.label(id), why.to_string());
-                            None
-                        }
+                "Constant" => literal(graph, id)?,
+                "Identity" => node.input(0).and_then(|v| graph.constant(v).transpose()).transpose()?,
+                _ if is_foldable(node) && is_small(graph, id)? => match self.compute(graph, id, opset) {
+                    Ok(result) => result,
+                    Err(why) => {
+                        outcome.refuse(graph.label(id), why.to_string());
+                        None
                     }
-                }
+                },
                 _ => None,
             };
             if let Some(tensor) = result {
-                model.graph.make_constant(output, &tensor);
+                graph.make_constant(output, &tensor);
                 outcome.changed += 1;
             }
         }
-        Ok(outcome)
+        Ok(())
     }
-}
 
-impl Fold<'_> {
     /// The node's result, from a model of this node alone.
     fn compute(&self, graph: &Graph, id: NodeId, opset: i64) -> Result<Option<Tensor>> {
         let Some(alone) = Model::of_constant_node(graph, id, opset)? else { return Ok(None) };

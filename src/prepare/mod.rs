@@ -4,6 +4,7 @@
 mod affine;
 mod axes;
 mod bias;
+mod bodies;
 mod constants;
 mod dims;
 mod functions;
@@ -44,6 +45,8 @@ pub struct Options {
     pub fuse_patterns: bool,
     /// Whether operators become what integer kernels can compute.
     pub for_integers: bool,
+    /// Whether weights in bodies of If, Loop and Scan become constants that can be seen.
+    pub bodies: bool,
     /// The operator set that a model of an older one is brought up to: from `OUTPUT_OPSET` to 25. Models of later ones
     /// stay as they are. 8-bit integers with float32 scales need 13; float8, and scales of float16, need 19; integers of
     /// 4 and 16 bits, and scales for blocks, need 21; integers of 2 bits need 25.
@@ -54,7 +57,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dims: BTreeMap::new(), fuse_patterns: true, for_integers: true, opset: OUTPUT_OPSET, halves: Vec::new() }
+        let (dims, opset, halves) = (BTreeMap::new(), OUTPUT_OPSET, Vec::new());
+        Self { dims, fuse_patterns: true, for_integers: true, bodies: false, opset, halves }
     }
 }
 
@@ -89,6 +93,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         (always, &affine::Fold { spare_activations: false }),
         (integers, &kernels::Substitute),
         (integers, &pad::Fold),
+        (options.bodies, &bodies::FoldConstants { executor }),
         (always, &RemoveUnused),
     ];
     let wanted = passes.iter().filter(|(wanted, _)| *wanted);

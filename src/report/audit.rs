@@ -4,8 +4,8 @@ use super::PlacementSummary;
 use super::terminal::size;
 use crate::error::Result;
 use crate::ir::{Model, ValueId};
-use crate::plan::{ConstantPlan, Placement, Plan};
-use std::collections::BTreeMap;
+use crate::plan::{Placement, Plan};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 /// An audit of `original`, whose prepared form `prepared` has the plan `plan`, summed up in `summary`.
@@ -75,22 +75,21 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
 
 /// Bytes that constants save as integers or in 16 bits, not counting scales.
 fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
-    let graph = &model.graph;
-    let mut seen = vec![false; graph.value_bound()];
-    let mut saved = 0;
-    for node in &plan.nodes {
-        let bits = |constant: &ConstantPlan| (constant.slot, u64::from(constant.scheme.dtype.bits()));
-        let constants: Vec<(usize, u64)> = match &node.placement {
-            Placement::Integer(integer) => integer.constants.iter().map(bits).collect(),
-            Placement::Lookup(constant) | Placement::Weight(constant) => vec![bits(constant)],
-            Placement::Half(half) => half.inputs.iter().map(|&slot| (slot, 16)).collect(),
-            Placement::Clamp { .. } | Placement::NoFloats | Placement::Float { .. } => vec![],
+    let mut constants = Vec::new();
+    plan.walk(&model.graph, &mut |graph, node| {
+        let stored = node.placement.constants().iter();
+        let stored = stored.map(|constant| (constant.slot, constant.scheme.dtype.bits()));
+        let halves = match &node.placement {
+            Placement::Half(half) => half.inputs.as_slice(),
+            _ => &[],
         };
-        for (slot, bits) in constants {
-            let Some(value) = graph.node(node.id).input(slot) else { continue };
-            if !std::mem::replace(&mut seen[value.index()], true) {
-                saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
-            }
+        let all = stored.chain(halves.iter().map(|&slot| (slot, 16)));
+        constants.extend(all.filter_map(|(slot, bits)| Some((graph, graph.node(node.id).input(slot)?, bits))));
+    });
+    let (mut seen, mut saved) = (HashSet::new(), 0);
+    for (graph, value, bits) in constants {
+        if seen.insert((std::ptr::from_ref(graph), value)) {
+            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - u64::from(bits)) / 32);
         }
     }
     Ok(saved)

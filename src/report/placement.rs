@@ -52,7 +52,7 @@ pub fn summarize(
 ) -> PlacementSummary {
     let mut summary = PlacementSummary {
         target: target.name().to_owned(),
-        nodes: plan.nodes.len(),
+        nodes: 0,
         integer: 0,
         stored: 0,
         half: 0,
@@ -61,12 +61,13 @@ pub fn summarize(
         float: Vec::new(),
     };
     let (mut integer_work, mut work) = (0u64, 0u64);
-    for node in &plan.nodes {
+    plan.walk(graph, &mut |graph, node| {
+        summary.nodes += 1;
         let ty = |name: &str| types.and_then(|t| t.get(name));
         let own = ops::multiply_accumulates(graph, node.id, ty).unwrap_or(0);
         work += own;
         match &node.placement {
-            Placement::Integer(_) => {
+            Placement::Integer(_) | Placement::Dynamic(_) => {
                 summary.integer += 1;
                 if target.has_integer_kernel(graph, node.id) {
                     integer_work += own;
@@ -82,7 +83,7 @@ pub fn summarize(
             }
             Placement::Float { reason } => summary.keep_float(&node.op_type, reason, &node.name),
         }
-    }
+    });
     summary.integer_work = (work > 0).then(|| integer_work as f64 / work as f64);
     summary
 }

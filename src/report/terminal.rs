@@ -1,6 +1,7 @@
 //! The report as text for a terminal.
 
 use super::{FloatGroup, PlacementSummary, Report};
+use crate::plan::NO_WEIGHTS;
 use crate::validate::{Comparison, Miss};
 use std::fmt::{self, Display, Formatter};
 
@@ -53,18 +54,21 @@ impl Display for PlacementSummary {
             }
         }
         if *stored > 0 {
-            let rest = nodes - stored;
-            return writeln!(f, "weights      {stored} of {nodes} nodes with integer weights, {rest} without");
+            writeln!(f, "weights      {stored} of {nodes} nodes compute in float from weights stored as integers")?;
         }
-        write!(
-            f,
-            "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float"
-        )?;
-        if let Some(share) = self.integer_work {
-            write!(f, "; {:.1} % of the multiply-accumulates", share * 100.0)?;
+        // Where nothing but weights was asked for, there is nothing else to say.
+        if *stored == 0 || *integer > 0 {
+            write!(
+                f,
+                "integers     {integer} of {nodes} nodes for {target}, {absorbed} clamps absorbed, {float} in float"
+            )?;
+            if let Some(share) = self.integer_work {
+                write!(f, "; {:.1} % of the multiply-accumulates", share * 100.0)?;
+            }
+            writeln!(f)?;
         }
-        writeln!(f)?;
-        self.float.iter().try_for_each(|group| writeln!(f, "  float      {group}"))
+        let told = self.float.iter().filter(|group| group.reason != NO_WEIGHTS);
+        told.map(|group| writeln!(f, "  float      {group}")).collect()
     }
 }
 

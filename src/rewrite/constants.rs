@@ -19,13 +19,15 @@ struct Key {
     block: Option<usize>,
     dtype: quant::IntType,
     grids: Vec<(u32, i32)>,
+    /// How many axes its scales have behind that of the channels.
+    behind: usize,
 }
 
 /// Integers, scales and zero points of a constant, as initializers.
 #[derive(Clone, Copy)]
-struct Stored {
-    integers: ValueId,
-    scale: ValueId,
+pub(super) struct Stored {
+    pub integers: ValueId,
+    pub scale: ValueId,
     zero_point: ValueId,
 }
 
@@ -89,6 +91,20 @@ impl Constants {
         Ok(())
     }
 
+    /// Stores a weight as integers. Its scales, one for each channel, have `behind` axes of length 1 behind them.
+    pub fn store_for_product(
+        &mut self,
+        graph: &mut Graph,
+        value: ValueId,
+        tensor: &Tensor,
+        plan: &ConstantPlan,
+        grids: &[Params],
+        behind: usize,
+    ) -> Result<Stored> {
+        let behind = if plan.axis.is_some() { behind } else { 0 };
+        self.store(graph, Key { behind, ..Key::new(value, plan, grids) }, tensor, plan, grids)
+    }
+
     /// Stores the weight of a node as integers, and dequantizes it ahead of the node.
     pub fn store_weight(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
         let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
@@ -145,7 +161,7 @@ impl Constants {
         let integers = packed(integers, shape.clone())?;
         match (plan.axis, plan.block) {
             (Some(axis), Some(size)) => shape[axis] = shape[axis].div_ceil(size),
-            (Some(_), None) => shape = vec![grids.len()],
+            (Some(_), None) => shape = std::iter::once(grids.len()).chain(std::iter::repeat_n(1, key.behind)).collect(),
             (None, _) => shape.clear(),
         }
         let zeros = packed(grids.iter().map(|p| p.zero_point as u8).collect(), shape.clone())?;
@@ -160,7 +176,7 @@ impl Constants {
 impl Key {
     fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
         let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids }
+        Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids, behind: 0 }
     }
 }
 

@@ -2,31 +2,27 @@
 //! each value and type, and constants are stored in the type that they are read in.
 
 use crate::error::Result;
-use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
+use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops::{self, Half};
 use crate::plan::{HalfNode, Plan};
 use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
 
-/// Rewrites the nodes that `plan` has in 16 bits. Node ids are those that the plan was made with; other nodes may have been
-/// rewritten before. With `convert_io` inputs and outputs of the model that are float32 become numbers of 16 bits, too, but
+/// Rewrites the nodes that `plan` has in 16 bits, without those of bodies. Node ids are those that the plan was made with;
+/// other nodes may have been rewritten before. Inputs and outputs that the plan converts become numbers of 16 bits, too, but
 /// for those that a body reads.
 ///
 /// # Errors
-/// When plan and model do not belong together.
-pub fn to_halves(model: &mut Model, plan: &Plan, convert_io: bool) -> Result<()> {
-    let nodes: Vec<_> = plan.halves().collect();
-    convert(&mut model.graph, &nodes, convert_io)
-}
-
-fn convert(graph: &mut Graph, nodes: &[(NodeId, &HalfNode)], convert_io: bool) -> Result<()> {
+/// When plan and graph do not belong together.
+pub(super) fn convert(graph: &mut Graph, plan: &Plan) -> Result<()> {
+    let (nodes, convert_io): (Vec<_>, _) = (plan.halves().collect(), plan.converts_io);
     if nodes.is_empty() {
         return Ok(());
     }
     let by_node = nodes.iter().copied().collect();
     let mut writer = Writer { by_node, native: HashMap::new(), narrow: HashMap::new() };
-    for (id, half) in nodes {
+    for (id, half) in &nodes {
         writer.state_type(graph, *id, half)?;
         for value in half.outputs.iter().filter_map(|&slot| graph.node(*id).output(slot)) {
             writer.native.insert(value, half.kind);
@@ -36,7 +32,7 @@ fn convert(graph: &mut Graph, nodes: &[(NodeId, &HalfNode)], convert_io: bool) -
         writer.convert_inputs(graph);
     }
     for (id, half) in nodes {
-        writer.narrow_inputs(graph, *id, half)?;
+        writer.narrow_inputs(graph, id, half)?;
     }
     let mut native: Vec<_> = writer.native.iter().map(|(&value, &kind)| (value, kind)).collect();
     native.sort_unstable_by_key(|(value, _)| *value);
@@ -46,7 +42,6 @@ fn convert(graph: &mut Graph, nodes: &[(NodeId, &HalfNode)], convert_io: bool) -
     if convert_io {
         writer.convert_outputs(graph);
     }
-    graph.remove_unused();
     Ok(())
 }
 

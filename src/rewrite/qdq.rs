@@ -5,6 +5,8 @@
 //! graph output keeps its name, on the DequantizeLinear.
 
 use super::constants::Constants;
+use super::dynamic::Dynamic;
+use super::halves;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -19,8 +21,16 @@ use std::collections::HashMap;
 /// # Errors
 /// When plan and model do not belong together.
 pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<()> {
-    let graph = &mut model.graph;
+    rewrite(&mut model.graph, plan, resolved)
+}
+
+fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
+    // Bodies first, while the ids are those that the plan was made with.
+    for body in &plan.bodies {
+        graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
+    }
     let mut writer = Writer { plan, resolved, grids: HashMap::new(), constants: Constants::default() };
+    let mut dynamic = Dynamic::default();
     let readers = integer_readers(plan);
     for value in &plan.values {
         if graph.value(value.id).producer().is_none() {
@@ -30,20 +40,30 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
     for node in &plan.nodes {
         match &node.placement {
             Placement::Integer(integer) => writer.integer_node(graph, node.id, integer, &readers)?,
-            Placement::Float { .. } | Placement::Half(_) | Placement::Lookup(_) => {
+            Placement::Float { .. }
+            | Placement::Half(_)
+            | Placement::Lookup(_)
+            | Placement::Weight(_)
+            | Placement::Dynamic(_) => {
                 let outputs: Vec<_> = graph.node(node.id).outputs().iter().flatten().copied().collect();
-                if let Placement::Lookup(table) = &node.placement {
-                    writer.constants.look_up(graph, node.id, table)?;
+                let constants = &mut writer.constants;
+                match &node.placement {
+                    Placement::Lookup(table) => constants.look_up(graph, node.id, table)?,
+                    Placement::Dynamic(weight) => dynamic.layer(graph, node.id, weight, constants)?,
+                    Placement::Weight(weights) => {
+                        weights.iter().try_for_each(|weight| constants.store_weight(graph, node.id, weight))?;
+                    }
+                    _ => {}
                 }
                 for value in outputs {
                     writer.activation(graph, value, &readers, false)?;
                 }
             }
-            Placement::Weight(weight) => writer.constants.store_weight(graph, node.id, weight)?,
             // Done with the node it belongs to.
             Placement::Clamp { .. } | Placement::NoFloats => {}
         }
     }
+    halves::convert(graph, plan)?;
     graph.remove_unused();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What is written for small nets: defects of other quantizers that must not come back, and rules that runtimes ask for.
 
 mod clamps;
+mod dynamic;
 mod grids;
 mod halves;
 mod layers;
@@ -72,7 +73,8 @@ fn pretended(plan: &Plan) -> Calibration {
 fn quantized_with(model: Model, policy: &str, calibrate: impl Fn(&Model, &Plan) -> Calibration) -> Made {
     let mut ready = model.clone();
     let settings = settings(policy);
-    let options = Options { for_integers: settings.calibrates(), ..Options::default() };
+    let options =
+        Options { for_integers: settings.calibrates(), bodies: settings.reaches_bodies(), ..Options::default() };
     prepare(&mut ready, &Tract::default(), &options).expect("a model that can be prepared");
     let made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let resolved = resolve(&made, &calibrate(&ready, &made)).expect("a grid for each value");

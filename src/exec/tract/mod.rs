@@ -5,6 +5,7 @@ mod axes;
 mod bounds;
 mod convert;
 mod corners;
+mod dynamic;
 mod extreme;
 mod failure;
 mod mend;

@@ -1,7 +1,7 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
 use super::own::{Kernel, Own, Stock, Wired, wrapped};
-use super::{attention, axes, corners, extreme, pad, products, qdq, rounded, softmax, states};
+use super::{attention, axes, corners, dynamic, extreme, pad, products, qdq, rounded, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -13,10 +13,11 @@ use tract_onnx::tract_hir::ops::activations::Elu;
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// What tract's own builders are called once ours stand in their place.
-const STOCK: [(&str, &str); 9] = [
+const STOCK: [(&str, &str); 10] = [
     ("Attention", "stock Attention"),
     ("Celu", "stock Celu"),
     ("Gemm", "stock Gemm"),
+    ("DynamicQuantizeLinear", "stock DynamicQuantizeLinear"),
     ("MatMul", "stock MatMul"),
     ("Pad", "stock Pad"),
     ("ReduceMax", "stock ReduceMax"),
@@ -40,6 +41,9 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("Celu", |context, node| {
         let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.0);
         rewired(context, node, "stock Celu", move |_, prefix, model, inputs| celu(alpha, prefix, model, inputs))
+    });
+    operators.insert("DynamicQuantizeLinear", |context, node| {
+        rewired(context, node, "stock DynamicQuantizeLinear", dynamic::wire)
     });
     operators.insert("ReduceMax", |context, node| rewired(context, node, "stock ReduceMax", extreme::wire));
     operators.insert("ReduceMin", |context, node| rewired(context, node, "stock ReduceMin", extreme::wire));

@@ -8,10 +8,11 @@ use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
 fn halved(builder: Builder, policy: &str) -> Made {
     let (original, settings) = (builder.build(), settings(policy));
     let mut model = original.clone();
-    let options = Options { for_integers: false, halves: settings.halves().collect(), ..Options::default() };
+    let bodies = settings.reaches_bodies();
+    let options = Options { for_integers: false, bodies, halves: settings.halves().collect(), ..Options::default() };
     prepare(&mut model, &Tract::default(), &options).expect("a model that can be prepared");
     let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
-    to_halves(&mut model, &plan, settings.half.convert_io).expect("a model in 16 bits");
+    insert_qdq(&mut model, &plan, &Resolved::default()).expect("a model in 16 bits");
     model.graph.verify().expect("a sound graph");
     Made { original, model, plan, resolved: Resolved::default() }
 }
@@ -115,7 +116,7 @@ fn bodies_read_float32() {
     let made = halved(net, "mode: float16\n");
     let reason = made.plan.nodes.iter().find(|n| n.op_type == "If").map(|n| n.placement.clone());
     assert!(
-        matches!(reason, Some(Placement::Float { reason }) if reason == "the graphs that it holds stay in float32")
+        matches!(reason, Some(Placement::Float { reason }) if reason == "it hands on what its bodies give, in float32")
     );
     made.producer(made.value("a"), "Cast");
     assert!(made.graph().value(made.value("a")).is_captured());
@@ -130,7 +131,6 @@ fn integers_and_half_stand_side_by_side() {
     let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
     let resolved = resolve(&plan, &pretended(&plan)).expect("a grid for each value");
     insert_qdq(&mut model, &plan, &resolved).expect("a quantized model");
-    to_halves(&mut model, &plan, false).expect("a model in 16 bits");
     let made = Made { original, model, plan, resolved };
     made.graph().verify().expect("a sound graph");
     made.producer(made.input(made.named("MatMul_a"), 0), "DequantizeLinear");

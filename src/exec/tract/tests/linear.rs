@@ -231,3 +231,27 @@ fn a_weight_is_dequantized_once() {
     let expected: Vec<f32> = numbers[7000..8000].iter().map(|&q| f32::from(q) - 3.0).collect();
     assert_eq!(run(&model, &[row(&one)])[0], row(&expected));
 }
+
+#[test]
+fn a_grid_is_found_for_the_numbers_at_hand() {
+    let model = Builder::new(21).input("x", &[5]).node("DynamicQuantizeLinear", &["x"], &["q", "s", "z"], vec![]);
+    let model = model.node("DequantizeLinear", &["q", "fixed", "zero"], &["y"], vec![]);
+    let model = model.constant("fixed", &scalar(1.0)).constant("zero", &GRIDS[0].tensor(vec![], &[0]));
+    let model = model.node("Cast", &["z"], &["w"], vec![build::int("to", 1)]);
+    let model = model.output("y", &[5]).output("s", &[]).output("w", &[]).build();
+    for (numbers, integers, scale, zero) in [
+        ([-1.0, 0.0, 0.5, 3.0, 1.0], [64.0, 64.0 + 0.0, 96.0, 255.0, 128.0], 4.0 / 255.0, 64.0),
+        // Nothing but zeros.
+        ([0.0; 5], [0.0; 5], 1.0, 0.0),
+        ([2.0, 4.0, 6.0, 8.0, 255.0], [2.0, 4.0, 6.0, 8.0, 255.0], 1.0, 0.0),
+    ] {
+        let found = run(&model, &[Tensor::from_f32(vec![5], &numbers)]);
+        let found: Vec<_> = found.iter().map(|t| t.to_f32().expect("floats").into_owned()).collect();
+        let mut expected = integers.to_vec();
+        // The lowest number of all is the lowest integer.
+        if numbers[0] < 0.0 {
+            expected[0] = 0.0;
+        }
+        assert_eq!(found, [expected, vec![scale], vec![zero]]);
+    }
+}

@@ -1,0 +1,76 @@
+//! Bodies of If, Loop and Scan: graphs of their own, under the same rules of the policy.
+
+use super::{BodyPlan, Plan};
+use crate::error::Result;
+use crate::ir::{Graph, NodeId};
+use crate::policy::{Matched, NodeKey, Settings};
+use std::borrow::Cow;
+
+/// A graph in the order in which it runs, and the bodies of its nodes.
+pub(super) struct Scope<'a> {
+    pub graph: Cow<'a, Graph>,
+    pub order: Vec<NodeId>,
+    bodies: Vec<(NodeId, usize, Scope<'static>)>,
+}
+
+impl<'a> Scope<'a> {
+    /// A graph and, with `deep`, the bodies of its nodes, however deep.
+    pub fn of(graph: Cow<'a, Graph>, deep: bool) -> Result<Self> {
+        let order = graph.topological()?;
+        let mut bodies = Vec::new();
+        for &id in order.iter().filter(|_| deep) {
+            for index in 0..graph.body_count(id) {
+                bodies.push((id, index, Scope::of(Cow::Owned(graph.body(id, index)?), deep)?));
+            }
+        }
+        Ok(Self { graph, order, bodies })
+    }
+
+    /// What the rules of the policy say of each scope: this one, then its bodies, depth first.
+    ///
+    /// # Errors
+    /// When a rule matches nothing in any of them.
+    pub fn matched(&self, settings: &Settings) -> Result<Vec<Matched>> {
+        let mut all = Vec::new();
+        self.flatten(&mut all);
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for scope in &all {
+            let graph = &scope.graph;
+            let outputs = |id| graph.node(id).outputs().iter().flatten().map(|&v| graph.value(v).name()).collect();
+            let key = |&id| NodeKey { name: graph.label(id), op_type: graph.node(id).op_type(), outputs: outputs(id) };
+            keys.extend(scope.order.iter().map(key));
+            values.extend(graph.value_ids().map(|v| graph.value(v).name()));
+        }
+        let Matched { nodes, values } = settings.match_model(&keys, &values)?;
+        let (mut nodes, mut values) = (nodes.into_iter(), values.into_iter());
+        let own = |scope: &&Scope<'_>| Matched {
+            nodes: nodes.by_ref().take(scope.order.len()).collect(),
+            values: values.by_ref().take(scope.graph.value_bound()).collect(),
+        };
+        Ok(all.iter().map(own).collect())
+    }
+
+    fn flatten<'s>(&'s self, all: &mut Vec<&'s Scope<'s>>)
+    where
+        'a: 's,
+    {
+        all.push(self);
+        self.bodies.iter().for_each(|(_, _, scope)| scope.flatten(all));
+    }
+
+    /// The plans of the bodies that `plan` has something to do in. `matched` goes on where this scope's own ended.
+    pub fn plan_bodies(
+        &self,
+        matched: &mut std::vec::IntoIter<Matched>,
+        plan: &dyn Fn(&Scope<'_>, &Matched) -> Result<Plan>,
+    ) -> Result<Vec<BodyPlan>> {
+        let mut made = Vec::new();
+        for (node, index, scope) in &self.bodies {
+            let own = matched.next().unwrap_or_else(|| Matched { nodes: vec![], values: vec![] });
+            let mut body = plan(scope, &own)?;
+            body.bodies = scope.plan_bodies(matched, plan)?;
+            made.push(BodyPlan { node: *node, index: *index, graph: scope.graph.clone().into_owned(), plan: body });
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,82 @@
+//! Nodes that run on integers whose scale each run finds anew from the numbers at hand.
+
+use super::assemble::table;
+use super::place::{makes_no_floats, policy_reason};
+use super::weights;
+use super::{ConstantPlan, Placement};
+use crate::error::Result;
+use crate::ir::{Graph, NodeId};
+use crate::ops::{self, Bias, Op, Role};
+use crate::policy::{NodeSettings, WeightRange};
+use crate::quant::IntType;
+use crate::tensor::DataType;
+
+/// What becomes of a node: a layer with an integer form runs on integers, any other node with weights computes in float from
+/// stored integers.
+///
+/// # Errors
+/// When a stored constant is malformed.
+pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+    if makes_no_floats(graph, id) {
+        return Ok(Placement::NoFloats);
+    }
+    if !settings.quantize {
+        return Ok(Placement::Float { reason: policy_reason(settings) });
+    }
+    let op = ops::lookup(graph, id);
+    if op.is_some_and(Op::convolves) && !settings.insists && spans_time(graph, id) {
+        return Ok(Placement::Float { reason: SIGNAL.to_owned() });
+    }
+    if let Some(weight) = op.map(|op| layer(graph, id, op, settings)).transpose()?.flatten() {
+        return Ok(Placement::Dynamic(weight));
+    }
+    match op {
+        // What is looked up in a table stays small, however many rows there are.
+        Some(op) if op.role == Role::Lookup && weights::usable(graph, id, 0)?.is_ok_and(|t| t.shape().len() > 1) => {
+            Ok(Placement::Lookup(table(graph, id, op, settings)?))
+        }
+        _ => weights::placement(graph, id, settings),
+    }
+}
+
+const SIGNAL: &str =
+    "it slides along a signal, which spans more than eight bits, and integers are slower there than floats";
+
+/// Whether a convolution has one axis of positions, as those of sound have.
+fn spans_time(graph: &Graph, id: NodeId) -> bool {
+    graph.node(id).input(1).and_then(|weight| graph.rank(weight)) == Some(3)
+}
+
+/// The weight of a layer that has an integer form.
+fn layer(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<Option<ConstantPlan>> {
+    let Some(weight) = op.weight.filter(|_| op.integer_form.is_some() && (op.unless)(graph, id).is_none()) else {
+        return Ok(None);
+    };
+    let node = graph.node(id);
+    let float = |slot: usize| {
+        let ty = node.input(slot).and_then(|value| graph.known_type(value));
+        ty.is_none_or(|ty| ty.dtype == DataType::Float32)
+    };
+    let read = node.input(0).filter(|&value| !graph.is_constant(value) && float(0));
+    let turned = node.attributes().int("transA").unwrap_or(0) != 0;
+    let Some(tensor) = weights::usable(graph, id, weight.slot)?.ok().filter(|_| read.is_some() && !turned) else {
+        return Ok(None);
+    };
+    let shape = tensor.shape();
+    let bias = match op.bias {
+        Bias::Input(slot) if node.input(slot).is_some() => weights::usable(graph, id, slot)?.is_ok(),
+        _ => true,
+    };
+    if !op.convolves() && shape.len() != 2 || !bias {
+        return Ok(None);
+    }
+    let weights = settings.weights;
+    let eight_bits = weights.scheme.dtype == IntType::Int8 && weights.scheme.symmetric && !weights.scheme.reduce_range;
+    let guarded = weights.avoid_saturation && eight_bits;
+    let plan = weights::stored(graph, id, op, weight, shape, settings);
+    Ok(Some(ConstantPlan {
+        sum_order: op.sum_order(graph, id, shape).filter(|_| guarded),
+        least_error: weights.range == WeightRange::LeastError,
+        ..plan
+    }))
+}
