@@ -121,7 +121,8 @@ pub struct Quantize {
     pub data: Data,
     #[command(flatten)]
     pub calibration: Ranges,
-    /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without.
+    /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without; float16, bfloat16: nodes in
+    /// numbers of 16 bits, without; float32: nothing but what rules say.
     #[arg(long)]
     pub mode: Option<String>,
     /// The integer type of weights: int8, uint8, int4 or uint4.

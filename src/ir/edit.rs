@@ -4,7 +4,7 @@ use super::graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
 use super::tensors::tensor_to_proto;
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, NodeProto};
-use crate::tensor::Tensor;
+use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 
 /// A node to be added: an operator with integer and text attributes.
@@ -302,6 +302,25 @@ impl Graph {
         let r#type = Some(AttributeType::String as i32);
         let s = Some(Bytes::copy_from_slice(value.as_bytes()));
         self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, s, ..Default::default() });
+    }
+
+    /// Gives a node a tensor attribute, replacing one of that name.
+    pub fn set_tensor(&mut self, node: NodeId, name: &str, value: &Tensor) {
+        let r#type = Some(AttributeType::Tensor as i32);
+        let t = Some(tensor_to_proto("", value));
+        self.set_attribute(node, AttributeProto { name: Some(name.to_owned()), r#type, t, ..Default::default() });
+    }
+
+    /// Changes the element type in all that is said of the type of `value`.
+    pub fn set_element_type(&mut self, value: ValueId, dtype: DataType) {
+        let listed = self.inputs.iter_mut().chain(&mut self.outputs).filter(|l| l.0 == value).map(|l| &mut l.1);
+        let info = self.values[value.index()].info.iter_mut();
+        for ty in listed.chain(info).filter_map(|info| info.r#type.as_mut()) {
+            super::tensors::set_element_type(ty, dtype);
+        }
+        if let Some(learned) = self.learned.get_mut(&value) {
+            learned.dtype = dtype;
+        }
     }
 
     /// Takes an attribute away.

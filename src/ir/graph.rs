@@ -314,6 +314,20 @@ impl Graph {
         self.known_type(value).map(|ty| ty.dims.len())
     }
 
+    /// The element type of `value` as far as it was found out or the file states it, be its rank known or not.
+    pub fn element_type(&self, value: ValueId) -> Option<crate::tensor::DataType> {
+        let stated = || {
+            let v = self.value(value);
+            if let Some(constant) = &v.constant {
+                return crate::tensor::DataType::from_onnx(constant.data_type());
+            }
+            let listed = || self.inputs.iter().chain(&self.outputs).find(|l| l.0 == value).map(|l| &l.1);
+            let info = v.info.as_ref().or_else(listed)?;
+            super::tensors::stated_element_type(info.r#type.as_ref()?)
+        };
+        self.learned.get(&value).map(|ty| ty.dtype).or_else(stated)
+    }
+
     /// The type of `value` as far as the file states it.
     pub fn stated_type(&self, value: ValueId) -> Option<TensorType> {
         let v = self.value(value);

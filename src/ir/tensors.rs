@@ -74,6 +74,19 @@ pub(super) fn tensor_type(proto: &TypeProto) -> Option<TensorType> {
     Some(TensorType { dtype: DataType::from_onnx(tensor.elem_type())?, dims: dims.collect() })
 }
 
+/// The element type of a tensor type.
+pub(super) fn stated_element_type(proto: &TypeProto) -> Option<DataType> {
+    let Some(Kind::TensorType(tensor)) = &proto.value else { return None };
+    DataType::from_onnx(tensor.elem_type())
+}
+
+/// Changes the element type of a tensor type; other types stay.
+pub(super) fn set_element_type(proto: &mut TypeProto, dtype: DataType) {
+    if let Some(Kind::TensorType(tensor)) = &mut proto.value {
+        tensor.elem_type = Some(dtype.onnx());
+    }
+}
+
 /// The message of a tensor type of unknown rank.
 pub(super) fn element_type(dtype: DataType) -> TypeProto {
     let tensor = type_proto::Tensor { elem_type: Some(dtype.onnx()), shape: None };

@@ -4,10 +4,12 @@
 //! An operator that is not in the table stays float, and the plan says so.
 
 mod conditions;
+mod halves;
 mod runtime;
 mod table;
 mod work;
 
+pub use halves::{Half, half, half_opset, half_risk};
 pub use runtime::stays_float;
 pub use table::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
 pub use work::multiply_accumulates;

@@ -7,7 +7,7 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::Model;
-use crate::plan::{Placement, Plan, plan, unlike_joins};
+use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
 use crate::policy::Settings;
 use crate::prepare;
 use crate::report::CalibrationSummary;
@@ -46,6 +46,7 @@ impl Planned {
             dims: settings.dims.clone(),
             fuse_patterns: !settings.keep_patterns,
             for_integers: settings.calibrates(),
+            halves: settings.halves().collect(),
             bodies: settings.reaches_bodies(),
             opset: settings.opset(),
         };
@@ -86,7 +87,8 @@ impl Planned {
     pub(super) fn is_quantized(&self) -> bool {
         let mut any = false;
         self.plan.walk(&self.model.graph, &mut |_, node| {
-            any |= matches!(node.placement, Placement::Integer(_)) || !node.placement.constants().is_empty();
+            any |= matches!(node.placement, Placement::Integer(_) | Placement::Half(_));
+            any |= !node.placement.constants().is_empty();
         });
         any
     }
@@ -106,12 +108,13 @@ impl Planned {
     pub fn resolve(&mut self, settings: &Settings, calibration: &Calibration) -> Result<Resolved> {
         let resolved = resolve(&self.plan, calibration)?;
         let graph = &self.model.graph;
-        let unlike = unlike_joins(graph, &self.plan, |v| resolved.ranges.get(graph.value(v).name()).copied());
-        if unlike.is_empty() {
+        let mut kept = unlike_joins(graph, &self.plan, |v| resolved.ranges.get(graph.value(v).name()).copied());
+        kept.extend(out_of_range(graph, &self.plan, |name| Some(calibration.values.get(name)?.range())));
+        if kept.is_empty() {
             return Ok(resolved);
         }
-        tracing::info!(nodes = unlike.len(), "kept in float: joins of unlike inputs, and what moves them");
-        let anew = plan(graph, settings, &self.target, &unlike).map_err(|e| e.in_model(&self.path))?;
+        tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
+        let anew = plan(graph, settings, &self.target, &kept).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }

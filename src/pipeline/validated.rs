@@ -25,7 +25,7 @@ impl Samples {
         let (data, held_back) = match (&settings.validation, &settings.calibration) {
             (Validation::Samples(data), _) => (data, false),
             // Where nothing is observed, no sample calibrates.
-            (Validation::HeldBack, Some(data)) => (data, settings.calibrates()),
+            (Validation::HeldBack, Some(data)) => (data, settings.looks_at_samples()),
             (Validation::HeldBack, None) => return Ok(Err(NONE)),
             (Validation::Off, _) => return Ok(Err("validation is switched off")),
         };

@@ -2,6 +2,7 @@
 
 use super::bias::{bias_place, per_channel_bias};
 use super::bodies::Scope;
+use super::halves;
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
@@ -9,7 +10,7 @@ use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{BiasType, Granularity, Matched, Mode, NodeSettings, Settings, WeightRange};
+use crate::policy::{BiasType, Granularity, HalfSettings, Matched, Mode, NodeSettings, Settings, WeightRange};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
@@ -25,13 +26,20 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
     let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies())?;
     let mut matched = scope.matched(settings)?.into_iter();
     let Some(own) = matched.next() else { return Ok(Plan::default()) };
-    let mut plan = plan_graph(&scope, &own, target, kept)?;
-    plan.bodies = scope.plan_bodies(&mut matched, &plan_body)?;
+    let mut plan = plan_graph(&scope, &own, settings, target, kept)?;
+    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half);
+    plan.bodies = scope.plan_bodies(&mut matched, &body)?;
     Ok(plan)
 }
 
 /// Plans a graph without the bodies of its nodes.
-fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
+fn plan_graph(
+    scope: &Scope<'_>,
+    matched: &Matched,
+    settings: &Settings,
+    target: &dyn Target,
+    kept: &[(NodeId, String)],
+) -> Result<Plan> {
     let (graph, order) = (&*scope.graph, &scope.order);
     let structure = Structure::of(graph);
     let mut preferences = structure.preferences(graph);
@@ -44,7 +52,8 @@ fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, order, target, &mut placed) {}
-    let mut plan = Plan { structure, ..Plan::default() };
+    let halves = halves::place(graph, order, matched, &settings.half, kept)?;
+    let mut plan = Plan { structure, converts_io: settings.half.convert_io, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
             plan.add_value(graph, value, RangeSource::Observed, matched);
@@ -53,6 +62,7 @@ fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &
     for (&id, node) in order.iter().zip(&matched.nodes) {
         let placement = match node.mode {
             Mode::Static => placement(graph, id, node, &placed, target)?,
+            Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
             _ => unobserved(graph, id, node)?,
         };
         plan.add_outputs(graph, id, &placement, &placed, matched);
@@ -70,18 +80,25 @@ fn plan_graph(scope: &Scope<'_>, matched: &Matched, target: &dyn Target, kept: &
     }
     plan.settle_types(graph, matched);
     plan.check_grids()?;
+    if settings.calibration.is_some() {
+        plan.watch_halves(graph, matched);
+    }
     plan.ask_for_channels(graph);
     plan.find_layouts(graph);
     Ok(plan)
 }
 
 /// Plans a body.
-fn plan_body(scope: &Scope<'_>, matched: &Matched) -> Result<Plan> {
+fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings) -> Result<Plan> {
     let graph = &*scope.graph;
+    // Inputs and outputs of a body stay float32.
+    let half = HalfSettings { convert_io: false, ..half.clone() };
+    let halves = halves::place(graph, &scope.order, matched, &half, &[])?;
     let mut plan = Plan::default();
     for (&id, node) in scope.order.iter().zip(&matched.nodes) {
         let placement = match node.mode {
             Mode::Static if place::makes_no_floats(graph, id) => Placement::NoFloats,
+            Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
             Mode::Static => Placement::Float { reason: "it lies in a body, whose values are not observed".to_owned() },
             _ => unobserved(graph, id, node)?,
         };
@@ -95,8 +112,12 @@ fn unobserved(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Plac
     match settings.mode {
         Mode::Dynamic => dynamic::placement(graph, id, settings),
         Mode::WeightOnly => weights::placement(graph, id, settings),
-        Mode::Static | Mode::Float32 if place::makes_no_floats(graph, id) => Ok(Placement::NoFloats),
-        Mode::Static | Mode::Float32 => Ok(Placement::Float { reason: place::policy_reason(settings) }),
+        Mode::Static | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 if place::makes_no_floats(graph, id) => {
+            Ok(Placement::NoFloats)
+        }
+        Mode::Static | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => {
+            Ok(Placement::Float { reason: place::policy_reason(settings) })
+        }
     }
 }
 
@@ -320,7 +341,11 @@ impl Plan {
                     outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
                 }
             }
-            Placement::Float { .. } | Placement::Lookup(_) | Placement::Weight(_) | Placement::Dynamic(_) => {
+            Placement::Float { .. }
+            | Placement::Half(_)
+            | Placement::Lookup(_)
+            | Placement::Weight(_)
+            | Placement::Dynamic(_) => {
                 let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
                 outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
             }

@@ -15,6 +15,7 @@ impl Plan {
                     format!("clamp [{low}, {high}], vanishes into {} if its grid ends within", graph.label(*into))
                 }
                 Placement::Lookup(table) => format!("integer, table {}", grids(table)),
+                Placement::Half(half) => half.kind.to_string(),
                 Placement::Weight(weights) => {
                     let all: Vec<_> = weights.iter().map(|weight| format!(", weight {}", grids(weight))).collect();
                     format!("float{}", all.concat())

@@ -7,7 +7,9 @@ mod assemble;
 mod bias;
 mod bodies;
 mod channels;
+mod conversions;
 mod dynamic;
+mod halves;
 mod joins;
 mod layout;
 mod listing;
@@ -18,6 +20,7 @@ mod weights;
 
 pub use assemble::plan;
 pub use bias::per_channel_bias;
+pub use halves::{HalfNode, out_of_range};
 pub use joins::unlike_joins;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
@@ -35,6 +38,10 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Every activation that gets a grid, in the order in which they are made.
     pub values: Vec<ValuePlan>,
+    /// Activations that get no grid, but whose range says whether numbers of 16 bits hold them.
+    pub watched: Vec<ValuePlan>,
+    /// Whether inputs and outputs that are float32 become numbers of 16 bits.
+    pub converts_io: bool,
     /// What becomes of the bodies of If, Loop and Scan, where it is not nothing.
     pub bodies: Vec<BodyPlan>,
     /// What kind of network was found, which decides about nodes that could be either.
@@ -89,6 +96,8 @@ pub enum Placement {
     Weight(Vec<ConstantPlan>),
     /// It runs on integers from this weight, and from what it reads as integers on a grid that each run finds anew.
     Dynamic(ConstantPlan),
+    /// It computes in floating-point numbers of 16 bits.
+    Half(HalfNode),
     /// It makes shapes, indices or conditions: there is nothing to quantize.
     NoFloats,
     /// It stays as it is.
@@ -105,7 +114,7 @@ impl Placement {
             Self::Integer(integer) => &integer.constants,
             Self::Weight(weights) => weights,
             Self::Lookup(constant) | Self::Dynamic(constant) => std::slice::from_ref(constant),
-            Self::Clamp { .. } | Self::NoFloats | Self::Float { .. } => &[],
+            Self::Clamp { .. } | Self::Half(_) | Self::NoFloats | Self::Float { .. } => &[],
         }
     }
 }
@@ -214,7 +223,8 @@ impl Plan {
 
     /// The values to observe during calibration.
     pub fn observed(&self) -> impl Iterator<Item = &ValuePlan> {
-        self.values.iter().filter(|v| v.range == RangeSource::Observed || v.channels.is_some())
+        let gridded = self.values.iter().filter(|v| v.range == RangeSource::Observed || v.channels.is_some());
+        gridded.chain(&self.watched)
     }
 }
 

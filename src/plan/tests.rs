@@ -3,6 +3,7 @@
 mod arithmetic;
 mod channels;
 mod floats;
+mod halves;
 mod joins;
 mod layers;
 mod layout;

@@ -1,45 +1,49 @@
-//! Nodes of different integer types beside each other: each reads and makes its own, so a value that crosses from one to the
-//! other gets a grid for each.
+//! The element types of values, as far as they decide whether a node computes with float32 numbers.
 
-use super::{Placement, Plan, RangeSource};
-use crate::ir::Graph;
-use crate::policy::{ActivationSettings, Matched};
-use std::collections::HashMap;
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops::{self, Half};
+use crate::tensor::DataType;
 
-impl Plan {
-    /// Gives each value the types that its readers want. What integers make keeps its type and is converted; what comes in
-    /// float is quantized for each of them. A value whose type a rule states has that one alone.
-    pub(super) fn settle_types(&mut self, graph: &Graph, matched: &Matched) {
-        let mut wanted: HashMap<usize, Vec<ActivationSettings>> = HashMap::new();
-        let mut made = vec![false; self.values.len()];
-        for node in &self.nodes {
-            let Placement::Integer(integer) = &node.placement else { continue };
-            let outputs = graph.node(node.id).outputs().iter().flatten().copied().chain(integer.end);
-            outputs.filter_map(|v| self.index.get(&v)).for_each(|&index| made[index] = true);
-            let Some(settings) = integer.settings else { continue };
-            let inputs = integer.activations.iter().filter_map(|&slot| graph.node(node.id).input(slot));
-            for index in inputs.filter_map(|v| self.index.get(&v)) {
-                let types = wanted.entry(*index).or_default();
-                if types.iter().all(|known| known.scheme.dtype != settings.scheme.dtype) {
-                    types.push(settings);
-                }
+/// What is known of each value's element type, by its index.
+pub(super) struct FloatTypes(Vec<Option<DataType>>);
+
+impl FloatTypes {
+    /// Collects it: what was found out or is stated, and what follows through operators whose inputs and outputs share a type.
+    pub fn of(graph: &Graph, order: &[NodeId]) -> Self {
+        let mut types = Self(graph.value_ids().map(|v| graph.element_type(v)).collect());
+        for &id in order {
+            let Some(row) = ops::half(graph.node(id)) else { continue };
+            let node = graph.node(id);
+            let Some(dtype) = types.shared(graph, id, row) else { continue };
+            for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
+                types.0[value.index()].get_or_insert(dtype);
             }
         }
-        for (index, made) in made.into_iter().enumerate() {
-            let id = self.values[index].id;
-            let Some(mut types) = wanted.remove(&index).filter(|_| !matched.values[id.index()].pinned) else {
-                continue;
-            };
-            let root = self.root(id);
-            let own = |plan: &Self| plan.value(root).map(|value| value.settings.scheme.dtype);
-            let moved = matches!(self.values[index].range, RangeSource::SameAs(_));
-            if !made && !moved && types.iter().all(|ty| Some(ty.scheme.dtype) != own(self)) {
-                // Nobody wants the type that it would have: the one that keeps most comes first.
-                types.sort_by_key(|ty| std::cmp::Reverse(ty.scheme.dtype.bits()));
-                self.values[index].settings = types[0];
-            }
-            types.retain(|ty| Some(ty.scheme.dtype) != own(self));
-            self.values[index].also = types;
+        types
+    }
+
+    /// The type that the inputs and outputs of a node share.
+    fn shared(&self, graph: &Graph, id: NodeId, row: &Half) -> Option<DataType> {
+        let node = graph.node(id);
+        if row.attribute.is_some() {
+            return row.stated(node);
         }
+        row.reads(node).into_iter().find_map(|slot| self.0[node.input(slot)?.index()])
+    }
+
+    /// Whether a node computes with floating-point numbers, or may.
+    pub fn concerns(&self, graph: &Graph, id: NodeId, row: &Half) -> bool {
+        self.shared(graph, id, row).is_none_or(DataType::is_float)
+    }
+
+    /// Whether the type that inputs and outputs share is float32. One of them tells: what a body reads from around is not
+    /// known by itself.
+    pub fn is_float32(&self, graph: &Graph, id: NodeId, row: &Half) -> bool {
+        self.shared(graph, id, row) == Some(DataType::Float32)
+    }
+
+    /// Whether a value is not known to hold anything but floating-point numbers.
+    pub fn may_be_float(&self, value: ValueId) -> bool {
+        self.0[value.index()].is_none_or(DataType::is_float)
     }
 }

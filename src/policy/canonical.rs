@@ -4,8 +4,8 @@
 use super::pattern::Pattern;
 use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
 use super::settings::{
-    ActivationSettings, BiasType, Calibrator, Data, Granularity, OnBadValue, Rule, Settings, Validation, WeightRange,
-    WeightSettings,
+    ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings, Validation,
+    WeightRange, WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
@@ -29,6 +29,9 @@ impl Settings {
         // Only where they say something, so that a key added later does not change the digest of policies without it.
         if !self.dims.is_empty() {
             keys["dims"] = json!(self.dims);
+        }
+        if self.half != HalfSettings::default() {
+            keys["half"] = json!({ "block": self.half.block, "keep_io": !self.half.convert_io });
         }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);

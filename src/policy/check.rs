@@ -6,8 +6,8 @@ use super::raw::{
     Activations, CalibratorName, ChannelsName, FitName, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, Named, OnBadValue, Rule, Settings,
-    Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, Named, OnBadValue,
+    Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -41,6 +41,7 @@ impl Raw {
         }
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
         self.check_modes(mode)?;
+        let half = self.half(mode)?;
         let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
@@ -65,10 +66,25 @@ impl Raw {
             keep_patterns: fuse_patterns == Some(false),
             activations,
             weights,
+            half,
             rules,
             thresholds,
             path: self.origin.path.clone(),
         })
+    }
+
+    fn half(&self, mode: Mode) -> Result<HalfSettings> {
+        let Some(half) = &self.half else { return Ok(HalfSettings::default()) };
+        if self.rule_modes().chain([mode]).all(|mode| mode.half().is_none()) {
+            return Err(
+                self.wrong("half", "half is for the modes float16 and bfloat16; set one of them, or remove this")
+            );
+        }
+        if half.block.as_ref().is_some_and(Vec::is_empty) {
+            return Err(self.wrong("half.block", "block names no operator; name one, or remove the key"));
+        }
+        let convert_io = half.keep_io == Some(false);
+        Ok(HalfSettings { convert_io, block: half.block.clone().unwrap_or_default() })
     }
 
     fn data(&self) -> Result<(Option<Data>, Validation)> {

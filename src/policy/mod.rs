@@ -35,13 +35,14 @@ pub use pattern::Pattern;
 pub use places::Place;
 pub use raw::{
     Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, LayoutName, Match, Mode,
-    OnBadFileName, Preprocessing, Raw, RawRule, Target, TypeName, ValidationData, WeightTypeName, Weights, schema,
+    OnBadFileName, Preprocessing, Raw, RawHalf, RawRule, Target, TypeName, ValidationData, WeightTypeName, Weights,
+    schema,
 };
 pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use settings::{
     ActivationSettings, BiasType, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR,
-    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, Named, OnBadValue, Rule, Settings, Thresholds,
-    VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
+    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, HalfSettings, Named, OnBadValue, Rule, Settings,
+    Thresholds, VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
 };
 pub use wording::word;

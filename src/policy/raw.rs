@@ -8,6 +8,7 @@ use super::settings::{
     BiasType, CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES,
     WeightRange,
 };
+use crate::quant::HalfType;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ pub struct Raw {
     pub activations: Option<Activations>,
     /// How weights become integers, where no rule says otherwise.
     pub weights: Option<Weights>,
+    /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
+    pub half: Option<RawHalf>,
     /// Exceptions for single nodes, operators and values. Where several match, the last one wins, key by key.
     pub rules: Option<Vec<RawRule>>,
     /// Limits that the quantized model has to keep. A key left out is not tested.
@@ -66,8 +69,24 @@ pub enum Mode {
     Dynamic,
     /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
     WeightOnly,
+    /// Nothing becomes integers: nodes compute in floating-point numbers of 16 bits, float16. No samples are needed; with
+    /// some, nodes whose numbers float16 does not hold stay in float32.
+    Float16,
+    /// The same with bfloat16, which has fewer bits and the range of float32. For runtimes other than ONNX Runtime on a CPU.
+    Bfloat16,
     /// Nothing, but for what rules say.
     Float32,
+}
+
+impl Mode {
+    /// The type of 16 bits that nodes compute in, if they do.
+    pub fn half(self) -> Option<HalfType> {
+        match self {
+            Self::Float16 => Some(HalfType::Float16),
+            Self::Bfloat16 => Some(HalfType::Bfloat16),
+            Self::Static | Self::Dynamic | Self::WeightOnly | Self::Float32 => None,
+        }
+    }
 }
 
 impl fmt::Display for Mode {
@@ -77,6 +96,8 @@ impl fmt::Display for Mode {
             Self::Static => "static",
             Self::Dynamic => "dynamic",
             Self::WeightOnly => "weight-only",
+            Self::Float16 => "float16",
+            Self::Bfloat16 => "bfloat16",
             Self::Float32 => "float32",
         })
     }
@@ -229,6 +250,20 @@ pub struct Weights {
     /// The type of the biases of integer layers. In int32 their scale is that of the input times that of the weight.
     #[schemars(extend("default" = "int32"))]
     pub bias: Option<BiasType>,
+}
+
+/// What stays in float32 in the modes `float16` and `bfloat16`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawHalf {
+    /// Whether the model's inputs and outputs keep their types. `false` makes those of float32 numbers of 16 bits, too.
+    #[schemars(extend("default" = true))]
+    pub keep_io: Option<bool>,
+    /// Operators that stay in float32, beside those that always do for their risks. A rule with `quantize: true` overrules
+    /// both.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<String>>")]
+    pub block: Option<Vec<String>>,
 }
 
 /// An exception: what it is about, and what is different there.

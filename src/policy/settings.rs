@@ -4,7 +4,7 @@ use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{Activations, CalibratorName, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{IntType, Scheme};
+use crate::quant::{HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.
     pub weights: WeightSettings,
+    /// What stays in float32 where nodes compute in 16 bits.
+    pub half: HalfSettings,
     /// The exceptions, in the order of the file.
     pub rules: Vec<Rule>,
     /// What the quantized model has to keep.
@@ -68,9 +70,19 @@ impl Settings {
         self.modes().any(|mode| mode == Mode::Static)
     }
 
+    /// The types of 16 bits that nodes may compute in.
+    pub fn halves(&self) -> impl Iterator<Item = HalfType> + '_ {
+        self.modes().filter_map(Mode::half)
+    }
+
+    /// Whether samples, where there are some, are looked at before the model is written.
+    pub fn looks_at_samples(&self) -> bool {
+        self.calibrates() || self.halves().any(|kind| kind == HalfType::Float16)
+    }
+
     /// Whether bodies of If, Loop and Scan may change: what calibration would have to observe there cannot be.
     pub fn reaches_bodies(&self) -> bool {
-        self.modes().any(|mode| matches!(mode, Mode::Dynamic | Mode::WeightOnly))
+        self.modes().any(|mode| !matches!(mode, Mode::Static | Mode::Float32))
     }
 
     /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
@@ -82,6 +94,15 @@ impl Settings {
         let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).any(|dtype| dtype.bits() > 8);
         if blocks || wide && self.calibrates() { 21 } else { 13 }
     }
+}
+
+/// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HalfSettings {
+    /// Whether the model's inputs and outputs become numbers of 16 bits, too.
+    pub convert_io: bool,
+    /// Operators that stay in float32, beside those that do for their risks.
+    pub block: Vec<String>,
 }
 
 /// What the quantized model is compared with the original on.
@@ -282,7 +303,7 @@ impl WeightSettings {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
-            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float32 => None,
+            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
         }
     }
 }

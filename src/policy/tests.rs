@@ -89,7 +89,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
         "mode: weight_only",
         2,
         7,
-        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, dynamic, float32",
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, dynamic, float16, bfloat16, float32",
     );
     let s =
         settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
@@ -186,7 +186,12 @@ fn unknown_keys_and_words_name_the_nearest() {
         18,
         "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
     );
-    fails("mode: fast", 2, 7, "unknown value \"fast\". Known here: static, dynamic, weight-only, float32");
+    fails(
+        "mode: fast",
+        2,
+        7,
+        "unknown value \"fast\". Known here: static, dynamic, weight-only, float16, bfloat16, float32",
+    );
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
     assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");
@@ -339,4 +344,22 @@ fn every_example_policy_is_right() {
             nodes.map(|(name, op_type, output)| NodeKey { name, op_type, outputs: vec![output], inputs: vec![] });
         settings.match_model(&nodes, &["image", "c", "stem.relu6.out", "logits"]).unwrap();
     }
+}
+
+#[test]
+fn numbers_of_16_bits_have_keys_of_their_own() {
+    let s = settings("version: 1\nmode: float16\nhalf: { keep_io: false, block: Softmax }").expect("a policy");
+    assert_eq!((s.half.convert_io, s.half.block.as_slice()), (true, &["Softmax".to_owned()][..]));
+    let bare = settings("version: 1\nmode: float16").expect("a policy");
+    assert_ne!(s.canonical(), bare.canonical());
+    assert!(bare.canonical().get("half").is_none());
+    let why = "half is for the modes float16 and bfloat16; set one of them, or remove this";
+    fails("half: { keep_io: false }", 2, 7, why);
+    fails("mode: bfloat16\nhalf: { block: [] }", 3, 16, "block names no operator; name one, or remove the key");
+    fails(
+        "mode: float16\nactivations: { type: int8 }",
+        3,
+        14,
+        "in mode float16 no activation has a scale of its own; remove this, or set mode: static",
+    );
 }

@@ -18,11 +18,16 @@ mod matmul;
 mod opset;
 mod pad;
 mod types;
+mod widen;
+
+pub use widen::{has_halves, widen};
 
 use crate::error::Result;
 use crate::exec::Executor;
 use crate::ir::Model;
+use crate::ops;
 use crate::pass::{self, Outcome, Pass};
+use crate::quant::HalfType;
 use std::collections::BTreeMap;
 
 /// The oldest operator set in which DequantizeLinear has an axis.
@@ -46,11 +51,14 @@ pub struct Options {
     /// stay as they are. 8-bit integers with float32 scales need 13; float8, and scales of float16, need 19; integers of
     /// 4 and 16 bits, and scales for blocks, need 21; integers of 2 bits need 25.
     pub opset: i64,
+    /// Types of 16 bits that nodes are to compute in: the model is brought up to where ONNX has its operators for them.
+    pub halves: Vec<HalfType>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dims: BTreeMap::new(), fuse_patterns: true, for_integers: true, bodies: false, opset: OUTPUT_OPSET }
+        let (dims, opset, halves) = (BTreeMap::new(), OUTPUT_OPSET, Vec::new());
+        Self { dims, fuse_patterns: true, for_integers: true, bodies: false, opset, halves }
     }
 }
 
@@ -66,6 +74,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         (always, &functions::Inline { name: "inline-functions" }),
         (always, &opset::Upgrade { to: options.opset, executor }),
         (always, &functions::Inline { name: "inline-upgraded-functions" }),
+        (always, &widen::Widen { executor }),
         (always, &constants::Fold { executor }),
         (always, &identity::Eliminate),
         (always, &types::Learn { executor }),
@@ -88,7 +97,14 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         (always, &RemoveUnused),
     ];
     let wanted = passes.iter().filter(|(wanted, _)| *wanted);
-    wanted.map(|(_, p)| Ok((p.name(), pass::run(*p, model)?))).collect()
+    let mut done: Preparation = wanted.map(|(_, p)| Ok((p.name(), pass::run(*p, model)?))).collect::<Result<_>>()?;
+    // Which operators there are is known only now.
+    let since = options.halves.iter().map(|kind| ops::half_opset(&model.graph, kind.dtype())).max();
+    if let Some(to) = since.filter(|to| model.opset("").is_some_and(|own| own < *to)) {
+        let upgrade = opset::Upgrade { to, executor };
+        done.push((upgrade.name(), pass::run(&upgrade, model)?));
+    }
+    Ok(done)
 }
 
 /// Drops nodes and constants that no output needs.

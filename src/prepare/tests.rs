@@ -18,6 +18,7 @@ mod matmul;
 mod older;
 mod opset;
 mod pads;
+mod widen;
 
 use super::*;
 use crate::exec::{Session, Tract};

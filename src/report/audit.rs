@@ -4,7 +4,7 @@ use super::PlacementSummary;
 use super::terminal::size;
 use crate::error::Result;
 use crate::ir::{Model, ValueId};
-use crate::plan::Plan;
+use crate::plan::{Placement, Plan};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
@@ -73,18 +73,23 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
     Ok(rows)
 }
 
-/// Bytes that weights save as integers, not counting scales.
+/// Bytes that constants save as integers or in 16 bits, not counting scales.
 fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     let mut constants = Vec::new();
     plan.walk(&model.graph, &mut |graph, node| {
         let stored = node.placement.constants().iter();
-        constants.extend(stored.filter_map(|c| Some((graph, graph.node(node.id).input(c.slot)?, c.scheme.dtype))));
+        let stored = stored.map(|constant| (constant.slot, constant.scheme.dtype.bits()));
+        let halves = match &node.placement {
+            Placement::Half(half) => half.inputs.as_slice(),
+            _ => &[],
+        };
+        let all = stored.chain(halves.iter().map(|&slot| (slot, 16)));
+        constants.extend(all.filter_map(|(slot, bits)| Some((graph, graph.node(node.id).input(slot)?, bits))));
     });
     let (mut seen, mut saved) = (HashSet::new(), 0);
-    for (graph, value, dtype) in constants {
+    for (graph, value, bits) in constants {
         if seen.insert((std::ptr::from_ref(graph), value)) {
-            let bits = u64::from(dtype.bits());
-            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - bits) / 32);
+            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - u64::from(bits)) / 32);
         }
     }
     Ok(saved)

@@ -31,6 +31,9 @@ pub struct PlacementSummary {
     /// Nodes that compute in float from weights stored as integers.
     #[serde(skip_serializing_if = "is_zero")]
     pub stored: usize,
+    /// Nodes that compute in floating-point numbers of 16 bits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub half: usize,
     /// Clamps that vanished into the grid of the node before them.
     pub absorbed: usize,
     /// Share of the multiply-accumulates that run on integers, between 0 and 1; `None` when shapes are not known.
@@ -52,6 +55,7 @@ pub fn summarize(
         nodes: 0,
         integer: 0,
         stored: 0,
+        half: 0,
         absorbed: 0,
         integer_work: None,
         float: Vec::new(),
@@ -76,6 +80,7 @@ pub fn summarize(
             }
             Placement::NoFloats => summary.nodes -= 1,
             Placement::Lookup(_) => summary.integer += 1,
+            Placement::Half(_) => summary.half += 1,
             Placement::Weight(_) => summary.stored += 1,
             Placement::Clamp { .. } if resolved.is_none_or(|r| r.absorbed.contains(&node.id)) => summary.absorbed += 1,
             Placement::Clamp { .. } => {

@@ -46,7 +46,13 @@ impl Display for Report {
 impl Display for PlacementSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let float: usize = self.float.iter().map(|g| g.nodes.len()).sum();
-        let Self { nodes, integer, stored, absorbed, target, .. } = self;
+        let Self { nodes, integer, stored, half, absorbed, target, .. } = self;
+        if *half > 0 {
+            writeln!(f, "16 bits      {half} of {nodes} nodes, {float} in float32")?;
+            if *integer == 0 && *stored == 0 {
+                return self.float.iter().try_for_each(|group| writeln!(f, "  float32    {group}"));
+            }
+        }
         if *stored > 0 {
             writeln!(f, "weights      {stored} of {nodes} nodes compute in float from weights stored as integers")?;
         }

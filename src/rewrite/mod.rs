@@ -2,6 +2,7 @@
 
 mod constants;
 mod dynamic;
+mod halves;
 mod qdq;
 mod weights;
 

@@ -6,6 +6,7 @@
 
 use super::constants::Constants;
 use super::dynamic::Dynamic;
+use super::halves;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -41,7 +42,11 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
     for node in &plan.nodes {
         match &node.placement {
             Placement::Integer(integer) => writer.integer_node(graph, node.id, integer, &readers)?,
-            Placement::Float { .. } | Placement::Lookup(_) | Placement::Weight(_) | Placement::Dynamic(_) => {
+            Placement::Float { .. }
+            | Placement::Half(_)
+            | Placement::Lookup(_)
+            | Placement::Weight(_)
+            | Placement::Dynamic(_) => {
                 let outputs: Vec<_> = graph.node(node.id).outputs().iter().flatten().copied().collect();
                 let constants = &mut writer.constants;
                 match &node.placement {
@@ -60,6 +65,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
             Placement::Clamp { .. } | Placement::NoFloats => {}
         }
     }
+    halves::convert(graph, plan)?;
     graph.remove_unused();
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod clamps;
 mod dynamic;
 mod grids;
+mod halves;
 mod layers;
 mod lookups;
 mod outputs;

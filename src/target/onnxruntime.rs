@@ -40,9 +40,48 @@ const INTEGER_KERNELS: &[&str] = &[
 /// there is none (ConvTranspose, which is quantized for its size and for other execution providers).
 const FLOAT_OUTPUT: &[&str] = &["ConvTranspose", "Gemm", "MatMul"];
 
+/// They have kernels that read float16. All others get float32 numbers: between two of them nothing is rounded.
+const HALF_KERNELS: &[&str] = &[
+    "Clip",
+    "Compress",
+    "Concat",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LayerNormalization",
+    "Max",
+    "Min",
+    "Mod",
+    "Reshape",
+    "ReverseSequence",
+    "Round",
+    "ScatterElements",
+    "ScatterND",
+    "Shrink",
+    "Sign",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
 /// ONNX Runtime on a CPU.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OnnxRuntimeCpu;
+
+impl OnnxRuntimeCpu {
+    /// Whether it has a kernel that reads float16 itself.
+    pub fn has_half_kernel(self, graph: &Graph, node: NodeId) -> bool {
+        let node = graph.node(node);
+        node.domain().is_empty() && HALF_KERNELS.contains(&node.op_type())
+    }
+}
 
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {

@@ -1,11 +1,13 @@
 //! Runs two models side by side.
 
 use super::metrics::{Classification, OutputError, Ranking, Sums};
+use super::twin;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
+use crate::quant::HalfType;
 use crate::tensor::Tensor;
 use serde::Serialize;
 
@@ -47,8 +49,7 @@ pub fn compare(
         let other = output_names(quantized);
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
-    let float = Session::new(executor, float, vec![])?;
-    let quantized = Session::new(executor, quantized, vec![])?;
+    let (float, quantized) = (Side::new(executor, float)?, Side::new(executor, quantized)?);
     progress.start("validating", indices.len());
     let states = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
         check_finite(sample, &inputs)?;
@@ -64,7 +65,10 @@ pub fn compare(
     };
     let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
     Ok(Comparison {
-        engine: executor.name(),
+        engine: match float.kinds.is_some() || quantized.kinds.is_some() {
+            true => format!("{}, nodes of 16 bits in float32 from their rounded constants", executor.name()),
+            false => executor.name(),
+        },
         samples: rows.len(),
         outputs: names.iter().enumerate().map(of_output).collect(),
         classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
@@ -85,9 +89,47 @@ fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn row(index: usize, sample: &Sample, float: &Session<'_>, quantized: &Session<'_>, names: &[String]) -> Result<Row> {
-    let run = |session: &Session<'_>| -> Result<Vec<Tensor>> { session.run(&sample.inputs, &mut |_, _, _| {}) };
-    let (reference, other) = (run(float)?, run(quantized)?);
+/// A model ready to run.
+struct Side<'a> {
+    session: Session<'a>,
+    /// The types of 16 bits that inputs and outputs are rounded to, for a model that runs in float32 in the place of one
+    /// with such numbers.
+    kinds: Option<[Kinds; 2]>,
+}
+
+type Kinds = Vec<Option<HalfType>>;
+
+impl<'a> Side<'a> {
+    fn new(executor: &'a dyn Executor, model: &Model) -> Result<Self> {
+        Ok(match twin::in_float32(model)? {
+            Some(twin) => {
+                let session = Session::new(executor, &twin.model, vec![])?;
+                Self { session, kinds: Some([twin.inputs, twin.outputs]) }
+            }
+            None => Self { session: Session::new(executor, model, vec![])?, kinds: None },
+        })
+    }
+
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let Some([read, written]) = &self.kinds else { return self.session.run(inputs, &mut |_, _, _| {}) };
+        self.session.run(&rounded(inputs, read)?, &mut |_, _, _| {}).and_then(|outputs| rounded(&outputs, written))
+    }
+}
+
+/// Numbers of the types `kinds`, as float32.
+fn rounded(tensors: &[Tensor], kinds: &Kinds) -> Result<Vec<Tensor>> {
+    let one = |(tensor, kind): (&Tensor, &Option<HalfType>)| match kind {
+        Some(kind) => {
+            let numbers: Vec<f32> = tensor.to_f32()?.iter().map(|&v| kind.round(v)).collect();
+            Ok(Tensor::from_f32(tensor.shape().to_vec(), &numbers))
+        }
+        None => Ok(tensor.clone()),
+    };
+    tensors.iter().zip(kinds).map(one).collect()
+}
+
+fn row(index: usize, sample: &Sample, float: &Side<'_>, quantized: &Side<'_>, names: &[String]) -> Result<Row> {
+    let (reference, other) = (float.run(&sample.inputs)?, quantized.run(&sample.inputs)?);
     let mut sums = Vec::with_capacity(names.len());
     let mut ranking = None;
     for (i, (name, (a, b))) in names.iter().zip(reference.iter().zip(&other)).enumerate() {

@@ -3,6 +3,7 @@
 mod compare;
 mod metrics;
 mod thresholds;
+mod twin;
 
 pub use compare::{Comparison, compare};
 pub use metrics::{Classification, OutputError};

@@ -20,6 +20,7 @@ mod qdq;
 mod quiet;
 mod refuse;
 mod registers;
+mod rounded;
 mod simulate;
 mod softmax;
 mod states;

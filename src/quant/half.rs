@@ -1,0 +1,143 @@
+//! Floating-point numbers of 16 bits: what they hold, and what float32 numbers lose by them.
+
+use crate::tensor::{DataType, Tensor};
+use ::half::{bf16, f16};
+use bytes::Bytes;
+use std::fmt;
+
+/// A floating-point type of 16 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HalfType {
+    /// 5 bits of exponent, 10 of fraction: exact to one in 2048, from 6.1e-5 to 65504, and below with fewer bits.
+    Float16,
+    /// 8 bits of exponent, 7 of fraction: exact to one in 256, with the range of float32.
+    Bfloat16,
+}
+
+/// What an array of float32 numbers loses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss {
+    /// The first finite number that lies beyond the range.
+    pub beyond: Option<f32>,
+    /// Whether every number stays what it is.
+    pub exact: bool,
+    /// The length of the error relative to that of the array, both over what is finite and in range.
+    pub relative: f64,
+}
+
+impl HalfType {
+    /// The element type of tensors.
+    pub fn dtype(self) -> DataType {
+        match self {
+            Self::Float16 => DataType::Float16,
+            Self::Bfloat16 => DataType::Bfloat16,
+        }
+    }
+
+    /// The type with an element type, if there is one.
+    pub fn of(dtype: DataType) -> Option<Self> {
+        [Self::Float16, Self::Bfloat16].into_iter().find(|kind| kind.dtype() == dtype)
+    }
+
+    /// The largest finite number.
+    pub fn max(self) -> f32 {
+        match self {
+            Self::Float16 => f16::MAX.to_f32(),
+            Self::Bfloat16 => bf16::MAX.to_f32(),
+        }
+    }
+
+    /// The smallest number above zero that has all bits of fraction.
+    pub fn smallest_normal(self) -> f32 {
+        match self {
+            Self::Float16 => f16::MIN_POSITIVE.to_f32(),
+            Self::Bfloat16 => bf16::MIN_POSITIVE.to_f32(),
+        }
+    }
+
+    /// The relative error from which more is lost than the fraction's bits explain: twice the largest of rounding.
+    pub fn tolerated(self) -> f64 {
+        match self {
+            Self::Float16 => 2f64.powi(-10),
+            Self::Bfloat16 => 2f64.powi(-7),
+        }
+    }
+
+    /// The nearest number of the type, ties to even; infinity beyond its range.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::Float16 => f16::from_f32(value).to_f32(),
+            Self::Bfloat16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    /// What `values` lose.
+    pub fn loss(self, values: &[f32]) -> Loss {
+        let mut loss = Loss { beyond: None, exact: true, relative: 0.0 };
+        let (mut signal, mut noise) = (0f64, 0f64);
+        for &value in values.iter().filter(|v| v.is_finite()) {
+            let rounded = self.round(value);
+            loss.exact &= rounded == value;
+            if rounded.is_infinite() {
+                loss.beyond.get_or_insert(value);
+                continue;
+            }
+            signal += f64::from(value).powi(2);
+            noise += (f64::from(value) - f64::from(rounded)).powi(2);
+        }
+        loss.relative = if noise > 0.0 { (noise / signal).sqrt() } else { 0.0 };
+        loss
+    }
+
+    /// A float32 tensor in this type.
+    ///
+    /// # Errors
+    /// When its elements are no real numbers.
+    pub fn tensor(self, tensor: &Tensor) -> crate::error::Result<Tensor> {
+        let values = tensor.to_f32()?;
+        let bits = |&v: &f32| match self {
+            Self::Float16 => f16::from_f32(v).to_bits(),
+            Self::Bfloat16 => bf16::from_f32(v).to_bits(),
+        };
+        let bytes: Vec<u8> = values.iter().flat_map(|v| bits(v).to_le_bytes()).collect();
+        Tensor::new(self.dtype(), tensor.shape().to_vec(), Bytes::from(bytes))
+    }
+}
+
+impl fmt::Display for HalfType {
+    /// ONNX's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.dtype().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_nearest_ties_to_even() {
+        assert_eq!(HalfType::Float16.round(2049.0), 2048.0);
+        assert_eq!(HalfType::Float16.round(2051.0), 2052.0);
+        assert_eq!(HalfType::Float16.round(65519.0), 65504.0);
+        assert_eq!(HalfType::Float16.round(65520.0), f32::INFINITY);
+        assert_eq!(HalfType::Bfloat16.round(257.0), 256.0);
+        assert_eq!(HalfType::Bfloat16.round(259.0), 260.0);
+        let tensor = HalfType::Float16.tensor(&Tensor::from_f32(vec![2], &[1.0, 2049.0])).expect("numbers");
+        assert_eq!(
+            (tensor.dtype(), tensor.to_f32().expect("numbers").to_vec()),
+            (DataType::Float16, vec![1.0, 2048.0])
+        );
+    }
+
+    #[test]
+    fn losses_tell_range_exactness_and_tiny_numbers() {
+        let loss = HalfType::Float16.loss(&[1.0, -7e4, f32::INFINITY]);
+        assert_eq!((loss.beyond, loss.exact), (Some(-7e4), false));
+        assert!(HalfType::Bfloat16.loss(&[1.0, -7e4]).beyond.is_none());
+        assert_eq!(HalfType::Float16.loss(&[0.5, 0.0]), Loss { beyond: None, exact: true, relative: 0.0 });
+        assert!(HalfType::Float16.loss(&[1e-8]).relative > 0.9);
+        // Tiny numbers beside normal ones lose nothing that counts.
+        assert!(HalfType::Float16.loss(&[1e-8, 0.1]).relative < HalfType::Float16.tolerated());
+    }
+}

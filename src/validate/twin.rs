@@ -1,0 +1,115 @@
+//! A model in float32 that computes what one in 16 bits does, for an engine that has no such kernels.
+
+use crate::error::Result;
+use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
+use crate::ops::{self, Half, Role};
+use crate::prepare;
+use crate::quant::HalfType;
+use crate::target::OnnxRuntimeCpu;
+
+/// The engine's operator that rounds float32 numbers to those of the type in its attribute `rounds_to`. No file holds it.
+const ROUND: &str = "TareRound";
+
+/// See [`in_float32`].
+pub struct Twin {
+    /// The model.
+    pub model: Model,
+    /// The type of 16 bits that each input is read in.
+    pub inputs: Vec<Option<HalfType>>,
+    /// The type of 16 bits that each output is written in.
+    pub outputs: Vec<Option<HalfType>>,
+}
+
+/// What `model` computes with numbers of 16 bits, in float32, with their constants. Numbers are rounded where ONNX Runtime's
+/// CPU kernels round them: float16 where a kernel reads it that has no float32 on both sides, bfloat16, for which it has none,
+/// behind every node. `None` where there are no such numbers, or functions hide them.
+///
+/// # Errors
+/// When a constant is malformed.
+pub fn in_float32(model: &Model) -> Result<Option<Twin>> {
+    let mut twin = model.clone();
+    if model.has_functions() || !prepare::has_halves(&mut twin.graph)? {
+        return Ok(None);
+    }
+    let kind = |v: ValueId| model.graph.element_type(v).and_then(HalfType::of);
+    let inputs = model.graph.inputs().map(kind).collect();
+    let outputs = model.graph.outputs().map(kind).collect();
+    round(&mut twin.graph)?;
+    prepare::widen(&mut twin.graph)?;
+    Ok(Some(Twin { model: twin, inputs, outputs }))
+}
+
+/// The type of 16 bits of each value, as far as it is stated or follows.
+fn kinds(graph: &Graph, order: &[NodeId]) -> Vec<Option<HalfType>> {
+    let stated = |v: ValueId| graph.element_type(v).and_then(HalfType::of);
+    let mut kinds: Vec<_> = graph.value_ids().map(stated).collect();
+    for &id in order {
+        let node = graph.node(id);
+        let Some(row) = ops::half(node) else { continue };
+        let from = |slot: usize| node.input(slot).and_then(|v| kinds[v.index()]);
+        let kind = match row.attribute {
+            Some(_) => row.stated(node).and_then(HalfType::of),
+            None => row.reads(node).into_iter().find_map(from),
+        };
+        for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
+            kinds[value.index()] = kinds[value.index()].or(kind);
+        }
+    }
+    kinds
+}
+
+/// Puts operators that round into a graph and its bodies.
+fn round(graph: &mut Graph) -> Result<()> {
+    let order = graph.topological()?;
+    let kinds = kinds(graph, &order);
+    let kind = |v: ValueId| kinds.get(v.index()).copied().flatten();
+    // Nodes that read and make float16 themselves: alone among others, they are run in float32, too.
+    let has_kernel = |graph: &Graph, id: NodeId| OnnxRuntimeCpu.has_half_kernel(graph, id);
+    let reads_half =
+        |graph: &Graph, id: NodeId| has_kernel(graph, id) || ops::half(graph.node(id)).is_some_and(Half::casts);
+    let native: Vec<bool> = (0..graph.node_bound()).map(|_| false).collect();
+    let native = order.iter().fold(native, |mut native, &id| {
+        let node = graph.node(id);
+        let made = node.inputs().iter().flatten().filter_map(|&v| graph.value(v).producer());
+        let read = node.outputs().iter().flatten().flat_map(|&v| graph.value(v).readers()).map(|(reader, _)| reader);
+        native[id.index()] = has_kernel(graph, id) && made.chain(read).any(|other| reads_half(graph, other));
+        native
+    });
+    for id in order {
+        for index in 0..graph.body_count(id) {
+            graph.edit_body(id, index, round)?;
+        }
+        let Some(row) = ops::half(graph.node(id)) else { continue };
+        for slot in row.reads(graph.node(id)).into_iter().filter(|_| native[id.index()]) {
+            let Some(value) = graph.node(id).input(slot) else { continue };
+            let from_native = graph.value(value).producer().is_none_or(|p| native.get(p.index()) == Some(&true));
+            let Some(kind) = kind(value).filter(|kind| *kind == HalfType::Float16 && !from_native) else { continue };
+            let rounded = rounding(graph, value, kind);
+            graph.set_input(id, slot, Some(rounded));
+        }
+        let exact =
+            ops::lookup(graph, id).is_some_and(|op| matches!(op.role, Role::Movement | Role::Clamp | Role::Lookup));
+        for slot in row.makes(graph.node(id)) {
+            let Some(value) = graph.node(id).output(slot) else { continue };
+            let Some(kind) = kind(value).filter(|_| !exact || row.casts()) else { continue };
+            if kind == HalfType::Bfloat16 || native[id.index()] && !Half::casts(row) {
+                let name = format!("{}_{ROUND}_Input", graph.value(value).name());
+                let made = graph.split_output(id, slot, &name);
+                let node = new(made, kind);
+                let (rounded, _) = graph.add_node(NewNode { name: &name, ..node }, &name);
+                graph.take_over_output(rounded, 0, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rounding(graph: &mut Graph, value: ValueId, kind: HalfType) -> ValueId {
+    let name = format!("{}_{ROUND}", graph.value(value).name());
+    graph.add_node(NewNode { name: &name, ..new(value, kind) }, &name).1
+}
+
+fn new(value: ValueId, kind: HalfType) -> NewNode<'static> {
+    let ints = vec![("rounds_to", i64::from(kind.dtype().onnx()))];
+    NewNode { op_type: ROUND, name: "", inputs: vec![Some(value)], ints }
+}

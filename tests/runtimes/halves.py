@@ -1,0 +1,238 @@
+"""Mode float16, and bfloat16 as far as the checker goes: what is written is valid, loads in ONNX Runtime, is what our own
+re-execution says, and is as near to the float model as the rounding of its numbers."""
+
+import itertools
+
+import numpy as np
+import onnx
+from common import Suite, interface, report_outputs, run, sqnr, tare
+from net import Net
+from onnx import TensorProto, helper
+
+BOUND_DB = 50.0
+# ONNX Runtime decides by what stands around a node where its numbers are rounded to float16.
+AGREEMENT_DB = 1.5
+# Above it, the error is that of a few roundings, and their number is chance.
+CHANCE_DB = 70.0
+SAMPLES = 8
+
+
+def convolutions(net):
+    x = net.input([5, 9, 9])
+    y = net.relu6(net.batch_norm(net.conv(x, 5, 12), 12))
+    y = net.node("ConvTranspose", y, net.constant(net.weights(12, 7, 2, 2, fan_in=12)), strides=[2, 2])
+    net.output(net.node("Sigmoid", y), [7, 18, 18])
+
+
+def classifier(net):
+    x = net.input([3, 12, 12])
+    y = net.node("Relu", net.conv(x, 3, 8))
+    y = net.node("Add", y, net.conv(y, 8, 8))
+    y = net.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    net.output(net.node("Softmax", net.head(net.node("Relu", y), 8), axis=1), [10])
+
+
+def attention(net):
+    ids = net.input_indices([6], "ids", below=50)
+    x = net.node("Gather", net.constant(net.weights(50, 16, fan_in=16)), ids)
+    q, k, v = (net.node("MatMul", x, net.constant(net.weights(16, 16, fan_in=16))) for _ in range(3))
+    scores = net.node("MatMul", q, net.node("Transpose", k, perm=[0, 2, 1]))
+    mask = net.node("Cast", net.node("Greater", ids, net.ints(5)), to=TensorProto.FLOAT)
+    mask = net.node("Mul", net.node("Sub", net.constant(1.0), mask), net.constant(np.finfo(np.float32).min))
+    scores = net.node("Add", scores, net.node("Unsqueeze", mask, net.ints(1)))
+    y = net.node("MatMul", net.node("Softmax", scores, axis=-1), v)
+    y = net.node("Add", x, y)
+    y = net.node("LayerNormalization", y, net.constant(np.ones(16)), net.constant(net.bias(16)))
+    net.output(y, [6, 16])
+
+
+def recurrent(net):
+    """Without a MatMul behind: ONNX Runtime 1.31.1 crashes while it optimizes float16 models that have both."""
+    x = net.node("Transpose", net.input([7, 6]), perm=[1, 0, 2])
+    w, r, b = (net.constant(net.weights(1, *shape, fan_in=12)) for shape in ([32, 6], [32, 8], [64]))
+    y = net.node("Squeeze", net.node("LSTM", x, w, r, b, hidden_size=8), net.ints(1))
+    net.output(net.node("Transpose", net.node("Tanh", y), perm=[1, 0, 2]), [7, 8])
+
+
+def resized(net):
+    y = net.conv(net.input([4, 6, 6]), 4, 8)
+    scales = net.constant([1, 1, 2, 2])
+    y = net.node("Concat", net.node("Resize", y, "", scales, mode="linear"), net.node("Resize", y, "", scales), axis=1)
+    net.output(net.conv(y, 16, 4), [4, 12, 12])
+
+
+def sized(net):
+    """The size of a Resize computed in floats, as exporters spell it out."""
+    y = net.conv(net.input([4, 6, 6]), 4, 4)
+    size = net.node("Cast", net.node("Slice", net.node("Shape", y), net.ints(2), net.ints(4)), to=TensorProto.FLOAT)
+    size = net.node("Cast", net.node("Floor", net.node("Mul", size, net.constant(2.5))), to=TensorProto.INT64)
+    size = net.node("Concat", net.node("Slice", net.node("Shape", y), net.ints(0), net.ints(2)), size, axis=0)
+    y = net.node("Resize", y, "", "", size, mode="nearest")
+    net.output(net.conv(y, 4, 4), [4, 15, 15])
+
+
+def branches(net):
+    """An If whose bodies read what nodes in float16 make, and weights of their own."""
+    x = net.conv(net.input([4, 6, 6]), 4, 4)
+    big = net.node("Greater", net.node("ReduceMax", net.node("Abs", x), keepdims=0), net.constant(0.1))
+    weight = onnx.numpy_helper.from_array(net.weights(4, 4, 1, 1), "inner_weight")
+    info = [helper.make_tensor_value_info("then_out", TensorProto.FLOAT, None)]
+    then = helper.make_graph([helper.make_node("Conv", [x, "inner_weight"], ["then_out"])], "then", [], info, [weight])
+    info = [helper.make_tensor_value_info("else_out", TensorProto.FLOAT, None)]
+    other = helper.make_graph([helper.make_node("Neg", [x], ["else_out"])], "else", [], info)
+    y = net.node("If", big, then_branch=then, else_branch=other)
+    net.output(net.conv(net.node("Relu", y), 4, 3), [3, 6, 6])
+
+
+def large_constant(net):
+    """A normalization whose variance lies beyond the range of float16, behind a layer whose numbers do, too."""
+    x = net.conv(net.input([4, 6, 6]), 4, 4)
+    y = net.node("Div", net.node("Mul", x, net.constant(2e5)), net.constant(3e5))
+    net.output(net.conv(y, 4, 4), [4, 6, 6])
+
+
+def tiny_weights(net):
+    """Weights that float16 would lose, whose output is multiplied up again."""
+    x = net.input([12])
+    y = net.node("MatMul", x, net.constant(net.weights(12, 12, fan_in=12) * 1e-7))
+    y = net.node("Mul", y, net.constant(1e7))
+    net.output(net.node("MatMul", y, net.constant(net.weights(12, 4, fan_in=12))), [4])
+
+
+def large_numbers(net):
+    """Numbers that only samples show to lie beyond the range, from constants that do not."""
+    x = net.conv(net.input([4, 6, 6]), 4, 4)
+    y = net.node("Relu", net.node("Mul", x, net.constant(6e4)))
+    y = net.node("Mul", y, net.constant(1e-3))
+    net.output(net.conv(y, 4, 4), [4, 6, 6])
+
+
+def normalized(net):
+    """LayerNormalization spelled out: squares and sums of numbers whose squares pass the range."""
+    x = net.node("MatMul", net.input([5, 24]), net.constant(net.weights(24, 24, fan_in=24) * 300))
+    y = net.node("Sub", x, net.node("ReduceMean", x, axes=[-1]))
+    variance = net.node("ReduceMean", net.node("Mul", y, y), axes=[-1])
+    y = net.node("Div", y, net.node("Sqrt", net.node("Add", variance, net.constant(1e-12))))
+    net.output(net.node("MatMul", y, net.constant(net.weights(24, 6, fan_in=24))), [5, 6])
+
+
+def shared(net):
+    """A constant that a node in float16 reads, and one that the policy keeps in float32."""
+    x, w = net.input([12]), net.constant(net.weights(12, 12, fan_in=12))
+    y = net.node("MatMul", net.node("Tanh", net.node("MatMul", x, w, name="kept")), w)
+    net.output(y, [12])
+    net.output("kept_out", [12])
+
+
+NETS = [convolutions, classifier, attention, recurrent, resized, sized, branches, large_constant, tiny_weights]
+NETS += [large_numbers, normalized, shared]
+POLICIES = {shared: "rules:\n  - { match: { node: kept }, quantize: false }\n"}
+
+
+def quantize(case, build, opset, mode, keep_io, samples_seen):
+    net = Net(f"{build.__name__}-{opset}", opset)
+    build(net)
+    model = net.model()
+    original, made, report = case.folder / "float.onnx", case.folder / "made.onnx", case.folder / "report.json"
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, original)
+    samples = net.samples(SAMPLES)
+    np.savez(case.folder / "samples.npz", **samples)
+    np.savez(case.folder / "calibration.npz", **net.samples(SAMPLES))
+    policy = case.folder / "policy.yaml"
+    half = f"half: {{ keep_io: {str(keep_io).lower()} }}\n"
+    policy.write_text(f"version: 1\nmode: {mode}\n{half}{POLICIES.get(build, '')}")
+    data = ["--data", case.folder / "calibration.npz"] if samples_seen else []
+    data += ["--validation", case.folder / "samples.npz", "--report", report]
+    tare("quantize", original, "-c", policy, "-o", made, "-q", *data)
+    onnx.checker.check_model(str(made), full_check=True)
+    return original, made, report, samples
+
+
+def stored(path, dtype):
+    """The number of elements in initializers of a type, bodies included."""
+
+    def graphs(graph):
+        yield graph
+        for attribute in (a for node in graph.node for a in node.attribute):
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+
+    tensors = [t for graph in graphs(onnx.load(path).graph) for t in graph.initializer if t.data_type == dtype]
+    return sum(int(np.prod(t.dims)) for t in tensors)
+
+
+def check(case, build, opset, keep_io, samples_seen):
+    original, made, report, samples = quantize(case, build, opset, "float16", keep_io, samples_seen)
+    case.expect(stored(made, TensorProto.FLOAT16) > 0, "no constant is float16")
+    if keep_io:
+        case.expect(interface(original) == interface(made), "inputs or outputs changed their names, types or shapes")
+    else:
+        graph = onnx.load(made).graph
+        values = [v for v in [*graph.input, *graph.output] if v.type.tensor_type.elem_type == TensorProto.FLOAT]
+        case.expect(not values, f"{[v.name for v in values]} are float32")
+    expected, stated = run(original, samples), report_outputs(report)
+    narrow = samples if keep_io else {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in samples.items()}
+    for optimize in [False, True]:
+        for name, found in run(made, narrow, optimize=optimize).items():
+            measured = sqnr(expected[name], found)
+            case.note(f"{name} {measured:.1f} dB")
+            case.expect(measured >= BOUND_DB, f"{name}: SQNR {measured:.1f} dB, expected {BOUND_DB} or more")
+            good = min(stated[name], measured) >= CHANCE_DB or abs(stated[name] - measured) <= AGREEMENT_DB
+            case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")
+
+
+def check_brain(case, build, opset):
+    """bfloat16: ONNX Runtime has next to no kernels for it on a CPU."""
+    original, made, report, _ = quantize(case, build, opset, "bfloat16", True, False)
+    case.expect(interface(original) == interface(made), "inputs or outputs changed their names, types or shapes")
+    case.expect(stored(made, TensorProto.BFLOAT16) > 0, "no constant is bfloat16")
+    for name, found in report_outputs(report).items():
+        case.expect(found >= 25, f"{name}: SQNR {found:.1f} dB")
+
+
+def mixed(case):
+    """One model with layers of int8, of float16, and of float32."""
+    net = Net("mixed")
+    y = net.node("Relu", net.conv(net.input([4, 8, 8]), 4, 8))
+    y = net.node("Relu", net.node("Conv", y, net.constant(net.weights(8, 8, 3, 3)), name="half", pads=[1, 1, 1, 1]))
+    y = net.node("Conv", y, net.constant(net.weights(8, 8, 3, 3)), name="single", pads=[1, 1, 1, 1])
+    net.output(net.head(net.node("Relu", y), 8), [10])
+    original, made, report = case.folder / "float.onnx", case.folder / "made.onnx", case.folder / "report.json"
+    onnx.save(net.model(), original)
+    samples = net.samples(20)
+    np.savez(case.folder / "samples.npz", **samples)
+    rules = "rules:\n  - { match: { node: half }, mode: float16 }\n  - { match: { node: single }, mode: float32 }\n"
+    (case.folder / "policy.yaml").write_text("version: 1\n" + rules)
+    data = ["--data", case.folder / "samples.npz", "--report", report]
+    tare("quantize", original, "-c", case.folder / "policy.yaml", "-o", made, *data)
+    onnx.checker.check_model(str(made), full_check=True)
+    for dtype in (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.INT8):
+        case.expect(stored(made, dtype) >= 8 * 8, f"no weight of the type {dtype}")
+    expected, found = run(original, samples), run(made, samples)
+    for name in expected:
+        measured = sqnr(expected[name], found[name])
+        case.expect(measured > 25, f"{name}: SQNR {measured:.1f} dB")
+
+
+def main():
+    suite = Suite()
+    for build, opset in itertools.product(NETS, [13, 17]):
+        if build is attention and opset < 17:
+            continue
+        for keep_io, samples_seen in itertools.product([True, False], [True, False]):
+            words = [build.__name__, str(opset), "float32-io" if keep_io else "half-io", "seen" if samples_seen else "unseen"]
+            if suite.chosen("-".join(words)):
+                with suite.case("-".join(words)) as case:
+                    check(case, build, opset, keep_io, samples_seen)
+        name = f"{build.__name__}-{opset}-bfloat16"
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                check_brain(case, build, opset)
+    if suite.chosen("mixed"):
+        with suite.case("mixed") as case:
+            mixed(case)
+    suite.finish()
+
+
+main()
