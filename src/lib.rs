@@ -15,6 +15,7 @@ pub mod policy;
 pub mod prepare;
 pub mod progress;
 mod proto;
+pub mod qoperators;
 pub mod quant;
 pub mod report;
 pub mod resolve;

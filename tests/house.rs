@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "proto",
     "quant",
     "ir",
+    "qoperators",
     "file",
     "exec",
     "inputs",

@@ -124,6 +124,9 @@ pub struct Quantize {
     /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without.
     #[arg(long)]
     pub mode: Option<String>,
+    /// qdq: float operators between QuantizeLinear and DequantizeLinear; qoperator: operators on integers.
+    #[arg(long)]
+    pub format: Option<String>,
     /// The integer type of weights: int8, uint8, int4 or uint4.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -266,6 +269,7 @@ impl Quantize {
             output: self.output.clone(),
             report: self.report.clone(),
             mode: word("mode", self.mode.as_ref())?,
+            format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
             validation_samples: self.no_validation.then_some(0),

@@ -35,8 +35,8 @@ pub fn inspect(args: &Model) -> Result<Verdict> {
 }
 
 pub fn plan(args: &Model) -> Result<Verdict> {
-    let planned = Planned::new(&args.settings()?)?;
-    print(planned.plan.listing(&planned.model.graph));
+    let settings = args.settings()?;
+    print(Planned::new(&settings)?.listing(&settings));
     Ok(Verdict::Good)
 }
 

@@ -45,7 +45,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
     let resolved = planned.resolve(settings, &calibration)?;
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
-    let model = planned.rewrite(settings, &resolved, &summary)?;
+    let (model, kept) = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;
     let compared = validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?;
@@ -53,7 +53,8 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
-    let report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
+    let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
+    report.warnings.extend(reported::kept(&kept));
     if let Some(path) = &settings.report {
         report.save(path)?;
     }

@@ -8,13 +8,14 @@ use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::Model;
 use crate::plan::{Placement, Plan, plan, unlike_joins};
-use crate::policy::Settings;
+use crate::policy::{Format, Settings};
 use crate::prepare;
 use crate::report::CalibrationSummary;
 use crate::resolve::{Resolved, resolve};
-use crate::rewrite;
+use crate::rewrite::{self, Kept};
 use crate::target::OnnxRuntimeCpu;
 use crate::tensor::TensorType;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A model made ready and planned.
@@ -116,7 +117,8 @@ impl Planned {
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
 
-    /// The model with what was resolved carried out, and with a note of how it came about.
+    /// The model with what was resolved carried out, and with a note of how it came about; and the integer nodes that have no
+    /// operator on integers, where the settings ask for those.
     ///
     /// # Errors
     /// When a constant cannot be read.
@@ -125,13 +127,29 @@ impl Planned {
         settings: &Settings,
         resolved: &Resolved,
         summary: &CalibrationSummary,
-    ) -> Result<Model> {
+    ) -> Result<(Model, Vec<Kept>)> {
         let mut model = self.model.clone();
         rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        let kept = match settings.format {
+            Format::Qdq => Vec::new(),
+            Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
+        };
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
-        Ok(model)
+        Ok((model, kept))
+    }
+
+    /// The plan as text, and what its integer nodes are written as where the settings ask for operators on integers.
+    pub fn listing(&self, settings: &Settings) -> String {
+        let mut text = self.plan.listing(&self.model.graph);
+        if settings.format == Format::Qoperator {
+            text.push_str("# operators\n");
+            for (node, written) in rewrite::forecast(&self.model.graph, &self.plan) {
+                let _ = writeln!(text, "{} {}: {written}", node.op_type, node.name);
+            }
+        }
+        text
     }
 
     /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.

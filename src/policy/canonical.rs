@@ -2,7 +2,7 @@
 //! set of statistics carry.
 
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, Mode, TypeName, Weights};
 use super::settings::{
     ActivationSettings, BiasType, Calibrator, Data, Granularity, OnBadValue, Rule, Settings, Validation, WeightRange,
     WeightSettings,
@@ -29,6 +29,9 @@ impl Settings {
         // Only where they say something, so that a key added later does not change the digest of policies without it.
         if !self.dims.is_empty() {
             keys["dims"] = json!(self.dims);
+        }
+        if self.format == Format::Qoperator {
+            keys["format"] = json!("qoperator");
         }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);

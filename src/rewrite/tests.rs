@@ -6,6 +6,7 @@ mod grids;
 mod layers;
 mod lookups;
 mod outputs;
+mod qoperators;
 mod saturation;
 mod scale;
 mod stored;
