@@ -1,6 +1,7 @@
 //! `tare` converts float ONNX models to quantized ones, and says how much was lost.
 
 pub mod calibrate;
+pub mod dequantize;
 pub mod error;
 pub mod exec;
 pub mod file;

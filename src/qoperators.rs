@@ -181,6 +181,25 @@ const MOVES_INTEGERS: &[&str] = &[
     "Unsqueeze",
 ];
 
+/// Other operators that compute on integers, or with stored ones.
+const OTHERS: &[(&str, &str)] = &[
+    ("", "ConvInteger"),
+    ("", "DequantizeLinear"),
+    ("", "DynamicQuantizeLinear"),
+    ("", "MatMulInteger"),
+    ("", "QuantizeLinear"),
+    (MICROSOFT, "DequantizeLinear"),
+    (MICROSOFT, "DynamicQuantizeLSTM"),
+    (MICROSOFT, "DynamicQuantizeMatMul"),
+    (MICROSOFT, "GatherBlockQuantized"),
+    (MICROSOFT, "MatMulInteger16"),
+    (MICROSOFT, "MatMulNBits"),
+    (MICROSOFT, "QAttention"),
+    (MICROSOFT, "QEmbedLayerNormalization"),
+    (MICROSOFT, "QMoE"),
+    (MICROSOFT, "QuantizeLinear"),
+];
+
 /// Attributes that only the operators on quantized tensors have.
 const OWN_ATTRIBUTES: &[&str] = &["channels_last", "opset"];
 
@@ -188,6 +207,12 @@ const OWN_ATTRIBUTES: &[&str] = &["channels_last", "opset"];
 pub fn find(domain: &str, op_type: &str) -> Option<&'static Form> {
     // ONNX Runtime has a QLinearConv of its own, too, which differs in an attribute.
     FORMS.iter().find(|f| f.op_type == op_type && (f.domain == domain || domain == MICROSOFT))
+}
+
+/// Whether an operator quantizes, dequantizes, computes on integers or with stored ones.
+pub fn is_quantized(domain: &str, op_type: &str) -> bool {
+    let family = domain == MICROSOFT && (op_type.starts_with("QLinear") || op_type.starts_with("QOrdered"));
+    family || find(domain, op_type).is_some() || OTHERS.contains(&(domain, op_type))
 }
 
 /// What stands for ONNX's float operator `op_type`, giving integers or floats.

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "ir",
     "qoperators",
     "file",
+    "dequantize",
     "exec",
     "inputs",
     "ops",

@@ -27,6 +27,8 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Run two models on the same samples and measure the difference.
     Validate(Validate),
+    /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.
+    Dequantize(Dequantize),
     /// Print the JSON Schema of the policy, for editors.
     Schema,
 }
@@ -154,6 +156,15 @@ pub struct Calibrate {
     #[command(flatten)]
     pub data: Data,
     /// Where the statistics go, as JSON.
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Dequantize {
+    /// The quantized model.
+    pub model: PathBuf,
+    /// Where the float model goes.
     #[arg(short, long)]
     pub output: PathBuf,
 }

@@ -7,6 +7,7 @@ mod validated;
 
 pub use planned::Planned;
 
+use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::Tract;
 use crate::file;
@@ -82,6 +83,24 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
     }
     let samples = (&set, indices.as_slice());
     validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
+}
+
+/// Turns the quantized model at `path` back into a float one at `output`.
+///
+/// # Errors
+/// When it cannot be loaded, has nothing quantized, holds what cannot be turned back, or `output` cannot be written.
+pub fn dequantize(path: &Path, output: &Path) -> Result<dequantize::Done> {
+    let mut model = file::load(path)?;
+    if output.canonicalize().ok().is_some_and(|o| path.canonicalize().ok() == Some(o)) {
+        return Err(Error::file(output, "is the model itself; name another output"));
+    }
+    let done = dequantize::dequantize(&mut model).map_err(|e| e.in_model(path))?;
+    if done == dequantize::Done::default() {
+        return Err(Error::file(path, "has nothing quantized in it: there is nothing to turn back"));
+    }
+    model.graph.verify().map_err(|e| e.in_model(path))?;
+    file::save(&model, output)?;
+    Ok(done)
 }
 
 /// An audit of a model.

@@ -2,6 +2,7 @@
 
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
+use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
@@ -129,7 +130,7 @@ impl Planned {
         summary: &CalibrationSummary,
     ) -> Result<(Model, Vec<Kept>)> {
         let mut model = self.model.clone();
-        rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        let clamps = rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
         let kept = match settings.format {
             Format::Qdq => Vec::new(),
             Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
@@ -137,6 +138,9 @@ impl Planned {
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
+        if !self.plan.values.is_empty() {
+            model.set_metadata(dequantize::CLAMPS, &dequantize::clamps_as_text(&clamps));
+        }
         Ok((model, kept))
     }
 
