@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 use crate::plan::{Placement, Plan, plan, unlike_joins};
 use crate::policy::{Format, Settings};
 use crate::prepare;
+use crate::qoperators;
 use crate::report::CalibrationSummary;
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
@@ -77,11 +78,15 @@ impl Planned {
     /// # Errors
     /// When it is quantized already.
     pub(super) fn check_quantizable(&self) -> Result<()> {
-        let mut nodes = self.plan.nodes.iter();
-        if nodes.any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear")) {
-            return Err(Error::file(&self.path, "is quantized already; start from the float model"));
-        }
-        Ok(())
+        let graph = &self.model.graph;
+        let quantized = |&id: &NodeId| qoperators::is_quantized(graph.node(id).domain(), graph.node(id).op_type());
+        let Some(id) = graph.node_ids().find(quantized) else { return Ok(()) };
+        let (node, op_type) = (graph.label(id), graph.node(id).op_type());
+        let why = format!(
+            "is quantized already, node {node:?} ({op_type}) for one; start from the float model, or turn this one back \
+             with `tare dequantize`"
+        );
+        Err(Error::file(&self.path, why))
     }
 
     /// Whether anything in the model becomes integers.

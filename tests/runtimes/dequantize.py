@@ -43,7 +43,7 @@ def ours(form, policy=""):
         path = case.folder / "policy.yaml"
         path.write_text(f"version: 1\n{policy or f'format: {form}'}\n" + entry.policy)
         np.savez(case.folder / "calibration.npz", **calibration)
-        data = [] if "weight-only" in policy else ["--data", case.folder / "calibration.npz"]
+        data = [] if "mode" in policy else ["--data", case.folder / "calibration.npz"]
         made = case.folder / "quantized.onnx"
         tare("quantize", original, "-c", path, *data, "--no-validation", "-o", made, "-q")
         return made
@@ -74,6 +74,7 @@ def dynamic(per_channel):
 WAYS = {
     "qdq": ours("qdq"),
     "qoperator": ours("qoperator"),
+    "dynamic": ours("", "mode: dynamic"),
     "weights-int8": ours("", "mode: weight-only"),
     "weights-int4": ours("", "mode: weight-only\nweights: { type: int4, granularity: per_block }"),
     "ort-qdq": static(QuantFormat.QDQ),
@@ -129,7 +130,7 @@ def check(case, entry, way):
 
 def skipped(entry, way):
     lost = way.startswith("ort") and any(word in entry.name for word in LOST)
-    return lost or entry.policy and way.startswith(("ort", "weights"))
+    return lost or entry.policy and way.startswith(("ort", "weights", "dynamic"))
 
 
 def main():
