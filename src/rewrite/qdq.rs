@@ -194,8 +194,11 @@ impl Writer<'_> {
                 Some(Placement::Integer(integer)) => integer.end,
                 _ => None,
             };
-            let grid = end.and_then(|end| self.grids.get(&self.plan.root(end)));
-            if let Some(&(scale, _)) = grid.filter(|_| self.resolved.absorbed.contains(&node.id)) {
+            let Some(root) = end.map(|end| self.plan.root(end)).filter(|_| self.resolved.absorbed.contains(&node.id))
+            else {
+                continue;
+            };
+            for (_, &(scale, _)) in self.grids.iter().filter(|((value, _), _)| *value == root) {
                 let name = graph.value(scale).name().to_owned();
                 let bounds = all.entry(name).or_insert((f32::NEG_INFINITY, f32::INFINITY));
                 *bounds = (low.max(bounds.0), high.min(bounds.1));
