@@ -1,6 +1,7 @@
 //! `tare` converts float ONNX models to quantized ones, and says how much was lost.
 
 pub mod calibrate;
+pub mod dequantize;
 pub mod error;
 pub mod exec;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod policy;
 pub mod prepare;
 pub mod progress;
 mod proto;
+pub mod qoperators;
 pub mod quant;
 pub mod report;
 pub mod resolve;

@@ -27,6 +27,8 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Run two models on the same samples and measure the difference.
     Validate(Validate),
+    /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.
+    Dequantize(Dequantize),
     /// Print the JSON Schema of the policy, for editors.
     Schema,
 }
@@ -125,6 +127,9 @@ pub struct Quantize {
     /// numbers of 16 bits, without; float32: nothing but what rules say.
     #[arg(long)]
     pub mode: Option<String>,
+    /// qdq: float operators between QuantizeLinear and DequantizeLinear; qoperator: operators on integers.
+    #[arg(long)]
+    pub format: Option<String>,
     /// The integer type of weights: int8, uint8, int4 or uint4.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -152,6 +157,15 @@ pub struct Calibrate {
     #[command(flatten)]
     pub data: Data,
     /// Where the statistics go, as JSON.
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Dequantize {
+    /// The quantized model.
+    pub model: PathBuf,
+    /// Where the float model goes.
     #[arg(short, long)]
     pub output: PathBuf,
 }
@@ -267,6 +281,7 @@ impl Quantize {
             output: self.output.clone(),
             report: self.report.clone(),
             mode: word("mode", self.mode.as_ref())?,
+            format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
             validation_samples: self.no_validation.then_some(0),

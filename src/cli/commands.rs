@@ -1,7 +1,7 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Model, Output, Quantize, Validate};
+use super::args::{Calibrate, Dequantize, Model, Output, Quantize, Validate};
 use super::progress::Bars;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
@@ -35,8 +35,8 @@ pub fn inspect(args: &Model) -> Result<Verdict> {
 }
 
 pub fn plan(args: &Model) -> Result<Verdict> {
-    let planned = Planned::new(&args.settings()?)?;
-    print(planned.plan.listing(&planned.model.graph));
+    let settings = args.settings()?;
+    print(Planned::new(&settings)?.listing(&settings));
     Ok(Verdict::Good)
 }
 
@@ -72,6 +72,19 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
     }
     Ok(if missed.is_empty() { Verdict::Good } else { Verdict::ThresholdMissed })
+}
+
+pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
+    file::check_writable(&args.output)?;
+    let done = pipeline::dequantize(&args.model, &args.output)?;
+    if !output.quiet {
+        let (gone, operators, stored) = (done.quantizers, done.operators, done.stored);
+        print(format_args!(
+            "{gone} quantizations taken out, {operators} operators on integers and {stored} stored tensors made float"
+        ));
+        print(format_args!(" -> {}\n", args.output.display()));
+    }
+    Ok(Verdict::Good)
 }
 
 pub fn schema() -> Result<Verdict> {

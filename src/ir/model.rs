@@ -68,6 +68,11 @@ impl Model {
         }
     }
 
+    /// Takes the metadata entry `key` away.
+    pub fn remove_metadata(&mut self, key: &str) {
+        self.header.metadata_props.retain(|p| p.key() != key);
+    }
+
     /// Whether the model defines operators of its own.
     pub fn has_functions(&self) -> bool {
         !self.header.functions.is_empty()

@@ -10,6 +10,13 @@ impl Graph {
         proto.domain = None;
     }
 
+    /// Makes a node run `op_type` of `domain`; inputs, outputs and attributes stay.
+    pub fn set_operator(&mut self, node: NodeId, domain: &str, op_type: &str) {
+        let proto = &mut self.nodes[node.index()].as_mut().expect("the node was removed").proto;
+        proto.op_type = Some(op_type.to_owned());
+        proto.domain = (!domain.is_empty()).then(|| domain.to_owned());
+    }
+
     /// Takes output `slot` from a node; what it made is made by nothing until another node takes it over.
     pub fn drop_output(&mut self, node: NodeId, slot: usize) -> Option<ValueId> {
         let outputs = &mut self.nodes[node.index()].as_mut().expect("the node was removed").outputs;

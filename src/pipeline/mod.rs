@@ -7,6 +7,7 @@ mod validated;
 
 pub use planned::Planned;
 
+use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::Tract;
 use crate::file;
@@ -45,7 +46,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
     let resolved = planned.resolve(settings, &calibration)?;
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
-    let model = planned.rewrite(settings, &resolved, &summary)?;
+    let (model, kept) = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;
     let compared = validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?;
@@ -53,7 +54,8 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
-    let report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
+    let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
+    report.warnings.extend(reported::kept(&kept));
     if let Some(path) = &settings.report {
         report.save(path)?;
     }
@@ -81,6 +83,24 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
     }
     let samples = (&set, indices.as_slice());
     validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
+}
+
+/// Turns the quantized model at `path` back into a float one at `output`.
+///
+/// # Errors
+/// When it cannot be loaded, has nothing quantized, holds what cannot be turned back, or `output` cannot be written.
+pub fn dequantize(path: &Path, output: &Path) -> Result<dequantize::Done> {
+    let mut model = file::load(path)?;
+    if output.canonicalize().ok().is_some_and(|o| path.canonicalize().ok() == Some(o)) {
+        return Err(Error::file(output, "is the model itself; name another output"));
+    }
+    let done = dequantize::dequantize(&mut model).map_err(|e| e.in_model(path))?;
+    if done == dequantize::Done::default() {
+        return Err(Error::file(path, "has nothing quantized in it: there is nothing to turn back"));
+    }
+    model.graph.verify().map_err(|e| e.in_model(path))?;
+    file::save(&model, output)?;
+    Ok(done)
 }
 
 /// An audit of a model.

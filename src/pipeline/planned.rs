@@ -2,19 +2,22 @@
 
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
+use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
-use crate::policy::Settings;
+use crate::policy::{Format, Settings};
 use crate::prepare;
+use crate::qoperators;
 use crate::report::CalibrationSummary;
 use crate::resolve::{Resolved, resolve};
-use crate::rewrite;
+use crate::rewrite::{self, Kept};
 use crate::target::OnnxRuntimeCpu;
 use crate::tensor::TensorType;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A model made ready and planned.
@@ -76,11 +79,15 @@ impl Planned {
     /// # Errors
     /// When it is quantized already.
     pub(super) fn check_quantizable(&self) -> Result<()> {
-        let mut nodes = self.plan.nodes.iter();
-        if nodes.any(|n| n.op_type == "DequantizeLinear" || n.op_type.starts_with("QLinear")) {
-            return Err(Error::file(&self.path, "is quantized already; start from the float model"));
-        }
-        Ok(())
+        let graph = &self.model.graph;
+        let quantized = |&id: &NodeId| qoperators::is_quantized(graph.node(id).domain(), graph.node(id).op_type());
+        let Some(id) = graph.node_ids().find(quantized) else { return Ok(()) };
+        let (node, op_type) = (graph.label(id), graph.node(id).op_type());
+        let why = format!(
+            "is quantized already, node {node:?} ({op_type}) for one; start from the float model, or turn this one back \
+             with `tare dequantize`"
+        );
+        Err(Error::file(&self.path, why))
     }
 
     /// Whether anything in the model becomes integers.
@@ -119,7 +126,8 @@ impl Planned {
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
 
-    /// The model with what was resolved carried out, and with a note of how it came about.
+    /// The model with what was resolved carried out, and with a note of how it came about; and the integer nodes that have no
+    /// operator on integers, where the settings ask for those.
     ///
     /// # Errors
     /// When a constant cannot be read.
@@ -128,13 +136,32 @@ impl Planned {
         settings: &Settings,
         resolved: &Resolved,
         summary: &CalibrationSummary,
-    ) -> Result<Model> {
+    ) -> Result<(Model, Vec<Kept>)> {
         let mut model = self.model.clone();
-        rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        let clamps = rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        let kept = match settings.format {
+            Format::Qdq => Vec::new(),
+            Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
+        };
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
-        Ok(model)
+        if !self.plan.values.is_empty() {
+            model.set_metadata(dequantize::CLAMPS, &dequantize::clamps_as_text(&clamps));
+        }
+        Ok((model, kept))
+    }
+
+    /// The plan as text, and what its integer nodes are written as where the settings ask for operators on integers.
+    pub fn listing(&self, settings: &Settings) -> String {
+        let mut text = self.plan.listing(&self.model.graph);
+        if settings.format == Format::Qoperator {
+            text.push_str("# operators\n");
+            for (node, written) in rewrite::forecast(&self.model.graph, &self.plan) {
+                let _ = writeln!(text, "{} {}: {written}", node.op_type, node.name);
+            }
+        }
+        text
     }
 
     /// The type of each value, for inputs like those of a sample, or as the model states them with a batch of one.

@@ -8,6 +8,7 @@ use crate::file;
 use crate::policy::Settings;
 use crate::report::{CalibrationSummary, FileSummary, Report, summarize};
 use crate::resolve::Resolved;
+use crate::rewrite::Kept;
 use crate::validate;
 use std::path::Path;
 
@@ -54,6 +55,22 @@ pub fn report(
         not_validated,
         warnings,
     })
+}
+
+/// What to say of integer nodes that have no operator on integers: a line for each reason.
+pub fn kept(kept: &[Kept]) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Kept { node, reason, .. } in kept {
+        match groups.iter_mut().find(|group| group.0 == reason) {
+            Some(group) => group.1.push(node),
+            None => groups.push((reason, vec![node])),
+        }
+    }
+    let line = |(reason, nodes): (&str, Vec<&str>)| {
+        let names = nodes.join(", ");
+        format!("between DequantizeLinear and QuantizeLinear, {} in all: {reason} ({names})", nodes.len())
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// What tells policies apart that make other models.

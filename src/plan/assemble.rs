@@ -187,7 +187,12 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
     let axis = graph.node(id).attributes().int("axis").unwrap_or(0);
     let columns = axis == -1 || axis + 1 == rank as i64;
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
-    let (slot, scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
+    let (slot, mut scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
+    // Where they have one type, ONNX Runtime puts a float Add of what was looked up and its QuantizeLinear together, and then
+    // fails at the scales. The same grid in the other type keeps it from that.
+    if per_channel && scheme.symmetric && scheme.dtype == settings.activations.scheme.dtype {
+        scheme.dtype = scheme.dtype.other_signedness();
+    }
     let axis = per_channel.then(|| rank - 1);
     Ok(ConstantPlan {
         slot,

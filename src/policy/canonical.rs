@@ -2,7 +2,7 @@
 //! set of statistics carry.
 
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, Mode, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, Mode, TypeName, Weights};
 use super::settings::{
     ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings, Validation,
     WeightRange, WeightSettings,
@@ -32,6 +32,9 @@ impl Settings {
         }
         if self.half != HalfSettings::default() {
             keys["half"] = json!({ "block": self.half.block, "keep_io": !self.half.convert_io });
+        }
+        if self.format == Format::Qoperator {
+            keys["format"] = json!("qoperator");
         }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);

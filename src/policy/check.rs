@@ -3,7 +3,7 @@
 use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{
-    Activations, CalibratorName, ChannelsName, FitName, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
+    Activations, CalibratorName, ChannelsName, FitName, Format, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
 };
 use super::settings::{
     ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, Named, OnBadValue,
@@ -42,6 +42,12 @@ impl Raw {
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
         self.check_modes(mode)?;
         let half = self.half(mode)?;
+        let format = self.format.unwrap_or_default();
+        if format == Format::Qoperator && mode != Mode::Static {
+            let why =
+                "format qoperator is made of integer activations, which mode static alone stores; set format: qdq";
+            return Err(self.wrong("format", why));
+        }
         let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
@@ -56,6 +62,7 @@ impl Raw {
             output: self.output.clone(),
             report: self.report.clone(),
             mode,
+            format,
             calibration,
             validation,
             on_bad_value: match on_bad_value {

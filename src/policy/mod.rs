@@ -34,7 +34,7 @@ pub use overrides::Overrides;
 pub use pattern::Pattern;
 pub use places::Place;
 pub use raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, LayoutName, Match, Mode,
+    Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, LayoutName, Match, Mode,
     OnBadFileName, Preprocessing, Raw, RawHalf, RawRule, Target, TypeName, ValidationData, WeightTypeName, Weights,
     schema,
 };

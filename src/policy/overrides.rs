@@ -1,7 +1,7 @@
 //! What the command line says over the policy.
 
 use super::raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, LayoutName, Mode, Preprocessing, Raw,
+    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, Format, LayoutName, Mode, Preprocessing, Raw,
     ValidationData, WeightTypeName,
 };
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub struct Overrides {
     pub model: Option<PathBuf>,
     pub mode: Option<Mode>,
+    pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
@@ -46,6 +47,7 @@ impl Raw {
     pub fn override_with(&mut self, over: &Overrides) {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
+        self.set("format", |raw| &mut raw.format, over.format.as_ref());
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());

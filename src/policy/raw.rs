@@ -32,6 +32,9 @@ pub struct Raw {
     /// What becomes integers, and when.
     #[schemars(extend("default" = "static"))]
     pub mode: Option<Mode>,
+    /// How the quantized model is written.
+    #[schemars(extend("default" = "qdq"))]
+    pub format: Option<Format>,
     /// The runtime that will run the model.
     #[schemars(extend("default" = "onnxruntime"))]
     pub target: Option<Target>,
@@ -101,6 +104,17 @@ impl fmt::Display for Mode {
             Self::Float32 => "float32",
         })
     }
+}
+
+/// How the quantized model is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Float operators between DequantizeLinear and QuantizeLinear, which runtimes put together as their kernels allow.
+    #[default]
+    Qdq,
+    /// Operators on integers (QLinearConv and its like), for runtimes that put nothing together. Only in mode `static`.
+    Qoperator,
 }
 
 /// The runtime that will run the model.

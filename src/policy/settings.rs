@@ -2,7 +2,7 @@
 
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::{Activations, CalibratorName, Mode, TypeName, WeightTypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
 use crate::quant::{HalfType, IntType, Scheme};
 use schemars::JsonSchema;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub report: Option<PathBuf>,
     /// What becomes integers, and when, where no rule says otherwise.
     pub mode: Mode,
+    /// How the quantized model is written.
+    pub format: Format,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
     /// What the quantized model is compared with the original on.

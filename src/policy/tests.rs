@@ -23,6 +23,7 @@ model: model.onnx
 output: /out/model.int8.onnx
 report: model.int8.json
 mode: static
+format: qdq
 target: onnxruntime
 data:
   calibration: { path: photos/, samples: 100, on_bad_file: skip }
@@ -102,6 +103,20 @@ fn what_a_mode_has_no_use_for_is_refused() {
 }
 
 #[test]
+fn operators_on_integers_are_for_mode_static() {
+    let why = "format qoperator is made of integer activations, which mode static alone stores; set format: qdq";
+    fails("mode: weight-only\nformat: qoperator", 3, 9, why);
+    fails("format: qop", 2, 9, "unknown value \"qop\". Known here: qdq, qoperator");
+    let s = settings("version: 1\nformat: qoperator").unwrap();
+    assert_eq!((s.format, s.canonical()["format"].as_str()), (Format::Qoperator, Some("qoperator")));
+    // The digest of policies without the key stays what it was.
+    assert!(settings("version: 1\nformat: qdq").unwrap().canonical().get("format").is_none());
+    let mut raw = Raw::parse("version: 1\n", Path::new("dir/p.yaml")).unwrap();
+    raw.override_with(&Overrides { format: Some(Format::Qoperator), ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().format, Format::Qoperator);
+}
+
+#[test]
 fn validation_can_be_switched_off_but_not_with_thresholds() {
     let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
     assert!(matches!(settings(text).unwrap().validation, Validation::Off));
@@ -132,7 +147,7 @@ fn a_policy_with_every_key_is_read() {
     assert_eq!(s.activations.calibrator, Calibrator::Percentile(99.9));
     assert_eq!(s.weights.scheme, Scheme { reduce_range: true, ..Scheme::new(IntType::Uint8, true) });
     assert_eq!(s.weights.granularity, Granularity::PerTensor);
-    assert_eq!((s.rules.len(), s.rules[2].range, s.rules[2].place.line), (3, Some((1.0, 6.0)), 27));
+    assert_eq!((s.rules.len(), s.rules[2].range, s.rules[2].place.line), (3, Some((1.0, 6.0)), 28));
     assert_eq!((s.thresholds.top1_drop, s.thresholds.top5_agreement), (Some(0.02), None));
 }
 

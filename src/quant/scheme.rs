@@ -30,6 +30,16 @@ impl IntType {
         }
     }
 
+    /// Of 8 bits, the type that has a sign where this one has none, and none where it has one.
+    #[must_use]
+    pub fn other_signedness(self) -> Self {
+        match self {
+            Self::Int8 => Self::Uint8,
+            Self::Uint8 => Self::Int8,
+            other => other,
+        }
+    }
+
     /// The smallest and largest number of the type.
     pub fn limits(self) -> (i32, i32) {
         let count = 1 << self.bits();

@@ -4,9 +4,11 @@ mod constants;
 mod dynamic;
 mod halves;
 mod qdq;
+mod qoperator;
 mod weights;
 
 pub use qdq::insert_qdq;
+pub use qoperator::{Kept, Written, forecast, to_qoperators};
 
 #[cfg(test)]
 mod tests;

@@ -15,18 +15,19 @@ use crate::quant::{IntType, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Rewrites the prepared `model` as the plan says. Node and value ids are those that the plan was made with.
+/// Rewrites the prepared `model` as the plan says. Node and value ids are those that the plan was made with. Gives the bounds of
+/// the clamps that vanished, by the name of the scale of the grid that each vanished into.
 ///
 /// # Errors
 /// When plan and model do not belong together.
-pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<()> {
+pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
     rewrite(&mut model.graph, plan, resolved)
 }
 
-fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
-    // Bodies first, while the ids are those that the plan was made with.
+fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
+    // Bodies first, while the ids are those that the plan was made with. They have no grids that clamps vanish into.
     for body in &plan.bodies {
         graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
     }
@@ -66,8 +67,9 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<()> {
         }
     }
     halves::convert(graph, plan)?;
+    let vanished = writer.vanished(graph);
     graph.remove_unused();
-    Ok(())
+    Ok(vanished)
 }
 
 /// Inputs that must read a dequantized activation.
@@ -186,6 +188,30 @@ impl Writer<'_> {
             graph.set_input(node, slot, Some(dequantized));
         }
         dequantized
+    }
+
+    /// The bounds of the clamps that vanished, by the name of a scale.
+    fn vanished(&self, graph: &Graph) -> BTreeMap<String, (f32, f32)> {
+        let nodes = self.plan.by_node();
+        let mut all = BTreeMap::new();
+        for node in &self.plan.nodes {
+            let Placement::Clamp { into, low, high } = node.placement else { continue };
+            let end = match nodes.get(&into).map(|n| &n.placement) {
+                Some(Placement::Integer(integer)) => integer.end,
+                _ => None,
+            };
+            let Some(root) = end.map(|end| self.plan.root(end)).filter(|_| self.resolved.absorbed.contains(&node.id))
+            else {
+                continue;
+            };
+            let grid = self.resolved.params(root).and_then(|params| self.grids.get(&(root, params.dtype)));
+            if let Some(&(scale, _)) = grid {
+                let name = graph.value(scale).name().to_owned();
+                let bounds = all.entry(name).or_insert((f32::NEG_INFINITY, f32::INFINITY));
+                *bounds = (low.max(bounds.0), high.min(bounds.1));
+            }
+        }
+        all
     }
 
     /// The initializers of a grid, made once.

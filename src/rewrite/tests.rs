@@ -7,6 +7,7 @@ mod halves;
 mod layers;
 mod lookups;
 mod outputs;
+mod qoperators;
 mod saturation;
 mod scale;
 mod stored;

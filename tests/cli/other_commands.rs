@@ -1,4 +1,4 @@
-//! `inspect`, `plan`, `schema`, `validate`.
+//! `inspect`, `plan`, `schema`, `validate`, `dequantize`.
 
 use super::*;
 
@@ -62,4 +62,34 @@ fn help_is_no_error_and_an_unknown_flag_is() {
     let output = tare(folder.path(), ["quantize", "--no-such-flag"]);
     ends(&output, 2);
     assert!(text(&output.stderr).starts_with("error:"));
+}
+
+#[test]
+fn a_quantized_model_is_not_quantized_again_but_turned_back() {
+    let folder = folder();
+    let config = policy(folder.path(), "format: qoperator\n");
+    let config = config.to_str().expect("a name");
+    let listing = tare(folder.path(), ["plan", "-c", config]);
+    assert!(ends(&listing, 0).contains("# operators\nConv stem.conv: QLinearConv\n"), "{}", text(&listing.stdout));
+    ends(&tare(folder.path(), ["quantize", "-c", config, "-o", "int8.onnx", "-q"]), 0);
+    let again = tare(folder.path(), ["quantize", "int8.onnx", "-c", config, "-o", "twice.onnx"]);
+    assert_eq!(again.status.code(), Some(2));
+    let why = text(&again.stderr);
+    assert!(why.contains("is quantized already, node \"image_QuantizeLinear\""), "{why}");
+    assert!(why.contains("tare dequantize"), "{why}");
+
+    let back = tare(folder.path(), ["dequantize", "int8.onnx", "-o", "float.onnx"]);
+    assert!(ends(&back, 0).contains("-> float.onnx"), "{}", text(&back.stdout));
+    let original = model();
+    let flags = ["validate", original.to_str().expect("a name"), "float.onnx", "-c", config, "--min-sqnr", "35"];
+    assert!(ends(&tare(folder.path(), flags), 0).contains("SQNR"));
+    for (arguments, why) in [
+        (["dequantize", "float.onnx", "-o", "out.onnx"], "has nothing quantized in it"),
+        (["dequantize", "int8.onnx", "-o", "int8.onnx"], "is the model itself"),
+        (["dequantize", "none.onnx", "-o", "out.onnx"], "none.onnx"),
+    ] {
+        let output = tare(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    }
 }

@@ -17,6 +17,7 @@ mod pad;
 mod products;
 mod program;
 mod qdq;
+mod qoperators;
 mod quiet;
 mod refuse;
 mod registers;

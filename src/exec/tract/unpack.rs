@@ -70,7 +70,8 @@ impl<'a> Packed<'a> {
     }
 }
 
-fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
+/// The numbers of a float32 tensor.
+pub fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     if tensor.data_type != DataType::Float as i32 {
         return None;
     }

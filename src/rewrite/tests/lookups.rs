@@ -37,6 +37,19 @@ fn rows_are_looked_up_as_integers_and_dequantized_by_column() {
 }
 
 #[test]
+fn a_table_by_column_is_never_of_the_type_of_activations() {
+    for (policy, expected) in [
+        ("activations: { type: int8 }\n", DataType::Uint8),
+        ("weights: { type: uint8 }\n", DataType::Int8),
+        ("weights: { type: uint8, granularity: per_tensor }\n", DataType::Uint8),
+    ] {
+        let made = quantized_by(policy, lookups(&["e"], 0));
+        assert_eq!(table(&made, "e").0.dtype(), expected, "{policy}");
+        assert!(made.sqnr() > 30.0, "{policy}: {}", made.sqnr());
+    }
+}
+
+#[test]
 fn columns_are_looked_up_on_one_grid() {
     let made = quantized(lookups(&["e"], 1));
     let (integers, scales, axis) = table(&made, "e");

@@ -1,0 +1,112 @@
+//! The numbers that stored integers stand for.
+
+use super::Grid;
+use crate::error::{Error, Result};
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::tensor::{DataType, Tensor};
+use std::borrow::Cow;
+
+/// The float32 numbers of the constant `integers`, which `id` reads on `grid`.
+///
+/// # Errors
+/// When the grid is not constant or does not fit, or the types have no float32 numbers.
+pub(super) fn numbers(
+    graph: &Graph,
+    id: NodeId,
+    integers: ValueId,
+    grid: Grid,
+    axis: i64,
+    block: i64,
+) -> Result<Tensor> {
+    let blame = |why: Error| graph.node_error(id, why);
+    let stored = graph.constant(integers)?.ok_or_else(|| graph.node_error(id, "its integers are sparse"))?;
+    let scale = graph.constant(grid.scale)?;
+    let scale = scale.ok_or_else(|| graph.node_error(id, "its scale is computed while the model runs"))?;
+    let zeros = zero_points(graph, grid)?;
+    let zeros = zeros.ok_or_else(|| graph.node_error(id, "its zero point is computed while the model runs"))?;
+    of(&stored, &scale, &zeros, axis, block).map_err(blame)
+}
+
+/// The zero points of a grid: empty where it has none, `None` where they are not constant.
+pub(super) fn zero_points(graph: &Graph, grid: Grid) -> Result<Option<Vec<i64>>> {
+    let Some(zero) = grid.zero_point else { return Ok(Some(Vec::new())) };
+    let constant = graph.constant(zero)?;
+    constant.map(|zeros| values(&zeros).map(Cow::into_owned)).transpose()
+}
+
+/// `(q - zero point) * scale` for each integer: with one scale, one for each index along `axis`, or one for each `block`
+/// elements along it.
+pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, block: i64) -> Result<Tensor> {
+    if scale.dtype() != DataType::Float32 {
+        return Err(Error::other(format!("its scale is {}, expected float32", scale.dtype())));
+    }
+    let (shape, q, scales) = (integers.shape(), values(integers)?, scale.to_f32()?);
+    let rank = shape.len() as i64;
+    let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
+    let length = axis.map_or(1, |axis| shape[axis]);
+    let inner: usize = axis.map_or(1, |axis| shape[axis + 1..].iter().product());
+    let block = usize::try_from(block).unwrap_or(0);
+    let wanted = match (scales.len(), axis) {
+        (1, _) if block == 0 => 1,
+        (_, None) => 0,
+        (_, Some(_)) if block == 0 => length,
+        (_, Some(_)) => q.len() / length.max(1) * length.div_ceil(block),
+    };
+    if scales.len() != wanted || !zeros.is_empty() && zeros.len() != wanted {
+        let (scales, zeros) = (scales.len(), zeros.len());
+        return Err(Error::other(format!("{scales} scales and {zeros} zero points do not fit integers of {shape:?}")));
+    }
+    let at = |i: usize| match (wanted, block) {
+        (1, 0) => 0,
+        (_, 0) => i / inner % length,
+        (_, block) => (i / inner / length * length.div_ceil(block) + i / inner % length / block) * inner + i % inner,
+    };
+    let number = |(i, &q): (usize, &i64)| {
+        let grid = at(i);
+        // Masks of the lowest float pass it by the rounding of their scale, and infinite ones make NaN of a Softmax.
+        ((q - zeros.get(grid).copied().unwrap_or(0)) as f32 * scales[grid]).clamp(f32::MIN, f32::MAX)
+    };
+    Ok(Tensor::from_f32(shape.to_vec(), &q.iter().enumerate().map(number).collect::<Vec<_>>()))
+}
+
+/// The integers of a tensor of 4 to 32 bits.
+fn values(tensor: &Tensor) -> Result<Cow<'_, [i64]>> {
+    let nibble = |i: usize| tensor.bytes().get(i / 2).map_or(0, |byte| byte >> (i % 2 * 4) & 15);
+    match tensor.dtype() {
+        DataType::Uint4 => Ok((0..tensor.len()).map(|i| i64::from(nibble(i))).collect()),
+        DataType::Int4 => Ok((0..tensor.len()).map(|i| i64::from((nibble(i) << 4).cast_signed() >> 4)).collect()),
+        DataType::Int8 | DataType::Uint8 | DataType::Int16 | DataType::Uint16 | DataType::Int32 => tensor.to_i64(),
+        other => Err(Error::other(format!("integers of type {other} are not read"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn numbers(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, block: i64) -> Vec<f32> {
+        of(integers, scale, zeros, axis, block).expect("numbers").to_f32().expect("floats").into_owned()
+    }
+
+    #[test]
+    fn each_integer_meets_the_scale_of_its_place() {
+        let q = Tensor::from_i32(vec![2, 3], &[1, 2, 3, 4, 5, 6]);
+        let scales = |shape: &[usize], s: &[f32]| Tensor::from_f32(shape.to_vec(), s);
+        assert_eq!(numbers(&q, &scales(&[], &[2.0]), &[1], 1, 0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+        assert_eq!(numbers(&q, &scales(&[2], &[1.0, 10.0]), &[], 0, 0), [1.0, 2.0, 3.0, 40.0, 50.0, 60.0]);
+        assert_eq!(numbers(&q, &scales(&[3], &[1.0, 10.0, 0.5]), &[1, 0, 1], -1, 0), [0.0, 20.0, 1.0, 3.0, 50.0, 2.5]);
+        let blocks = scales(&[2, 2], &[1.0, 10.0, 100.0, 1000.0]);
+        assert_eq!(numbers(&q, &blocks, &[], 1, 2), [1.0, 2.0, 30.0, 400.0, 500.0, 6000.0]);
+        assert!(of(&q, &scales(&[2], &[1.0, 2.0]), &[], 1, 0).is_err());
+        assert!(of(&q, &scales(&[], &[1.0]), &[1, 2], 1, 0).is_err());
+    }
+
+    #[test]
+    fn nibbles_are_read_from_the_low_bits_up() {
+        let nibbles = |dtype| Tensor::new(dtype, vec![3], Bytes::from_static(&[0xf1, 0x08])).expect("a tensor");
+        let one = Tensor::from_f32(vec![], &[1.0]);
+        assert_eq!(numbers(&nibbles(DataType::Int4), &one, &[], 0, 0), [1.0, -1.0, -8.0]);
+        assert_eq!(numbers(&nibbles(DataType::Uint4), &one, &[1], 0, 0), [0.0, 14.0, 7.0]);
+    }
+}

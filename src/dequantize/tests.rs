@@ -1,0 +1,143 @@
+//! Quantized models turned back.
+
+use super::*;
+use crate::error::Result;
+use crate::exec::{Session, Tract};
+use crate::ir::build::{Builder, int, ints};
+use crate::tensor::{DataType, Tensor};
+use bytes::Bytes;
+
+fn bytes(dtype: DataType, shape: &[usize], values: &[u8]) -> Tensor {
+    Tensor::new(dtype, shape.to_vec(), Bytes::copy_from_slice(values)).expect("a tensor")
+}
+
+/// A net with scales `s` and `t` and the zero points `z` (uint8) and `k` (int8), both 0.
+fn start() -> Builder {
+    Builder::new(13)
+        .input("x", &[1, 2])
+        .floats("s", &[], &[0.5])
+        .floats("t", &[], &[0.25])
+        .constant("z", &bytes(DataType::Uint8, &[], &[0]))
+        .constant("m", &bytes(DataType::Uint8, &[], &[128]))
+        .constant("k", &bytes(DataType::Int8, &[], &[0]))
+        .constant("w", &bytes(DataType::Int8, &[2, 2], &[4, 0xfc, 8, 2]))
+}
+
+fn back(builder: Builder) -> Result<Model> {
+    let mut model = builder.build();
+    let done = dequantize(&mut model)?;
+    model.graph.verify().expect("a sound graph");
+    assert_ne!(done, Done::default());
+    Ok(model)
+}
+
+fn operators(model: &Model) -> Vec<&str> {
+    let order = model.graph.topological().expect("no circle");
+    order.into_iter().map(|id| model.graph.node(id).op_type()).collect()
+}
+
+fn run(model: &Model, x: [f32; 2]) -> Vec<f32> {
+    let executor = Tract::default();
+    let session = Session::new(&executor, model, vec![]).expect("a model");
+    let outputs = session.run(&[Tensor::from_f32(vec![1, 2], &x)], &mut |_, _, _| {}).expect("outputs");
+    outputs[0].to_f32().expect("numbers").into_owned()
+}
+
+/// `x` quantized with zero point 128, as `q`.
+fn quantized() -> Builder {
+    start().node("QuantizeLinear", &["x", "s", "m"], &["q"], vec![])
+}
+
+#[test]
+fn pairs_vanish_and_stored_weights_are_numbers() {
+    let net = quantized()
+        .node("DequantizeLinear", &["q", "s", "m"], &["d"], vec![])
+        .node("DequantizeLinear", &["w", "t", "k"], &["v"], vec![])
+        .node("MatMul", &["d", "v"], &["p"], vec![])
+        .node("QuantizeLinear", &["p", "s", "m"], &["r"], vec![])
+        .node("DequantizeLinear", &["r", "s", "m"], &["y"], vec![])
+        .output("y", &[1, 2]);
+    let model = back(net).expect("a float model");
+    assert_eq!(operators(&model), ["MatMul"]);
+    // Nothing is rounded any more: (0.1, 0.3) times ((1, -1), (2, 0.5)).
+    let made = run(&model, [0.1, 0.3]);
+    assert!((made[0] - 0.7).abs() < 1e-6 && (made[1] - 0.05).abs() < 1e-6, "{made:?}");
+}
+
+#[test]
+fn operators_on_integers_are_float_operators_again() {
+    let inputs = ["q", "s", "m", "w", "t", "k", "s", "m"];
+    let net = quantized()
+        .node("QLinearMatMul", &inputs, &["r"], vec![])
+        .node("Transpose", &["r"], &["u"], vec![ints("perm", &[1, 0])])
+        .node("DequantizeLinear", &["u", "s", "m"], &["y"], vec![])
+        .output("y", &[2, 1]);
+    let model = back(net).expect("a float model");
+    assert_eq!(operators(&model), ["MatMul", "Transpose"]);
+    assert!((run(&model, [0.1, 0.3])[0] - 0.7).abs() < 1e-6);
+}
+
+#[test]
+fn dynamic_quantization_is_one_operator_again() {
+    let net = start()
+        .node("DynamicQuantizeLinear", &["x"], &["q", "qs", "qz"], vec![])
+        .node("MatMulInteger", &["q", "w", "qz", "k"], &["i"], vec![])
+        .node("Cast", &["i"], &["c"], vec![int("to", 1)])
+        .node("Mul", &["qs", "t"], &["f"], vec![])
+        .node("Mul", &["c", "f"], &["y"], vec![])
+        .output("y", &[1, 2]);
+    let model = back(net).expect("a float model");
+    assert_eq!(operators(&model), ["MatMul"]);
+    assert!((run(&model, [0.1, 0.3])[0] - 0.7).abs() < 1e-6);
+}
+
+#[test]
+fn a_clamp_that_vanished_is_there_again() {
+    let net = |top: f32| {
+        quantized()
+            .floats("six", &[], &[top / 255.0])
+            .node("DequantizeLinear", &["q", "s", "m"], &["d"], vec![])
+            .floats("v", &[2, 2], &[1.0, 0.0, 0.0, 1.0])
+            .node("MatMul", &["d", "v"], &["p"], vec![])
+            .node("QuantizeLinear", &["p", "six", "z"], &["r"], vec![])
+            .node("DequantizeLinear", &["r", "six", "z"], &["y"], vec![])
+            .output("y", &[1, 2])
+    };
+    let (six, five) = (back(net(6.0)).expect("a float model"), back(net(5.0)).expect("a float model"));
+    assert_eq!((operators(&six), operators(&five)), (vec!["MatMul", "Clip"], vec!["MatMul", "Relu"]));
+    assert_eq!(run(&six, [-1.0, 7.0]), [0.0, 6.0]);
+    assert_eq!(run(&five, [-1.0, 7.0]), [0.0, 7.0]);
+    // Where it is told which ones vanished, no other is taken for one.
+    let mut told = net(5.0).build();
+    told.set_metadata(CLAMPS, "{}");
+    dequantize(&mut told).expect("a float model");
+    assert_eq!(run(&told, [-1.0, 7.0]), [-1.0, 7.0]);
+    let mut told = net(5.0).build();
+    let clamps = [("six".to_owned(), (0.0, 4.5)), ("s".to_owned(), (f32::NEG_INFINITY, 1.0))].into_iter().collect();
+    told.set_metadata(CLAMPS, &clamps_as_text(&clamps));
+    dequantize(&mut told).expect("a float model");
+    assert_eq!((run(&told, [-1.0, 7.0]), told.metadata(CLAMPS)), (vec![0.0, 4.5], None));
+}
+
+#[test]
+fn an_output_keeps_its_name_even_if_it_is_an_input() {
+    let net = quantized().node("DequantizeLinear", &["q", "s", "m"], &["y"], vec![]).output("y", &[1, 2]);
+    let model = back(net).expect("a float model");
+    assert_eq!((operators(&model), run(&model, [0.1, 9.0])), (vec!["Identity"], vec![0.1, 9.0]));
+}
+
+#[test]
+fn what_cannot_be_followed_is_named() {
+    let why = |net: Builder| back(net).map(|m| format!("{:?}", operators(&m))).unwrap_err().to_string();
+    let lost = quantized().node("BitwiseNot", &["q"], &["r"], vec![]);
+    let lost = lost.node("DequantizeLinear", &["r", "s", "m"], &["y"], vec![]).output("y", &[1, 2]);
+    assert!(why(lost).contains("BitwiseNot_r"));
+    let other = quantized().node("DequantizeLinear", &["q", "t", "m"], &["y"], vec![]).output("y", &[1, 2]);
+    assert!(why(other).contains("another grid"));
+    let sums = start()
+        .node("DynamicQuantizeLinear", &["x"], &["q", "qs", "qz"], vec![])
+        .node("MatMulInteger", &["q", "w", "qz", "k"], &["i"], vec![])
+        .node("Cast", &["i"], &["y"], vec![int("to", 1)])
+        .output("y", &[1, 2]);
+    assert!(why(sums).contains("MatMulInteger_i"));
+}
