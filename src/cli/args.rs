@@ -130,6 +130,12 @@ pub struct Quantize {
     /// qdq: float operators between QuantizeLinear and DequantizeLinear; qoperator: operators on integers.
     #[arg(long)]
     pub format: Option<String>,
+    /// The element type of inputs and outputs: float32, int8, uint8, int16 or uint16. Without it they stay float32.
+    #[arg(long, value_name = "TYPE")]
+    pub io: Option<String>,
+    /// An operator that stays in float is an error.
+    #[arg(long)]
+    pub strict: bool,
     /// The integer type of weights: int8, uint8, int4 or uint4.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -281,6 +287,8 @@ impl Quantize {
             output: self.output.clone(),
             report: self.report.clone(),
             mode: word("mode", self.mode.as_ref())?,
+            io: word("io", self.io.as_ref())?,
+            strict: self.strict.then_some(true),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),

@@ -46,6 +46,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
     let resolved = planned.resolve(settings, &calibration)?;
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
+    planned.check_strict(settings, &resolved)?;
     let (model, kept) = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;

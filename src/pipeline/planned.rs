@@ -12,11 +12,12 @@ use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
 use crate::policy::{Format, Settings};
 use crate::prepare;
 use crate::qoperators;
-use crate::report::CalibrationSummary;
+use crate::report::{CalibrationSummary, summarize};
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
 use crate::target::OnnxRuntimeCpu;
 use crate::tensor::TensorType;
+use crate::validate;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -126,6 +127,26 @@ impl Planned {
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
 
+    /// Whether nothing stays in float, where the policy wants that.
+    ///
+    /// # Errors
+    /// When something does: all of it, with the reasons.
+    pub(super) fn check_strict(&self, settings: &Settings, resolved: &Resolved) -> Result<()> {
+        if !settings.strict {
+            return Ok(());
+        }
+        let summary = summarize(&self.plan, &self.model.graph, &self.target, Some(resolved), None);
+        let mut left: Vec<String> = summary.float.iter().map(|group| group.in_full()).collect();
+        if summary.stored > 0 {
+            left.push(format!("{} nodes compute in float from weights stored as integers", summary.stored));
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let left = left.join("\n  ");
+        Err(Error::file(&self.path, format!("strict: true, but some operators stay in float:\n  {left}")))
+    }
+
     /// The model with what was resolved carried out, and with a note of how it came about; and the integer nodes that have no
     /// operator on integers, where the settings ask for those.
     ///
@@ -143,6 +164,12 @@ impl Planned {
             Format::Qdq => Vec::new(),
             Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
         };
+        for one in &self.plan.io {
+            let own = resolved.params(one.value).filter(|params| params.dtype == one.dtype);
+            if let Some(params) = own.or_else(|| resolved.converted(one.value, one.dtype)) {
+                validate::note_grid(&mut model, self.model.graph.value(one.value).name(), &params);
+            }
+        }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);

@@ -3,6 +3,7 @@
 use super::bias::{bias_place, per_channel_bias};
 use super::bodies::Scope;
 use super::halves;
+use super::io::{IntegerIo, integer_io};
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
 use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
@@ -25,8 +26,9 @@ use std::collections::HashMap;
 pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
     let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies())?;
     let mut matched = scope.matched(settings)?.into_iter();
-    let Some(own) = matched.next() else { return Ok(Plan::default()) };
-    let mut plan = plan_graph(&scope, &own, settings, target, kept)?;
+    let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
+    let io = integer_io(graph, settings, &mut own)?;
+    let mut plan = plan_graph(&scope, &own, io, settings, target, kept)?;
     let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half);
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;
     Ok(plan)
@@ -36,6 +38,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
 fn plan_graph(
     scope: &Scope<'_>,
     matched: &Matched,
+    io: Vec<IntegerIo>,
     settings: &Settings,
     target: &dyn Target,
     kept: &[(NodeId, String)],
@@ -46,14 +49,15 @@ fn plan_graph(
     for (id, why) in kept {
         preferences[id.index()].get_or_insert_with(|| why.clone());
     }
-    let mut placed = place::place(graph, order, matched, &preferences, target);
+    let wanted = io.iter().map(|one| one.value).collect();
+    let mut placed = place::place(graph, order, matched, &preferences, wanted, target);
     for &id in order {
         settle_constants(graph, id, &mut placed)?;
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, order, target, &mut placed) {}
     let halves = halves::place(graph, order, matched, &settings.half, kept)?;
-    let mut plan = Plan { structure, converts_io: settings.half.convert_io, ..Plan::default() };
+    let mut plan = Plan { structure, io, converts_io: settings.half.convert_io, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
             plan.add_value(graph, value, RangeSource::Observed, matched);
@@ -79,6 +83,7 @@ fn plan_graph(
         }
     }
     plan.settle_types(graph, matched);
+    plan.settle_outputs(matched);
     plan.check_grids()?;
     if settings.calibration.is_some() {
         plan.watch_halves(graph, matched);

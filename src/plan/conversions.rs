@@ -12,6 +12,8 @@ impl Plan {
     pub(super) fn settle_types(&mut self, graph: &Graph, matched: &Matched) {
         let mut wanted: HashMap<usize, Vec<ActivationSettings>> = HashMap::new();
         let mut made = vec![false; self.values.len()];
+        // What comes in as integers has the type that it comes in.
+        self.io.iter().filter_map(|one| self.index.get(&one.value)).for_each(|&index| made[index] = true);
         for node in &self.nodes {
             let Placement::Integer(integer) = &node.placement else { continue };
             let outputs = graph.node(node.id).outputs().iter().flatten().copied().chain(integer.end);

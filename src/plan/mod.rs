@@ -10,6 +10,7 @@ mod channels;
 mod conversions;
 mod dynamic;
 mod halves;
+mod io;
 mod joins;
 mod layout;
 mod listing;
@@ -21,6 +22,7 @@ mod weights;
 pub use assemble::plan;
 pub use bias::per_channel_bias;
 pub use halves::{HalfNode, out_of_range};
+pub use io::IntegerIo;
 pub use joins::unlike_joins;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub watched: Vec<ValuePlan>,
     /// Whether inputs and outputs that are float32 become numbers of 16 bits.
     pub converts_io: bool,
+    /// Inputs and outputs that are to be integers.
+    pub io: Vec<IntegerIo>,
     /// What becomes of the bodies of If, Loop and Scan, where it is not nothing.
     pub bodies: Vec<BodyPlan>,
     /// What kind of network was found, which decides about nodes that could be either.

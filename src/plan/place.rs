@@ -31,6 +31,8 @@ pub(super) struct Placed {
     pub clamps: Vec<Vec<NodeId>>,
     /// Whether the policy says that the node is to be quantized, whatever it is good for.
     insisted: Vec<bool>,
+    /// Values whose integers are read, or come, from outside.
+    wanted: Vec<ValueId>,
 }
 
 impl Placed {
@@ -42,12 +44,13 @@ impl Placed {
 }
 
 /// Decides for every node. `order` is a topological order; `matched` is parallel to it and to the graph's value ids;
-/// `preferences` is indexed by node, and yields to a policy that insists.
+/// `preferences` is indexed by node, and yields to a policy that insists. The values `wanted` get a grid whoever reads them.
 pub(super) fn place(
     graph: &Graph,
     order: &[NodeId],
     matched: &Matched,
     preferences: &Preferences,
+    wanted: Vec<ValueId>,
     target: &dyn Target,
 ) -> Placed {
     let mut placed = Placed {
@@ -56,6 +59,7 @@ pub(super) fn place(
         demanded: vec![false; graph.value_bound()],
         clamps: vec![Vec::new(); graph.node_bound()],
         insisted: vec![false; graph.node_bound()],
+        wanted,
     };
     let forbidden = ops::stays_float(graph, order);
     for (&id, settings) in order.iter().zip(&matched.nodes) {
@@ -172,6 +176,7 @@ fn keep_float_values(graph: &Graph, order: &[NodeId], matched: &Matched, placed:
 pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed: &mut Placed) -> bool {
     let mut changed = false;
     placed.demanded.fill(false);
+    placed.wanted.iter().for_each(|value| placed.demanded[value.index()] = true);
     let mut computed_on = vec![false; graph.value_bound()];
     for &id in order.iter().rev() {
         let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };

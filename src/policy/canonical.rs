@@ -1,11 +1,12 @@
 //! What of the settings decides the bytes of the output, in one fixed form: for the digest that a report and a saved
 //! set of statistics carry.
 
+use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, Format, Mode, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, Weights};
 use super::settings::{
-    ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, OnBadValue, Rule, Settings, Validation,
-    WeightRange, WeightSettings,
+    ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, IoSettings, OnBadValue, Rule, Settings,
+    Validation, WeightRange, WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::IntType;
@@ -36,6 +37,12 @@ impl Settings {
         if self.format == Format::Qoperator {
             keys["format"] = json!("qoperator");
         }
+        if self.io != IoSettings::default() {
+            keys["io"] = io(&self.io);
+        }
+        if self.strict {
+            keys["strict"] = json!(true);
+        }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);
         }
@@ -47,6 +54,16 @@ impl Settings {
         }
         keys
     }
+}
+
+fn io(io: &IoSettings) -> Value {
+    let word = |ty: &IoType| ty.integer().map_or("float32".to_owned(), |dtype| dtype.to_string());
+    let side = |side: &Option<OneOrEach<IoType>>| match side {
+        None => Value::Null,
+        Some(OneOrEach::One(ty)) => word(ty).into(),
+        Some(OneOrEach::Each(types)) => types.iter().map(|(name, ty)| (name.clone(), Value::from(word(ty)))).collect(),
+    };
+    json!({ "fold_normalization": io.fold_normalization, "inputs": side(&io.inputs), "outputs": side(&io.outputs) })
 }
 
 fn activations(settings: ActivationSettings) -> Value {

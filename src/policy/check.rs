@@ -1,13 +1,15 @@
 //! The policy as written to the policy as used: every value checked, every default filled in.
 
+use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{
-    Activations, CalibratorName, ChannelsName, FitName, Format, LayoutName, Mode, OnBadFileName, Raw, RawRule, Weights,
+    Activations, CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Raw, RawRule,
+    Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, Named, OnBadValue,
-    Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
+    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, IoSettings, Named,
+    OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -48,6 +50,7 @@ impl Raw {
                 "format qoperator is made of integer activations, which mode static alone stores; set format: qdq";
             return Err(self.wrong("format", why));
         }
+        let io = self.io(mode)?;
         let rules = self.rules.iter().flatten().enumerate().map(|(i, rule)| self.rule(i, rule));
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
@@ -74,6 +77,8 @@ impl Raw {
             activations,
             weights,
             half,
+            io,
+            strict: self.strict == Some(true),
             rules,
             thresholds,
             path: self.origin.path.clone(),
@@ -320,6 +325,28 @@ impl Raw {
             Ok(zero) => Ok(Some((scale, zero))),
             Err(_) => Err(self.wrong(&key(".zero_point"), "zero_point is beyond every integer type")),
         }
+    }
+
+    fn io(&self, mode: Mode) -> Result<IoSettings> {
+        let Some(io) = &self.io else { return Ok(IoSettings::default()) };
+        let (inputs, outputs) = (io.inputs.clone(), io.outputs.clone());
+        let integer = |side: &Option<OneOrEach<IoType>>| {
+            side.as_ref().is_some_and(|side| side.values().into_iter().any(|ty| ty.integer().is_some()))
+        };
+        let fold_normalization = io.fold_normalization == Some(true);
+        let calibrates = self.rule_modes().chain([mode]).any(|mode| mode == Mode::Static);
+        for (key, side) in [("io.inputs", &inputs), ("io.outputs", &outputs)] {
+            if integer(side) && !calibrates {
+                let why = "integer inputs and outputs need the scales that mode static finds; set it, or float32 here";
+                return Err(self.wrong(key, why));
+            }
+        }
+        let uint8 = inputs.as_ref().is_some_and(|side| side.values().contains(&IoType::Uint8));
+        if fold_normalization && !uint8 {
+            let why = "fold_normalization is for inputs that take the levels of a picture; set io.inputs: uint8 too";
+            return Err(self.wrong("io.fold_normalization", why));
+        }
+        Ok(IoSettings { inputs, outputs, fold_normalization })
     }
 
     /// The modes that rules give.

@@ -12,6 +12,7 @@ mod check;
 mod differences;
 mod limits;
 mod nearest;
+mod one_or_each;
 mod one_or_many;
 mod overrides;
 mod pattern;
@@ -30,19 +31,20 @@ mod tests_schema;
 mod tests_text;
 mod wording;
 
+pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
 pub use pattern::Pattern;
 pub use places::Place;
 pub use raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, LayoutName, Match, Mode,
-    OnBadFileName, Preprocessing, Raw, RawHalf, RawRule, Target, TypeName, ValidationData, WeightTypeName, Weights,
-    schema,
+    Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, IoType, LayoutName,
+    Match, Mode, OnBadFileName, Preprocessing, Raw, RawHalf, RawIo, RawRule, Target, TypeName, ValidationData,
+    WeightTypeName, Weights, schema,
 };
 pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use settings::{
     ActivationSettings, BiasType, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR,
-    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, HalfSettings, Named, OnBadValue, Rule, Settings,
-    Thresholds, VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
+    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Rule,
+    Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
 };
 pub use wording::word;

@@ -1,8 +1,9 @@
 //! What the command line says over the policy.
 
+use super::one_or_each::OneOrEach;
 use super::raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, Format, LayoutName, Mode, Preprocessing, Raw,
-    ValidationData, WeightTypeName,
+    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode,
+    Preprocessing, Raw, ValidationData, WeightTypeName,
 };
 use std::path::PathBuf;
 
@@ -12,6 +13,9 @@ use std::path::PathBuf;
 pub struct Overrides {
     pub model: Option<PathBuf>,
     pub mode: Option<Mode>,
+    /// `io.inputs` and `io.outputs`.
+    pub io: Option<IoType>,
+    pub strict: Option<bool>,
     pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,
@@ -47,6 +51,10 @@ impl Raw {
     pub fn override_with(&mut self, over: &Overrides) {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
+        self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());
+        let io = over.io.map(OneOrEach::One);
+        self.set("io.inputs", |raw| &mut raw.io.get_or_insert_default().inputs, io.as_ref());
+        self.set("io.outputs", |raw| &mut raw.io.get_or_insert_default().outputs, io.as_ref());
         self.set("format", |raw| &mut raw.format, over.format.as_ref());
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());

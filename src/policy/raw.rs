@@ -2,6 +2,7 @@
 //!
 //! The doc comments are the descriptions in the JSON Schema, so they speak to the person who writes the YAML.
 
+use super::one_or_each::OneOrEach;
 use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
 use super::settings::{
@@ -43,6 +44,11 @@ pub struct Raw {
     pub dims: Option<BTreeMap<String, usize>>,
     /// What happens to the float model before it is quantized.
     pub prepare: Option<Prepare>,
+    /// The element types of the model's inputs and outputs.
+    pub io: Option<RawIo>,
+    /// Whether an operator that stays in float is an error.
+    #[schemars(extend("default" = false))]
+    pub strict: Option<bool>,
     /// The samples: what calibrates, what validates, how pictures become tensors.
     pub data: Option<DataSection>,
     /// How activations become integers, where no rule says otherwise.
@@ -123,6 +129,37 @@ pub enum Format {
 pub enum Target {
     /// ONNX Runtime: QuantizeLinear and DequantizeLinear in pairs.
     Onnxruntime,
+}
+
+/// The element types of the model's inputs and outputs, where they are not those of the float model.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawIo {
+    /// The type of all float32 inputs, or of each by its name. Scale and zero point of an integer one are written into the
+    /// model's metadata, as `tare.io.NAME`.
+    pub inputs: Option<OneOrEach<IoType>>,
+    /// The type of all float32 outputs, or of each by its name.
+    pub outputs: Option<OneOrEach<IoType>>,
+    /// Whether uint8 inputs take the levels of a picture as they are: scale, mean and std of `data.preprocess` become the
+    /// input's scale and zero point.
+    #[schemars(extend("default" = false))]
+    pub fold_normalization: Option<bool>,
+}
+
+/// The element type of an input or output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IoType {
+    /// As in the float model.
+    Float32,
+    /// Signed, 8 bits.
+    Int8,
+    /// Unsigned, 8 bits.
+    Uint8,
+    /// Signed, 16 bits.
+    Int16,
+    /// Unsigned, 16 bits.
+    Uint16,
 }
 
 /// What happens to the float model before it is quantized.

@@ -1,8 +1,9 @@
 //! The policy as used: checked, with every default filled in.
 
+use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::{Activations, CalibratorName, Format, Mode, TypeName, WeightTypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
 use crate::quant::{HalfType, IntType, Scheme};
 use schemars::JsonSchema;
@@ -47,6 +48,10 @@ pub struct Settings {
     pub dims: BTreeMap<String, usize>,
     /// Whether patterns spelled out in many nodes are not replaced by ONNX's own operators.
     pub keep_patterns: bool,
+    /// The element types of inputs and outputs.
+    pub io: IoSettings,
+    /// Whether an operator that stays in float is an error.
+    pub strict: bool,
     /// How activations become integers, where no rule says otherwise.
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.
@@ -93,7 +98,9 @@ impl Settings {
         let mut weights = std::iter::once(self.weights).chain(rules);
         let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
-        let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).any(|dtype| dtype.bits() > 8);
+        let sides = [&self.io.inputs, &self.io.outputs];
+        let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(|ty| ty.integer());
+        let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
         if blocks || wide && self.calibrates() { 21 } else { 13 }
     }
 }
@@ -125,6 +132,30 @@ impl Validation {
         match self {
             Self::Samples(data) => Some(data),
             Self::HeldBack | Self::Off => None,
+        }
+    }
+}
+
+/// The element types of inputs and outputs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IoSettings {
+    /// Of the inputs; `None` leaves them as they are.
+    pub inputs: Option<OneOrEach<IoType>>,
+    /// Of the outputs; `None` leaves them as they are.
+    pub outputs: Option<OneOrEach<IoType>>,
+    /// Whether uint8 inputs take the levels of a picture.
+    pub fold_normalization: bool,
+}
+
+impl IoType {
+    /// The integer type, if it is one.
+    pub fn integer(self) -> Option<IntType> {
+        match self {
+            Self::Float32 => None,
+            Self::Int8 => Some(IntType::Int8),
+            Self::Uint8 => Some(IntType::Uint8),
+            Self::Int16 => Some(IntType::Int16),
+            Self::Uint16 => Some(IntType::Uint16),
         }
     }
 }

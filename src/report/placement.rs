@@ -97,6 +97,13 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+impl FloatGroup {
+    /// Every node of it, and why they stay float.
+    pub fn in_full(&self) -> String {
+        format!("{} x {}: {} ({})", self.nodes.len(), self.op_type, self.reason, self.nodes.join(", "))
+    }
+}
+
 impl PlacementSummary {
     fn keep_float(&mut self, op_type: &str, reason: &str, name: &str) {
         match self.float.iter_mut().find(|g| g.op_type == op_type && g.reason == reason) {

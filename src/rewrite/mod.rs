@@ -3,6 +3,7 @@
 mod constants;
 mod dynamic;
 mod halves;
+mod io;
 mod qdq;
 mod qoperator;
 mod weights;

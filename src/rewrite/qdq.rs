@@ -6,7 +6,7 @@
 
 use super::constants::Constants;
 use super::dynamic::Dynamic;
-use super::halves;
+use super::{halves, io};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -31,13 +31,15 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
     for body in &plan.bodies {
         graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
     }
-    let (grids, behind, constants) = (HashMap::new(), HashMap::new(), Constants::default());
-    let mut writer = Writer { plan, resolved, grids, behind, constants };
+    let (grids, constants) = (HashMap::new(), Constants::default());
+    let (quantized, behind) = (HashMap::new(), HashMap::new());
+    let mut writer = Writer { plan, resolved, grids, quantized, behind, constants };
     let mut dynamic = Dynamic::default();
     let readers = integer_readers(plan);
     for value in &plan.values {
         if graph.value(value.id).producer().is_none() {
-            writer.activation(graph, value.id, &readers, false)?;
+            let integers = plan.io.iter().any(|one| one.value == value.id);
+            writer.activation(graph, value.id, &readers, integers)?;
         }
     }
     for node in &plan.nodes {
@@ -68,6 +70,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
     }
     halves::convert(graph, plan)?;
     let vanished = writer.vanished(graph);
+    io::expose(graph, &plan.io, &writer.quantized)?;
     graph.remove_unused();
     Ok(vanished)
 }
@@ -86,6 +89,8 @@ struct Writer<'a> {
     resolved: &'a Resolved,
     /// Scale and zero point initializers of each grid, by the value it belongs to and its type.
     grids: HashMap<(ValueId, IntType), (ValueId, ValueId)>,
+    /// What QuantizeLinear makes of a value, by type.
+    quantized: HashMap<(ValueId, IntType), ValueId>,
     /// For what a DequantizeLinear makes: the value that it stands for, and the grid.
     behind: HashMap<ValueId, (ValueId, Params)>,
     constants: Constants,
@@ -184,6 +189,7 @@ impl Writer<'_> {
         let quantized = add("QuantizeLinear", source);
         let dequantized = add("DequantizeLinear", quantized);
         self.behind.insert(dequantized, (value, params));
+        self.quantized.insert((value, params.dtype), quantized);
         for (node, slot) in taken {
             graph.set_input(node, slot, Some(dequantized));
         }

@@ -1,5 +1,6 @@
 //! Runs two models side by side.
 
+use super::integers::Border;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
 use super::twin;
 use crate::error::{Error, Result};
@@ -92,6 +93,8 @@ fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
 /// A model ready to run.
 struct Side<'a> {
     session: Session<'a>,
+    /// The grids of inputs and outputs that are integers.
+    border: Border,
     /// The types of 16 bits that inputs and outputs are rounded to, for a model that runs in float32 in the place of one
     /// with such numbers.
     kinds: Option<[Kinds; 2]>,
@@ -101,18 +104,23 @@ type Kinds = Vec<Option<HalfType>>;
 
 impl<'a> Side<'a> {
     fn new(executor: &'a dyn Executor, model: &Model) -> Result<Self> {
+        let border = Border::of(model)?;
         Ok(match twin::in_float32(model)? {
             Some(twin) => {
                 let session = Session::new(executor, &twin.model, vec![])?;
-                Self { session, kinds: Some([twin.inputs, twin.outputs]) }
+                Self { session, border, kinds: Some([twin.inputs, twin.outputs]) }
             }
-            None => Self { session: Session::new(executor, model, vec![])?, kinds: None },
+            None => Self { session: Session::new(executor, model, vec![])?, border, kinds: None },
         })
     }
 
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let Some([read, written]) = &self.kinds else { return self.session.run(inputs, &mut |_, _, _| {}) };
-        self.session.run(&rounded(inputs, read)?, &mut |_, _, _| {}).and_then(|outputs| rounded(&outputs, written))
+        let inputs = self.border.quantize(inputs)?;
+        let outputs = match &self.kinds {
+            None => self.session.run(&inputs, &mut |_, _, _| {})?,
+            Some([read, written]) => rounded(&self.session.run(&rounded(&inputs, read)?, &mut |_, _, _| {})?, written)?,
+        };
+        self.border.dequantize(outputs)
     }
 }
 

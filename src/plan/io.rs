@@ -1,0 +1,121 @@
+//! Inputs and outputs that are to be integers.
+
+use super::Plan;
+use crate::error::{Error, Result};
+use crate::ir::{Graph, ValueId};
+use crate::policy::{IoType, Matched, OneOrEach, Settings};
+use crate::quant::IntType;
+use crate::tensor::DataType;
+
+/// An input or output of the model that is an integer tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntegerIo {
+    /// The value.
+    pub value: ValueId,
+    /// Its type.
+    pub dtype: IntType,
+    /// Which of the graph's outputs it is; `None` for an input.
+    pub output: Option<usize>,
+}
+
+/// The inputs and outputs that the policy wants as integers, whose types `matched` then has.
+///
+/// # Errors
+/// When it names one that there is not, or that cannot be integers.
+pub(super) fn integer_io(graph: &Graph, settings: &Settings, matched: &mut Matched) -> Result<Vec<IntegerIo>> {
+    let mut all = Vec::new();
+    let sides = [(&settings.io.inputs, true), (&settings.io.outputs, false)];
+    for (side, input) in sides {
+        let Some(side) = side else { continue };
+        let values: Vec<ValueId> = if input { graph.inputs().collect() } else { graph.outputs().collect() };
+        check_names(graph, side, &values, input)?;
+        for (index, value) in values.into_iter().enumerate() {
+            let name = graph.value(value).name();
+            let Some(dtype) = side.of(name).and_then(IoType::integer) else { continue };
+            let named = matches!(side, OneOrEach::Each(_));
+            match trouble(graph, value, input) {
+                None => all.push(IntegerIo { value, dtype, output: (!input).then_some(index) }),
+                // One type for all is one for those that can have it.
+                Some(why) if named => return Err(Error::value(name, format!("cannot be {dtype}: {why}"))),
+                Some(_) => {}
+            }
+        }
+    }
+    for one in &all {
+        let settings = &mut matched.values[one.value.index()];
+        if !settings.quantize {
+            let why = "is to be an integer input or output, but a rule of the policy keeps it float";
+            return Err(Error::value(graph.value(one.value).name(), why));
+        }
+        settings.activations.scheme.dtype = one.dtype;
+    }
+    if settings.io.fold_normalization {
+        fold_normalization(graph, settings, matched, &all)?;
+    }
+    Ok(all)
+}
+
+fn check_names(graph: &Graph, side: &OneOrEach<IoType>, values: &[ValueId], input: bool) -> Result<()> {
+    let names: Vec<&str> = values.iter().map(|&v| graph.value(v).name()).collect();
+    match side.names().find(|name| !names.contains(name)) {
+        None => Ok(()),
+        Some(wrong) => {
+            let (key, what) = if input { ("io.inputs", "input") } else { ("io.outputs", "output") };
+            Err(Error::other(format!("{key} names {wrong:?}, which is no {what} of the model; there are {names:?}")))
+        }
+    }
+}
+
+/// Why a value cannot be handed over as integers.
+fn trouble(graph: &Graph, value: ValueId, input: bool) -> Option<&'static str> {
+    let ty = graph.known_type(value);
+    if ty.is_some_and(|ty| ty.dtype != DataType::Float32) {
+        return Some("it is not float32 in the float model");
+    }
+    let found = graph.value(value);
+    if found.is_captured() {
+        return Some("the body of an If, Loop or Scan reads it");
+    }
+    if input && found.is_output() {
+        return Some("it is an output, too");
+    }
+    (!input && found.producer().is_none()).then_some("no node makes it")
+}
+
+/// States the grid of uint8 inputs on which each integer is the level of a picture.
+fn fold_normalization(graph: &Graph, settings: &Settings, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
+    let pictures = integer.iter().filter(|one| one.output.is_none() && one.dtype == IntType::Uint8);
+    let Some(data) = settings.calibration.as_ref().or(settings.validation.samples()) else {
+        return Err(Error::other(
+            "io.fold_normalization needs data.preprocess, which says how levels become the model's input; there is no data",
+        ));
+    };
+    let preprocess = &data.source.preprocess;
+    let (scale, zero_point) = preprocess.level_grid().map_err(|why| {
+        Error::other(format!("io.fold_normalization cannot be exact: {why}; leave it out, or change data.preprocess"))
+    })?;
+    for one in pictures {
+        let value = &mut matched.values[one.value.index()];
+        if value.range.is_some() || value.grid.is_some() {
+            let why = "has a range or scale by a rule of the policy, and io.fold_normalization gives it another";
+            return Err(Error::value(graph.value(one.value).name(), why));
+        }
+        value.grid = Some((scale, zero_point));
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// Gives outputs on a shared grid of another type a grid of their own type, too.
+    pub(super) fn settle_outputs(&mut self, matched: &Matched) {
+        for one in self.io.iter().filter(|one| one.output.is_some()) {
+            let root = self.root(one.value);
+            let own = self.value(root).map(|value| value.settings.scheme.dtype);
+            let Some(&index) = self.index.get(&one.value) else { continue };
+            let types = &mut self.values[index].also;
+            if own != Some(one.dtype) && types.iter().all(|ty| ty.scheme.dtype != one.dtype) {
+                types.push(matched.values[one.value.index()].activations);
+            }
+        }
+    }
+}

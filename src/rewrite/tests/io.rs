@@ -1,0 +1,89 @@
+//! Inputs and outputs as integers.
+
+use super::*;
+
+fn with_io(io: &str, rest: &str, net: Builder) -> Made {
+    quantized_by(&format!("activations: {{ calibrator: minmax }}\nio: {{ {io} }}\n{rest}"), net)
+}
+
+fn three() -> Builder {
+    conv(conv(start(), "c", "d"), "d", "y").output("y", &[1, 4, 8, 8])
+}
+
+fn dtype(made: &Made, name: &str) -> DataType {
+    made.graph().stated_type(made.value(name)).expect("a stated type").dtype
+}
+
+#[test]
+fn integers_come_in_and_go_out_under_the_same_names() {
+    for (word, onnx) in [("uint8", DataType::Uint8), ("int8", DataType::Int8), ("uint16", DataType::Uint16)] {
+        let made = with_io(&format!("inputs: {word}, outputs: {word}"), "", three());
+        assert_eq!((dtype(&made, "x"), dtype(&made, "y")), (onnx, onnx));
+        let inside = made.operators();
+        assert!(inside.last() == Some(&"QuantizeLinear"), "{inside:?}");
+        let reader = made.graph().value(made.value("x")).readers().next().expect("a reader").0;
+        assert!(made.graph().node(reader).is("DequantizeLinear"));
+        assert!(made.border_sqnr() > 27.0, "{word}: {} dB", made.border_sqnr());
+    }
+}
+
+#[test]
+fn float_nodes_at_the_border_read_and_make_integers_too() {
+    let net = Builder::new(13).input("x", &[1, 4, 8, 8]).node("Erf", &["x"], &["e"], vec![]);
+    let net = conv(net, "e", "c").node("Softmax", &["c"], &["y"], vec![int("axis", 1)]).output("y", &[1, 4, 8, 8]);
+    let made = with_io("inputs: uint8, outputs: int8", "", net);
+    assert_eq!((dtype(&made, "x"), dtype(&made, "y")), (DataType::Uint8, DataType::Int8));
+    assert!(made.border_sqnr() > 25.0, "{} dB", made.border_sqnr());
+}
+
+#[test]
+fn an_output_on_a_shared_grid_of_another_type_is_converted() {
+    let net = start().ints("flat", &[1, 256]).node("Reshape", &["c", "flat"], &["y"], vec![]).output("y", &[1, 256]);
+    let made = with_io("outputs: { y: int16 }", "rules: [{ match: { op_type: Reshape }, quantize: true }]\n", net);
+    assert_eq!((dtype(&made, "x"), dtype(&made, "y")), (DataType::Float32, DataType::Int16));
+    assert!(made.border_sqnr() > 27.0, "{} dB", made.border_sqnr());
+}
+
+#[test]
+fn an_output_that_nodes_read_too_keeps_both() {
+    let net = conv(start(), "c", "y").output("c", &[1, 4, 8, 8]).output("y", &[1, 4, 8, 8]);
+    let made = with_io("outputs: uint8", "", net);
+    assert_eq!((dtype(&made, "c"), dtype(&made, "y")), (DataType::Uint8, DataType::Uint8));
+    made.activation(made.named("Conv_y"), 0);
+    assert!(made.border_sqnr() > 27.0);
+}
+
+#[test]
+fn levels_of_pictures_come_in_as_they_are() {
+    let data = "data: { calibration: { path: p }, preprocess: { scale: 0.0078125, mean: 0.9921875 } }\n";
+    let made = with_io("inputs: uint8, fold_normalization: true", data, three());
+    let params = made.resolved.params(made.plan.io[0].value).expect("a grid");
+    assert_eq!((params.scale, params.zero_point), (0.0078125, 127));
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let refused = |io: &str, rest: &str, net: Builder| {
+        let settings = settings(&format!("io: {{ {io} }}\n{rest}"));
+        let model = net.build();
+        plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect_err(io).to_string()
+    };
+    let error = refused("inputs: { z: uint8 }", "", three());
+    assert!(error.contains("io.inputs names \"z\", which is no input of the model; there are [\"x\"]"), "{error}");
+    let whole =
+        || Builder::new(13).input("x", &[1, 4]).constant("k", &Tensor::from_i64(vec![1], &[1])).output("k", &[1]);
+    let whole = || whole().node("Relu", &["x"], &["y"], vec![]).output("y", &[1, 4]);
+    let error = refused("outputs: { k: uint8 }", "", whole());
+    assert!(error.contains("cannot be uint8: it is not float32 in the float model"), "{error}");
+    let rule = "rules: [{ match: { value: x }, quantize: false }]\n";
+    let error = refused("inputs: uint8", rule, three());
+    assert!(error.contains("a rule of the policy keeps it float"), "{error}");
+    let fold = "inputs: uint8, fold_normalization: true";
+    let data = |preprocess: &str| format!("data: {{ calibration: {{ path: p }}, preprocess: {{ {preprocess} }} }}\n");
+    let error = refused(fold, &data("mean: [0.485, 0.456, 0.406]"), three());
+    assert!(error.contains("differ from channel to channel, and an input has one scale"), "{error}");
+    let error = refused(fold, &data("mean: 0.485"), three());
+    assert!(error.contains("has the level 123.675, and no byte is that"), "{error}");
+    let error = refused(fold, "", three());
+    assert!(error.contains("there is no data"), "{error}");
+}
