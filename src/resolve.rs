@@ -19,6 +19,8 @@ pub struct Resolved {
     channel_moments: HashMap<ValueId, (ChannelAxis, Moments)>,
     /// The largest unsigned integer that each channel is expected to reach, along an axis.
     maxima: HashMap<ValueId, (ChannelAxis, Vec<u8>)>,
+    /// The columns of a value that run in float beside the integer rest.
+    outliers: HashMap<ValueId, Vec<usize>>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
     /// Values whose range says little, with what is odd about them.
@@ -36,6 +38,12 @@ impl Resolved {
     /// The grid of a value for readers of another type than its own, if it has one.
     pub fn converted(&self, value: ValueId, dtype: IntType) -> Option<Params> {
         self.converted.get(&(value, dtype)).copied()
+    }
+
+    /// The columns of a value that run in float beside the integer rest of the products that read it: in rising order, and
+    /// none where it is not split.
+    pub fn outliers(&self, value: ValueId) -> &[usize] {
+        self.outliers.get(&value).map_or(&[], Vec::as_slice)
     }
 
     /// Mean and variance of a value, if it was observed.
@@ -64,13 +72,18 @@ const LEAST_WITHIN: f64 = 0.01;
 /// When the statistics lack a value: they are of another model or another plan.
 pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
     let mut resolved = Resolved::default();
+    let rests = resolved.split_columns(plan, calibration);
     for value in &plan.values {
         if matches!(value.range, RangeSource::SameAs(_)) {
             continue;
         }
-        let params = grid(value, value.settings, calibration, &mut resolved.warnings)?;
-        resolved.ranges.insert(value.name.clone(), params.1);
-        resolved.params.insert(value.id, params.0);
+        let (mut params, mut range) = grid(value, value.settings, calibration, &mut resolved.warnings)?;
+        if let Some(&(low, high)) = rests.get(&value.id) {
+            range = (range.0.max(low), range.1.min(high));
+            params = Params::from_range(range.0, range.1, value.settings.scheme);
+        }
+        resolved.ranges.insert(value.name.clone(), range);
+        resolved.params.insert(value.id, params);
     }
     for value in &plan.values {
         let Some(root) = plan.value(plan.root(value.id)) else { continue };
@@ -191,7 +204,33 @@ fn fixed(range: OutputRange, scheme: Scheme) -> (f32, f32) {
     }
 }
 
+/// The largest share of columns that is split off: more of them are no outliers.
+const MOST_OUTLIERS: f64 = 0.5;
+
 impl Resolved {
+    /// Finds the columns to split off, and what remains of each value's range without them.
+    fn split_columns(&mut self, plan: &Plan, calibration: &Calibration) -> HashMap<ValueId, (f32, f32)> {
+        let (mut rests, mut seen) = (HashMap::new(), HashSet::new());
+        for constant in plan.nodes.iter().flat_map(|node| node.placement.constants()) {
+            // Several layers may read one value.
+            let Some(split) = constant.split.filter(|split| seen.insert(split.value)) else { continue };
+            let Some(value) = plan.observed().find(|value| value.id == split.value) else { continue };
+            let statistics = calibration.values.get(&value.name);
+            let Some(ends) = statistics.and_then(|seen| seen.channels(ChannelAxis::Last)) else { continue };
+            let is_outlier = |ends: &(f32, f32)| ends.1.max(-ends.0) > split.threshold;
+            let columns: Vec<usize> = (0..ends.len()).filter(|&column| is_outlier(&ends[column])).collect();
+            if columns.len() as f64 > ends.len() as f64 * MOST_OUTLIERS {
+                self.warnings
+                    .push((value.name.clone(), "has more columns above outlier_threshold than below: not split"));
+            } else if !columns.is_empty() {
+                let rest = ends.iter().filter(|ends| !is_outlier(ends));
+                rests.insert(value.id, rest.fold((0f32, 0f32), |all, ends| (all.0.min(ends.0), all.1.max(ends.1))));
+                self.outliers.insert(value.id, columns);
+            }
+        }
+        rests
+    }
+
     /// Clamps behind one node vanish together or not at all: what is left between them would need a grid of its own.
     fn absorb_clamps(&mut self, plan: &Plan) {
         let nodes = plan.by_node();

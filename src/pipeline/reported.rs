@@ -5,8 +5,9 @@ use super::{Planned, TOOL};
 use crate::error::Result;
 use crate::exec::Types;
 use crate::file;
+use crate::plan::NodePlan;
 use crate::policy::Settings;
-use crate::report::{CalibrationSummary, FileSummary, Report, summarize};
+use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::validate;
@@ -53,6 +54,7 @@ pub fn report(
         missed: validate::misses(&settings.thresholds, validation.as_ref()),
         validation,
         not_validated,
+        split: split(planned, resolved),
         warnings,
     })
 }
@@ -71,6 +73,15 @@ pub fn kept(kept: &[Kept]) -> Vec<String> {
         format!("between DequantizeLinear and QuantizeLinear, {} in all: {reason} ({names})", nodes.len())
     };
     groups.into_iter().map(line).collect()
+}
+
+fn split(planned: &Planned, resolved: &Resolved) -> Vec<SplitLayer> {
+    let of = |node: &NodePlan| {
+        let split = node.placement.constants().iter().find_map(|constant| constant.split)?;
+        let columns = resolved.outliers(split.value).to_vec();
+        (!columns.is_empty()).then(|| SplitLayer { node: node.name.clone(), columns })
+    };
+    planned.plan.nodes.iter().filter_map(of).collect()
 }
 
 /// What tells policies apart that make other models.

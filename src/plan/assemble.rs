@@ -89,6 +89,7 @@ fn plan_graph(
         plan.watch_halves(graph, matched);
     }
     plan.ask_for_channels(graph);
+    plan.plan_splits(graph, order, matched, settings)?;
     plan.find_layouts(graph);
     Ok(plan)
 }
@@ -208,6 +209,7 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
         sum_order: None,
         summed: None,
         positive: false,
+        split: None,
         least_error: false,
     })
 }
@@ -253,6 +255,7 @@ fn integer_node(
             sum_order: None,
             summed: None,
             positive: false,
+            split: None,
             least_error: false,
         });
     }
@@ -276,6 +279,7 @@ fn integer_node(
             sum_order,
             summed: None,
             positive: false,
+            split: None,
             least_error,
         });
     }

@@ -51,7 +51,8 @@ fn grids(constant: &ConstantPlan) -> String {
         (Some(axis), None) => format!("per channel on axis {axis}"),
         (Some(axis), Some(block)) => format!("in blocks of {block} along axis {axis}"),
     };
-    format!("{} {axis}", constant.scheme)
+    let split = constant.split.map(|split| format!(", columns above {} in float", split.threshold));
+    format!("{} {axis}{}", constant.scheme, split.unwrap_or_default())
 }
 
 fn constants(node: &IntegerNode) -> String {

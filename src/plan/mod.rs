@@ -14,6 +14,7 @@ mod io;
 mod joins;
 mod layout;
 mod listing;
+mod outliers;
 mod place;
 mod structure;
 mod types;
@@ -24,6 +25,7 @@ pub use bias::per_channel_bias;
 pub use halves::{HalfNode, out_of_range};
 pub use io::IntegerIo;
 pub use joins::unlike_joins;
+pub use outliers::Split;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
 
@@ -164,6 +166,8 @@ pub struct ConstantPlan {
     pub summed: Option<(ValueId, ChannelAxis)>,
     /// Whether what the weight multiplies is not observed, but cannot be negative.
     pub positive: bool,
+    /// What the layer is split by, if large columns of what it reads are to run in float.
+    pub split: Option<Split>,
 }
 
 /// An activation that gets a grid.

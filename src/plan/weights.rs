@@ -87,6 +87,7 @@ pub(super) fn stored(
         least_error: weights.range == WeightRange::LeastError,
         summed: None,
         positive: reads_positive(graph, id),
+        split: None,
     }
 }
 

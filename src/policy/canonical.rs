@@ -80,6 +80,9 @@ fn activations(settings: ActivationSettings) -> Value {
     if settings.scheme.power_of_two {
         keys["power_of_two"] = json!(true);
     }
+    if let Some(threshold) = settings.outlier_threshold {
+        keys["outlier_threshold"] = json!(threshold);
+    }
     keys
 }
 
@@ -168,6 +171,7 @@ fn changed_activations(changed: &Activations) -> Value {
     });
     object([
         ("calibrator", calibrator.map(|calibrator| calibrator.to_string().into())),
+        ("outlier_threshold", changed.outlier_threshold.map(Value::from)),
         ("percentile", changed.percentile.map(Value::from)),
         ("power_of_two", changed.power_of_two.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),

@@ -197,6 +197,10 @@ impl Raw {
 
     /// `elsewhere`: the calibrator may be given by something other than `activations` itself.
     fn check_activations(&self, key: &str, activations: &Activations, elsewhere: bool) -> Result<()> {
+        if activations.outlier_threshold.is_some_and(|t| !(t > 0.0 && (t as f32).is_normal())) {
+            let message = "outlier_threshold must be a number above 0";
+            return Err(self.wrong(&format!("{key}.outlier_threshold"), message));
+        }
         let Some(percentile) = activations.percentile else { return Ok(()) };
         let key = format!("{key}.percentile");
         if !(percentile > 50.0 && percentile <= 100.0) {
@@ -359,12 +363,17 @@ impl Raw {
         if self.rule_modes().chain([mode]).any(|mode| mode == Mode::Static) {
             return Ok(());
         }
+        let dynamic = self.rule_modes().chain([mode]).any(|mode| mode == Mode::Dynamic);
+        let unused = |activations: &Activations| {
+            let rest = Activations { outlier_threshold: None, ..activations.clone() };
+            !(if dynamic { rest } else { activations.clone() }).is_empty()
+        };
         let why = format!("in mode {mode} no activation has a scale of its own; remove this, or set mode: static");
-        if self.activations.as_ref().is_some_and(|activations| !activations.is_empty()) {
+        if self.activations.as_ref().is_some_and(unused) {
             return Err(self.wrong("activations", &*why));
         }
         for (index, rule) in self.rules.iter().flatten().enumerate() {
-            let activations = rule.activations.as_ref().is_some_and(|activations| !activations.is_empty());
+            let activations = rule.activations.as_ref().is_some_and(unused);
             let keys = [(activations, "activations"), (rule.range.is_some(), "range"), (rule.scale.is_some(), "scale")];
             if let Some(key) = keys.iter().find(|k| k.0) {
                 return Err(self.wrong(&format!("rules[{index}].{}", key.1), &*why));
@@ -410,6 +419,7 @@ impl Activations {
             && self.calibrator.is_none()
             && self.percentile.is_none()
             && self.power_of_two.is_none()
+            && self.outlier_threshold.is_none()
     }
 }
 

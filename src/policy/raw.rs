@@ -262,6 +262,10 @@ pub struct Activations {
     /// Whether every scale is a power of two, the next above the one that the range asks for.
     #[schemars(extend("default" = false))]
     pub power_of_two: Option<bool>,
+    /// Columns of what a MatMul or Gemm reads whose magnitude passes this in the samples run in float beside the integer
+    /// rest. Left out, none do.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub outlier_threshold: Option<f64>,
     /// The share of the numbers, in percent, that the range holds. Only for the calibrator `percentile`.
     #[schemars(extend("exclusiveMinimum" = 50, "maximum" = 100, "default" = DEFAULT_PERCENTILE))]
     pub percentile: Option<f64>,

@@ -74,7 +74,13 @@ impl Settings {
 
     /// Whether anything may become integers whose scale is found from calibration samples.
     pub fn calibrates(&self) -> bool {
-        self.modes().any(|mode| mode == Mode::Static)
+        self.modes().any(|mode| mode == Mode::Static) || self.splits_outliers()
+    }
+
+    /// Whether any layer may be split by the columns that calibration samples show to be large.
+    fn splits_outliers(&self) -> bool {
+        let rules = self.rules.iter().any(|rule| rule.activations.outlier_threshold.is_some());
+        rules || self.activations.outlier_threshold.is_some()
     }
 
     /// The types of 16 bits that nodes may compute in.
@@ -186,12 +192,14 @@ pub struct ActivationSettings {
     pub scheme: Scheme,
     /// How its range is found.
     pub calibrator: Calibrator,
+    /// The magnitude from which a column of what a product reads runs in float.
+    pub outlier_threshold: Option<f32>,
 }
 
 impl Default for ActivationSettings {
     fn default() -> Self {
         let scheme = Scheme::new(IntType::Uint8, false);
-        Self { scheme, calibrator: DEFAULT_CALIBRATOR }
+        Self { scheme, calibrator: DEFAULT_CALIBRATOR, outlier_threshold: None }
     }
 }
 
@@ -216,7 +224,8 @@ impl ActivationSettings {
             }
             (None, same) => same,
         };
-        Self { scheme, calibrator }
+        let outlier_threshold = over.outlier_threshold.map(|t| t as f32).or(self.outlier_threshold);
+        Self { scheme, calibrator, outlier_threshold }
     }
 
     /// The percentile that a rule begins with.

@@ -187,7 +187,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         "activations:\n  calibratr: mse",
         3,
         3,
-        "unknown key \"calibratr\"; did you mean \"calibrator\"? Known here: calibrator, type, symmetric, power_of_two, percentile",
+        "unknown key \"calibratr\"; did you mean \"calibrator\"? Known here: calibrator, type, symmetric, power_of_two, outlier_threshold, percentile",
     );
     fails(
         "weights: { x: 1 }",

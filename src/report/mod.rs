@@ -59,8 +59,20 @@ pub struct Report {
     pub not_validated: Option<String>,
     /// Thresholds of the policy that were missed.
     pub missed: Vec<Miss>,
+    /// Layers some columns of which run in float beside the integer rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<SplitLayer>,
     /// What a user should look at.
     pub warnings: Vec<String>,
+}
+
+/// A layer some columns of which run in float.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SplitLayer {
+    /// The layer's name.
+    pub node: String,
+    /// The columns of what it reads that run in float.
+    pub columns: Vec<usize>,
 }
 
 impl Report {

@@ -5,6 +5,8 @@ use crate::plan::NO_WEIGHTS;
 use crate::validate::{Comparison, Miss};
 use std::fmt::{self, Display, Formatter};
 
+/// Columns of a split layer that are shown; the JSON report has all of them.
+const COLUMNS_SHOWN: usize = 8;
 /// Names shown of a group; the JSON report has all of them.
 const NAMES_SHOWN: usize = 3;
 
@@ -38,6 +40,12 @@ impl Display for Report {
         }
         for warning in &self.warnings {
             writeln!(f, "warning      {warning}")?;
+        }
+        for layer in &self.split {
+            let (count, columns) = (layer.columns.len(), &layer.columns[..layer.columns.len().min(COLUMNS_SHOWN)]);
+            let more = if count > columns.len() { ", ..." } else { "" };
+            let columns: Vec<_> = columns.iter().map(usize::to_string).collect();
+            writeln!(f, "split        {}: {count} columns in float ({}{more})", layer.node, columns.join(", "))?;
         }
         self.missed.iter().try_for_each(|miss| writeln!(f, "{miss}"))
     }

@@ -4,6 +4,7 @@
 //! nodes and makes them one (`DynamicQuantizeMatMul`, `MatMulIntegerToFloat`).
 
 use super::constants::Constants;
+use super::outliers;
 use super::weights::{Around, grids};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
@@ -29,15 +30,19 @@ pub(super) struct Dynamic {
     /// Matrices the other way round.
     turned: HashMap<ValueId, ValueId>,
     zero_points: HashMap<(IntType, i32), ValueId>,
+    /// Values without the columns that run in float.
+    inliers: HashMap<ValueId, ValueId>,
 }
 
 impl Dynamic {
-    /// Makes the layer `id`, whose weight is stored as `plan` says, compute on integers.
+    /// Makes the layer `id`, whose weight is stored as `plan` says, compute on integers; but for `columns` of what it reads,
+    /// which run in float beside.
     pub fn layer(
         &mut self,
         graph: &mut Graph,
         id: NodeId,
         plan: &ConstantPlan,
+        columns: &[usize],
         constants: &mut Constants,
     ) -> Result<()> {
         let Some((op, form)) = ops::lookup(graph, id).and_then(|op| Some((op, op.integer_form?))) else {
@@ -49,8 +54,12 @@ impl Dynamic {
             Bias::Input(slot) => node.input(slot),
             Bias::None | Bias::AddBehind => None,
         };
+        let turned = node.attributes().int("transB").unwrap_or(0) != 0;
+        let beside = if columns.is_empty() { None } else { outliers::beside(graph, id, read, columns)? };
+        let read =
+            if beside.is_some() { self.without(graph, read, columns, summed_length(graph, id, turned)) } else { read };
         let mut plan = *plan;
-        if node.attributes().int("transB").unwrap_or(0) != 0 {
+        if turned {
             plan = self.turn(graph, id, plan)?;
         }
         let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
@@ -87,6 +96,9 @@ impl Dynamic {
             last = add(graph, "Add", &[scaled, bias], vec![]).0;
         }
         graph.take_over_output(last, 0, made);
+        if let Some(beside) = beside {
+            outliers::join(graph, last, beside);
+        }
         Ok(())
     }
 
@@ -105,6 +117,22 @@ impl Dynamic {
         graph.set_input(id, plan.slot, Some(turned));
         let sum_order = plan.sum_order.map(|_| SumOrder::Columns);
         Ok(ConstantPlan { axis: plan.axis.map(|axis| 1 - axis.min(1)), sum_order, ..plan })
+    }
+
+    /// A value with zeros in some of its columns, made once.
+    fn without(&mut self, graph: &mut Graph, value: ValueId, columns: &[usize], length: usize) -> ValueId {
+        if let Some(&known) = self.inliers.get(&value) {
+            return known;
+        }
+        let name = graph.value(value).name().to_owned();
+        let mut mask = vec![1f32; length];
+        columns.iter().filter(|&&column| column < length).for_each(|&column| mask[column] = 0.0);
+        let mask = graph.add_initializer(&format!("{name}_inlier_mask"), &Tensor::from_f32(vec![length], &mask));
+        let (stem, inputs) = (format!("{name}_inliers"), vec![Some(value), Some(mask)]);
+        let new = NewNode { op_type: "Mul", name: &stem, inputs, ints: vec![] };
+        let (_, inliers) = graph.add_node(new, &stem);
+        self.inliers.insert(value, inliers);
+        inliers
     }
 
     fn quantize(&mut self, graph: &mut Graph, value: ValueId) -> Quantized {
@@ -126,6 +154,12 @@ impl Dynamic {
             graph.add_initializer(&format!("{dtype}_zero_point"), &tensor)
         })
     }
+}
+
+/// How many columns the weights of a product have for what it reads.
+fn summed_length(graph: &Graph, id: NodeId, turned: bool) -> usize {
+    let ty = graph.node(id).input(1).and_then(|weight| graph.stated_type(weight));
+    ty.and_then(|ty| ty.dims.get(usize::from(turned)).copied().flatten()).unwrap_or(0)
 }
 
 /// A matrix of float32, its rows as columns.

@@ -4,6 +4,7 @@ mod constants;
 mod dynamic;
 mod halves;
 mod io;
+mod outliers;
 mod qdq;
 mod qoperator;
 mod weights;

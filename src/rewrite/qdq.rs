@@ -6,7 +6,7 @@
 
 use super::constants::Constants;
 use super::dynamic::Dynamic;
-use super::{halves, io};
+use super::{halves, io, outliers};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -54,7 +54,10 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
                 let constants = &mut writer.constants;
                 match &node.placement {
                     Placement::Lookup(table) => constants.look_up(graph, node.id, table)?,
-                    Placement::Dynamic(weight) => dynamic.layer(graph, node.id, weight, constants)?,
+                    Placement::Dynamic(weight) => {
+                        let columns = weight.split.map_or(&[][..], |split| resolved.outliers(split.value));
+                        dynamic.layer(graph, node.id, weight, columns, constants)?;
+                    }
                     Placement::Weight(weights) => {
                         weights.iter().try_for_each(|weight| constants.store_weight(graph, node.id, weight))?;
                     }
@@ -109,7 +112,17 @@ impl Writer<'_> {
         let quantized = input.and_then(|v| self.behind.get(&v).copied());
         let params = quantized.map(|(_, params)| params);
         let moments = quantized.and_then(|(v, _)| self.resolved.moments(v));
+        let split = node.constants.iter().find_map(|c| c.split).filter(|s| !self.resolved.outliers(s.value).is_empty());
+        let beside = match split {
+            Some(split) => outliers::beside(graph, id, split.value, self.resolved.outliers(split.value))?,
+            None => None,
+        };
         self.constants.quantize(graph, id, node, params, moments, self.resolved)?;
+        if let Some(beside) = beside {
+            let sum = outliers::join(graph, id, beside);
+            let made = graph.node(sum).output(0).filter(|_| node.quantized_output);
+            return made.map_or(Ok(()), |made| self.activation(graph, made, readers, false));
+        }
         if !node.quantized_output {
             return Ok(());
         }

@@ -7,6 +7,7 @@ mod halves;
 mod io;
 mod layers;
 mod lookups;
+mod outliers;
 mod outputs;
 mod qoperators;
 mod saturation;
@@ -228,7 +229,10 @@ impl Made {
             for &slot in integer.activations.iter().chain(integer.constants.iter().map(|c| &c.slot)) {
                 self.producer(found.input(slot).expect("an input"), "DequantizeLinear");
             }
-            for &output in found.outputs().iter().flatten().filter(|_| integer.quantized_output) {
+            // The sum with the columns beside is what is quantized.
+            let split = integer.constants.iter().find_map(|c| c.split);
+            let whole = split.is_none_or(|split| self.resolved.outliers(split.value).is_empty());
+            for &output in found.outputs().iter().flatten().filter(|_| integer.quantized_output && whole) {
                 let uses = graph.value(output).uses();
                 let one = matches!(uses, [Use::Input { node, slot: 0 }] if graph.node(*node).is("QuantizeLinear"));
                 assert!(one, "{} is read by {uses:?}", graph.value(output).name());

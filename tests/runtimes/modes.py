@@ -106,6 +106,8 @@ STATIC = {
     "signed-outside": ("activations: { type: int8 }\nio: { inputs: int8, outputs: int8 }", 15),
     "wide-outside": ("activations: { type: int16 }\nio: { inputs: int16, outputs: uint16 }", 30),
     "operators-outside": ("format: qoperator\nio: { inputs: uint8, outputs: uint8 }", 15),
+    "outliers": ("activations: { outlier_threshold: 1.5 }", 15),
+    "dynamic-outliers": ("mode: dynamic\nactivations: { outlier_threshold: 1.5 }", 20),
     "modes-beside": ("rules:\n- { match: { op_type: [Conv, MatMul, Gemm] }, mode: dynamic }", 20),
 }
 
@@ -138,7 +140,7 @@ def check_static(case, build, opset, text, bound):
     policy = case.folder / "policy.yaml"
     policy.write_text(f"version: 1\n{text}\n")
     data = ["--data", case.folder / "calibration.npz", "--validation", case.folder / "samples.npz", "--report", report]
-    tare("quantize", original, "-c", policy, "-o", made, "-q", "--calibrator", "minmax", *data)
+    tare("quantize", original, "-c", policy, "-o", made, "-q", *([] if "mode: dynamic\n" in text else ["--calibrator", "minmax"]), *data)
     onnx.checker.check_model(str(made), full_check=True)
     expected, stated = run(original, samples), report_outputs(report)
     for optimize in [False, True]:

@@ -1,0 +1,124 @@
+//! Products of matrices of which a few columns are far larger than the others: those run in float beside the integer rest
+//! (T. Dettmers et al., "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", 2022), here with columns that
+//! calibration finds.
+
+use super::{Placement, Plan, RangeSource, ValuePlan};
+use crate::error::{Error, Result};
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops;
+use crate::policy::{Matched, Mode, Settings};
+use crate::quant::ChannelAxis;
+use std::collections::HashMap;
+
+/// What a product is split by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Split {
+    /// What it reads.
+    pub value: ValueId,
+    /// The magnitude from which a column of that runs in float.
+    pub threshold: f32,
+}
+
+impl Plan {
+    /// Plans the splits that the policy asks for, and what has to be observed for them. `order` and `matched` are parallel.
+    ///
+    /// # Errors
+    /// When there are no samples that could tell the columns of a dynamic layer.
+    pub(super) fn plan_splits(
+        &mut self,
+        graph: &Graph,
+        order: &[NodeId],
+        matched: &Matched,
+        settings: &Settings,
+    ) -> Result<()> {
+        let thresholds: HashMap<NodeId, f32> = order
+            .iter()
+            .zip(&matched.nodes)
+            .filter_map(|(&id, node)| Some((id, node.activations.outlier_threshold?)))
+            .collect();
+        if thresholds.is_empty() {
+            return Ok(());
+        }
+        let mut splits = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let Some(&threshold) = thresholds.get(&node.id) else { continue };
+            let Some(value) = self.splittable(graph, at).filter(|&v| self.all_split(graph, v, &thresholds)) else {
+                continue;
+            };
+            splits.push((at, Split { value, threshold }));
+        }
+        for (at, split) in splits {
+            let constants = match &mut self.nodes[at].placement {
+                Placement::Integer(integer) => &mut integer.constants[..],
+                Placement::Dynamic(weight) => {
+                    if settings.calibration.is_none() && settings.mode != Mode::Static {
+                        let why = "activations.outlier_threshold: which columns pass it is seen in samples; name some with --data";
+                        return Err(Error::other(why));
+                    }
+                    std::slice::from_mut(weight)
+                }
+                _ => continue,
+            };
+            constants.iter_mut().filter(|c| c.is_weight).for_each(|c| c.split = Some(split));
+            self.watch_columns(graph, split.value, matched);
+        }
+        Ok(())
+    }
+
+    /// What product number `at` of the nodes reads, if it has one matrix of weights and reads what was computed in float.
+    fn splittable(&self, graph: &Graph, at: usize) -> Option<ValueId> {
+        let node = &self.nodes[at];
+        let weight = match &node.placement {
+            Placement::Integer(integer) if integer.clamps.is_empty() => {
+                integer.constants.iter().find(|c| c.is_weight)?
+            }
+            Placement::Dynamic(weight) => weight,
+            _ => return None,
+        };
+        let op = ops::lookup(graph, node.id)?;
+        let columns = op.summed_axis(graph, node.id) == Some(ChannelAxis::Last);
+        let shape = graph.node(node.id).input(weight.slot).and_then(|w| graph.stated_type(w))?.dims;
+        let read = graph.node(node.id).input(0).filter(|_| columns && weight.slot == 1 && shape.len() == 2)?;
+        // On a grid that integers made, what passes the threshold is lost already.
+        let own = self.value(read).is_none_or(|value| value.range == RangeSource::Observed && value.also.is_empty());
+        let maker = graph.value(read).producer().and_then(|id| self.nodes.iter().find(|node| node.id == id));
+        let float =
+            !maker.is_some_and(|node| matches!(node.placement, Placement::Integer(_) | Placement::Clamp { .. }));
+        (own && float).then_some(read)
+    }
+
+    /// Whether every integer node that reads `value` is to be split by the same threshold: they share one grid.
+    fn all_split(&self, graph: &Graph, value: ValueId, thresholds: &HashMap<NodeId, f32>) -> bool {
+        let mut found = None;
+        graph.value(value).readers().all(|(reader, _)| {
+            let Some(at) = self.nodes.iter().position(|node| node.id == reader) else { return true };
+            match &self.nodes[at].placement {
+                Placement::Integer(_) | Placement::Dynamic(_) => {
+                    let own = thresholds.get(&reader).filter(|_| self.splittable(graph, at) == Some(value)).copied();
+                    own.is_some() && *found.get_or_insert(own) == own
+                }
+                _ => true,
+            }
+        })
+    }
+
+    fn watch_columns(&mut self, graph: &Graph, value: ValueId, matched: &Matched) {
+        let axis = Some(ChannelAxis::Last);
+        if let Some(&index) = self.index.get(&value) {
+            self.values[index].channels = axis;
+            return;
+        }
+        match self.watched.iter_mut().find(|watched| watched.id == value) {
+            Some(watched) => watched.channels = axis,
+            None => self.watched.push(ValuePlan {
+                id: value,
+                name: graph.value(value).name().to_owned(),
+                settings: matched.values[value.index()].activations,
+                range: RangeSource::Observed,
+                also: vec![],
+                channels: axis,
+                layout: None,
+            }),
+        }
+    }
+}
