@@ -169,6 +169,18 @@ impl Graph {
         self.capture_anew(id);
     }
 
+    /// The value of a body that stands for what is called `name` in a graph around it.
+    pub fn capture(&mut self, name: &str) -> ValueId {
+        if let Some(known) = self.find(name) {
+            return known;
+        }
+        let id = ValueId(self.values.len() as u32);
+        self.by_name.insert(name.to_owned(), id);
+        let (name, source) = (name.to_owned(), super::graph::Source::Input);
+        self.values.push(super::graph::Value { name, source, uses: Vec::new(), constant: None, info: None });
+        id
+    }
+
     fn body_mut(&mut self, id: NodeId, index: usize) -> Option<&mut GraphProto> {
         all_mut(&mut self.nodes[id.index()].as_mut()?.proto.attribute).nth(index)
     }

@@ -12,7 +12,7 @@ use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
 use crate::policy::{Format, Settings};
 use crate::prepare;
 use crate::qoperators;
-use crate::report::{CalibrationSummary, summarize};
+use crate::report::{CalibrationSummary, FloatGroup, summarize};
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
 use crate::target::OnnxRuntimeCpu;
@@ -136,7 +136,7 @@ impl Planned {
             return Ok(());
         }
         let summary = summarize(&self.plan, &self.model.graph, &self.target, Some(resolved), None);
-        let mut left: Vec<String> = summary.float.iter().map(|group| group.in_full()).collect();
+        let mut left: Vec<String> = summary.float.iter().map(FloatGroup::in_full).collect();
         if summary.stored > 0 {
             left.push(format!("{} nodes compute in float from weights stored as integers", summary.stored));
         }

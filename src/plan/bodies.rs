@@ -20,7 +20,15 @@ impl<'a> Scope<'a> {
         let mut bodies = Vec::new();
         for &id in order.iter().filter(|_| deep) {
             for index in 0..graph.body_count(id) {
-                bodies.push((id, index, Scope::of(Cow::Owned(graph.body(id, index)?), deep)?));
+                let mut body = graph.body(id, index)?;
+                // A body does not state the types of what it reads from around.
+                for &value in graph.node(id).captured() {
+                    let inside = body.find(graph.value(value).name());
+                    if let Some((inside, ty)) = inside.zip(graph.known_type(value)) {
+                        body.learn_type(inside, ty);
+                    }
+                }
+                bodies.push((id, index, Scope::of(Cow::Owned(body), deep)?));
             }
         }
         Ok(Self { graph, order, bodies })

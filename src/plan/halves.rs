@@ -189,7 +189,6 @@ impl Placer<'_> {
     }
 
     /// What can be said of a node by itself.
-    #[expect(clippy::type_complexity, reason = "nothing, a row, or a reason")]
     fn alone(
         &mut self,
         id: NodeId,
@@ -328,10 +327,7 @@ impl Placer<'_> {
     /// A node without weights between nodes that all stay in float32 would only cost two conversions.
     fn keep_between(&mut self) {
         let light = |placer: &Self, id: NodeId| {
-            let row = match placer.verdicts[id.index()] {
-                Some(Ok(row)) => row,
-                _ => return None,
-            };
+            let Some(Ok(row)) = placer.verdicts[id.index()] else { return None };
             let weighs = ops::lookup(placer.graph, id).is_none_or(|op| op.weight.is_some());
             (!weighs && !row.makes(placer.graph.node(id)).is_empty()).then(|| placer.dynamic(id, row))
         };

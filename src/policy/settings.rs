@@ -105,7 +105,7 @@ impl Settings {
         let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
-        let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(|ty| ty.integer());
+        let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(IoType::integer);
         let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
         if blocks || wide && self.calibrates() { 21 } else { 13 }
     }

@@ -165,7 +165,7 @@ fn cast_from(graph: &Graph, value: ValueId) -> Option<ValueId> {
 }
 
 fn cast(graph: &mut Graph, value: ValueId, dtype: DataType, output: &str) -> ValueId {
-    let name = format!("{}_Cast", output);
+    let name = format!("{output}_Cast");
     let ints = vec![("to", i64::from(dtype.onnx()))];
     graph.add_node(NewNode { op_type: "Cast", name: &name, inputs: vec![Some(value)], ints }, output).1
 }

@@ -7,6 +7,7 @@ mod io;
 mod outliers;
 mod qdq;
 mod qoperator;
+mod shared;
 mod weights;
 
 pub use qdq::insert_qdq;
