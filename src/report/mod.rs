@@ -5,6 +5,7 @@ mod placement;
 mod terminal;
 
 pub use audit::audit;
+pub(crate) use terminal::size;
 pub use placement::{FloatGroup, PlacementSummary, summarize};
 
 use crate::error::{Error, Result};
