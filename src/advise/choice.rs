@@ -24,6 +24,7 @@ const HALVES: &str =
     "`mode: float16` halves the file and loses next to nothing; it is faster on GPUs and phones, not on CPUs";
 const WIDE: &str =
     "`activations: { type: uint16 }` loses less, for runtimes on DSPs; ONNX Runtime's CPU computes those in float";
+const INTEGERS: &str = "`io` and `strict` make inputs and outputs integers, too, for chips without floats";
 const MIXED: &str =
     "rules give single nodes a mode of their own, or leave them in float: `tare plan` lists their names";
 
@@ -50,7 +51,7 @@ pub fn choices(facts: &Facts) -> Vec<Choice> {
         choices.push(Choice {
             mode: Mode::Static,
             why,
-            instead: dynamic.into_iter().chain([WEIGHT_ONLY, HALVES, WIDE, MIXED]).collect(),
+            instead: dynamic.into_iter().chain([WEIGHT_ONLY, HALVES, WIDE, INTEGERS, MIXED]).collect(),
         });
     }
     let convolves = matches!(kind, Kind::Detector | Kind::Convolutional);
