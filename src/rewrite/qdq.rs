@@ -6,7 +6,7 @@
 
 use super::constants::Constants;
 use super::dynamic::Dynamic;
-use super::{halves, io, outliers};
+use super::{carried, halves, io, outliers};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -23,7 +23,11 @@ use std::collections::{BTreeMap, HashMap};
 /// # Errors
 /// When plan and model do not belong together.
 pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
-    rewrite(&mut model.graph, plan, resolved)
+    let vanished = rewrite(&mut model.graph, plan, resolved)?;
+    if model.opset("").is_some_and(|opset| opset >= carried::FROM_OPSET) {
+        carried::pair(&mut model.graph)?;
+    }
+    Ok(vanished)
 }
 
 fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
