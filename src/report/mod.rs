@@ -5,8 +5,8 @@ mod placement;
 mod terminal;
 
 pub use audit::audit;
-pub(crate) use terminal::size;
 pub use placement::{FloatGroup, PlacementSummary, summarize};
+pub(crate) use terminal::size;
 
 use crate::error::{Error, Result};
 use crate::validate::{Comparison, Miss};
