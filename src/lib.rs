@@ -1,5 +1,6 @@
 //! `tare` converts float ONNX models to quantized ones, and says how much was lost.
 
+pub mod advise;
 pub mod calibrate;
 pub mod dequantize;
 pub mod error;

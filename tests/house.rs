@@ -30,6 +30,7 @@ const ROOMS: &[&str] = &[
     "rewrite",
     "validate",
     "report",
+    "advise",
     "pipeline",
     "cli",
     "lib",

@@ -17,6 +17,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Write a first policy for a model: which mode, with what settings, and why; commented, and ready to be run.
+    Init(Init),
     /// Convert a float model to one of integers, and validate it by running both.
     Quantize(Quantize),
     /// Audit a model: operators, sizes, what can be quantized, what stays float and why.
@@ -66,9 +68,19 @@ pub struct Model {
     pub dims: Vec<(String, usize)>,
 }
 
-/// Samples, and how pictures become tensors.
+/// Samples, and how many of them run side by side.
 #[derive(Args)]
 pub struct Data {
+    #[command(flatten)]
+    pub set: Samples,
+    /// Samples that run side by side; by default as many as there are cores. The result is the same.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// Samples, and how pictures become tensors.
+#[derive(Args)]
+pub struct Samples {
     /// Samples: a folder of pictures, a .npz or .npy, or ONNX test data.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -99,9 +111,6 @@ pub struct Data {
     /// Divisor after that: one number or one for each channel.
     #[arg(long, value_delimiter = ',', value_parser = fraction)]
     pub std: Option<Vec<f64>>,
-    /// Samples that run side by side; by default as many as there are cores. The result is the same.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
 }
 
 /// How ranges are found.
@@ -154,6 +163,23 @@ pub struct Quantize {
     /// Where the report goes, as JSON.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Init {
+    /// The float model.
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub set: Samples,
+    /// Samples to validate on, the ones that labels are of.
+    #[arg(long, value_name = "PATH", requires = "data")]
+    pub validation: Option<PathBuf>,
+    /// Where the policy goes; without it, to standard output.
+    #[arg(short, long, value_name = "POLICY")]
+    pub output: Option<PathBuf>,
+    /// Write over a policy that is there already.
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Args)]
@@ -245,11 +271,12 @@ fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Re
     text.map(parse).transpose()
 }
 
-impl Data {
+impl Samples {
     fn overrides(&self) -> Result<Overrides> {
         Ok(Overrides {
             calibration: self.data.clone(),
             samples: self.samples,
+            labels: self.labels.clone(),
             size: self.size,
             fit: word("fit", self.fit.as_ref())?,
             layout: word("layout", self.layout.as_ref())?,
@@ -260,7 +287,9 @@ impl Data {
             ..Overrides::default()
         })
     }
+}
 
+impl Data {
     /// How many samples run side by side.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -293,12 +322,22 @@ impl Quantize {
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
             validation_samples: self.no_validation.then_some(0),
-            labels: self.data.labels.clone(),
             calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
             percentile: self.calibration.percentile,
-            ..self.data.overrides()?
+            ..self.data.set.overrides()?
         });
         raw.settings()
+    }
+}
+
+impl Init {
+    /// The flags as keys of a policy.
+    pub fn overrides(&self) -> Result<Overrides> {
+        if self.set.labels.is_some() && self.validation.is_none() {
+            return Err(Error::other("--labels are those of the samples that validate: name these with --validation"));
+        }
+        let (model, validation) = (Some(self.model.clone()), self.validation.clone());
+        Ok(Overrides { model, validation, ..self.set.overrides()? })
     }
 }
 
@@ -307,7 +346,7 @@ impl Calibrate {
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
-        raw.override_with(&Overrides { model, dims, ..self.data.overrides()? });
+        raw.override_with(&Overrides { model, dims, labels: None, ..self.data.set.overrides()? });
         raw.settings()
     }
 }
@@ -316,14 +355,13 @@ impl Validate {
     /// The policy with all flags over it: `--data` are the samples to validate on.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        let data = self.data.overrides()?;
+        let set = &self.data.set;
         raw.override_with(&Overrides {
-            validation: self.data.data.clone(),
-            labels: self.data.labels.clone(),
-            validation_samples: self.data.samples.map(|samples| samples.max(1)),
+            validation: set.data.clone(),
+            validation_samples: set.samples.map(|samples| samples.max(1)),
             calibration: None,
             samples: None,
-            ..data
+            ..set.overrides()?
         });
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);

@@ -1,8 +1,9 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Dequantize, Model, Output, Quantize, Validate};
+use super::args::{Calibrate, Dequantize, Init, Model, Output, Quantize, Validate};
 use super::progress::Bars;
+use std::path::Path;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
 use tare::{file, policy, report, validate as checks};
@@ -13,6 +14,28 @@ fn print(text: impl std::fmt::Display) {
     if write!(std::io::stdout(), "{text}").is_err() {
         std::process::exit(0);
     }
+}
+
+pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
+    let Some(path) = &args.output else {
+        print(pipeline::init(&args.overrides()?, Path::new("tare.yaml"))?);
+        return Ok(Verdict::Good);
+    };
+    if path.exists() && !args.force {
+        return Err(Error::file(path, "is there already; name another file, or write over it with --force"));
+    }
+    if path.canonicalize().ok().is_some_and(|p| args.model.canonicalize().ok() == Some(p)) {
+        return Err(Error::file(path, "is the model itself; name another file"));
+    }
+    // Makes the folder, from which the policy's paths count.
+    file::check_writable(path)?;
+    let policy = pipeline::init(&args.overrides()?, path)?;
+    file::write_atomically(path, policy.as_bytes())?;
+    if !output.quiet {
+        let path = path.display();
+        print(format_args!("{path}; next: tare quantize -c {path}\n"));
+    }
+    Ok(Verdict::Good)
 }
 
 pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {

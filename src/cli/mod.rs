@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<Verdict> {
     let output = &cli.output;
     match &cli.command {
+        Command::Init(args) => commands::init(args, output),
         Command::Quantize(args) => commands::quantize(args, output),
         Command::Inspect(args) => commands::inspect(args),
         Command::Plan(args) => commands::plan(args),

@@ -1,6 +1,6 @@
 //! Dimensions that a file leaves open, and giving them a size.
 
-use super::graph::Graph;
+use super::graph::{Graph, ValueId};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::{ValueInfoProto, type_proto};
 
@@ -15,6 +15,17 @@ pub enum Fixed {
     Unknown,
 }
 
+/// An axis of an input whose size a file leaves open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAxis {
+    /// The input.
+    pub input: ValueId,
+    /// Which axis.
+    pub axis: usize,
+    /// The name of the dimension, or `input[axis]` where it has none.
+    pub name: String,
+}
+
 fn dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
     match info.r#type.as_mut()?.value.as_mut()? {
         type_proto::Value::TensorType(tensor) => Some(&mut tensor.shape.as_mut()?.dim),
@@ -25,6 +36,17 @@ fn dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
 impl Graph {
     /// The dimensions that inputs leave open: by their name, or as `input[axis]` where they have none.
     pub fn open_dims(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for open in self.open_axes() {
+            if !names.contains(&open.name) {
+                names.push(open.name);
+            }
+        }
+        names
+    }
+
+    /// Every axis of an input whose size is open.
+    pub fn open_axes(&self) -> Vec<OpenAxis> {
         let mut open = Vec::new();
         for (value, info) in &self.inputs {
             let mut info = info.clone();
@@ -34,9 +56,7 @@ impl Graph {
                     Some(dimension::Value::DimParam(name)) if !name.is_empty() => name,
                     _ => format!("{}[{axis}]", self.value(*value).name()),
                 };
-                if !open.contains(&name) {
-                    open.push(name);
-                }
+                open.push(OpenAxis { input: *value, axis, name });
             }
         }
         open

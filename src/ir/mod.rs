@@ -24,7 +24,7 @@ pub mod build;
 mod tests;
 
 pub use attributes::Attributes;
-pub use dims::Fixed;
+pub use dims::{Fixed, OpenAxis};
 pub use edit::NewNode;
 pub use functions::{FunctionId, FunctionUses, Functions};
 pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};

@@ -10,6 +10,6 @@ mod table;
 mod work;
 
 pub use halves::{Half, half, half_opset, half_risk};
-pub use runtime::stays_float;
+pub use runtime::{carries_dequantization, stays_float};
 pub use table::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
 pub use work::multiply_accumulates;

@@ -4,6 +4,17 @@ use super::conditions::dilated;
 use super::table::{Role, lookup};
 use crate::ir::{Graph, NodeId};
 
+/// What ONNX Runtime carries a DequantizeLinear through, by writing a pair behind it where there is none.
+const CARRIED: &[&str] = &["MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"];
+
+/// Whether ONNX Runtime writes a pair of its own behind this node where a DequantizeLinear stands before it.
+///
+/// From opset 21 on, version 1.31.1 states int8 as the type of such a pair, makes all int8 activations uint8 afterwards, and then
+/// refuses the model: "output_dtype INT8 does not match y_zero_point type UINT8".
+pub fn carries_dequantization(graph: &Graph, id: NodeId) -> bool {
+    CARRIED.iter().any(|op| graph.node(id).is(op))
+}
+
 /// For each node, by index, why it has to stay float; `order` is a topological order.
 pub fn stays_float(graph: &Graph, order: &[NodeId]) -> Vec<Option<String>> {
     let mut reasons = vec![None; graph.node_bound()];

@@ -1,10 +1,12 @@
 //! The whole story on one page: load, prepare, plan, calibrate, resolve, rewrite, validate, report.
 
+mod advised;
 mod calibrated;
 mod planned;
 mod reported;
 mod validated;
 
+pub use advised::init;
 pub use planned::Planned;
 
 use crate::dequantize;

@@ -5,7 +5,7 @@ use crate::calibrate::{Calibration, Statistics};
 use crate::ir::Model;
 use crate::ir::build::{Builder, int, ints};
 use crate::plan::{NodePlan, Placement};
-use crate::policy::Raw;
+use crate::policy::{self, Raw};
 use crate::rewrite;
 
 /// Boxes and scores in one tensor, transposed for the caller and for two layers that share a weight.
@@ -47,4 +47,50 @@ fn what_moves_an_unlike_join_gets_the_grid_that_was_observed_for_the_join() {
     assert_eq!(floats, ["Concat", "Transpose"]);
     assert_eq!(resolved.ranges.get("t"), Some(&(0.0, 640.0)));
     rewrite::insert_qdq(&mut planned.model, &planned.plan, &resolved).expect("a quantized model");
+}
+
+/// The policy that `init` writes for `model` and `flags`, as it is used.
+fn advised(model: &Model, flags: &policy::Overrides) -> Result<policy::Settings> {
+    let folder = tempfile::tempdir().expect("a folder");
+    file::save(model, &folder.path().join("m.onnx")).expect("a file");
+    let flags = policy::Overrides { model: Some(folder.path().join("m.onnx")), ..flags.clone() };
+    let path = folder.path().join("policy.yaml");
+    Raw::parse(&init(&flags, &path)?, &path)?.settings()
+}
+
+#[test]
+fn a_first_policy_is_for_the_network_at_hand() {
+    let none = policy::Overrides::default();
+    let mode = |model: &Model| advised(model, &none).map(|settings| settings.mode).expect("a policy");
+    assert_eq!(mode(&detector()), policy::Mode::WeightOnly);
+    let matrix = |op_type: &str| {
+        let net = Builder::new(17).input("x", &[-1, 8]).noise("w", &[8, 8], 1).noise("g", &[8], 2);
+        let net = net.node("MatMul", &["x", "w"], &["y"], vec![]);
+        if op_type.is_empty() {
+            net.output("y", &[-1, 8])
+        } else {
+            net.node(op_type, &["y", "g"], &["z"], vec![]).output("z", &[-1, 8])
+        }
+        .build()
+    };
+    assert_eq!(mode(&matrix("")), policy::Mode::Dynamic);
+    assert_eq!(mode(&matrix("LayerNormalization")), policy::Mode::Dynamic);
+}
+
+#[test]
+fn there_is_no_policy_for_what_has_nothing_to_quantize_or_is_quantized_already() {
+    let none = policy::Overrides::default();
+    let bare = Builder::new(13).input("x", &[1, 4]).node("Relu", &["x"], &["y"], vec![]).output("y", &[1, 4]).build();
+    let error = advised(&bare, &none).expect_err("nothing to do").to_string();
+    assert!(error.contains("there is nothing in it to quantize"), "{error}");
+    let scale = crate::tensor::Tensor::from_f32(vec![], &[0.5]);
+    let quantized = Builder::new(13)
+        .input("x", &[1, 4])
+        .constant("s", &scale)
+        .node("QuantizeLinear", &["x", "s"], &["q"], vec![])
+        .node("DequantizeLinear", &["q", "s"], &["y"], vec![])
+        .output("y", &[1, 4])
+        .build();
+    let error = advised(&quantized, &none).expect_err("quantized already").to_string();
+    assert!(error.contains("tare dequantize"), "{error}");
 }

@@ -6,6 +6,7 @@ mod terminal;
 
 pub use audit::audit;
 pub use placement::{FloatGroup, PlacementSummary, summarize};
+pub(crate) use terminal::size;
 
 use crate::error::{Error, Result};
 use crate::validate::{Comparison, Miss};

@@ -11,7 +11,7 @@ const COLUMNS_SHOWN: usize = 8;
 const NAMES_SHOWN: usize = 3;
 
 /// Bytes in the unit that suits them.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),

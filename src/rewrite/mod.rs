@@ -1,5 +1,6 @@
 //! Carries out a resolved plan: the float graph becomes one with QuantizeLinear and DequantizeLinear nodes.
 
+mod carried;
 mod constants;
 mod dynamic;
 mod halves;

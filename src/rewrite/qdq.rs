@@ -6,7 +6,7 @@
 
 use super::constants::Constants;
 use super::dynamic::Dynamic;
-use super::{halves, io, outliers, shared};
+use super::{carried, halves, io, outliers, shared};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -26,6 +26,9 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
     let vanished = rewrite(&mut model.graph, plan, resolved)?;
     if !plan.bodies.is_empty() {
         shared::share(&mut model.graph)?;
+    }
+    if model.opset("").is_some_and(|opset| opset >= carried::FROM_OPSET) {
+        carried::pair(&mut model.graph)?;
     }
     Ok(vanished)
 }

@@ -1,5 +1,6 @@
 //! What is written for small nets: defects of other quantizers that must not come back, and rules that runtimes ask for.
 
+mod carried;
 mod clamps;
 mod dynamic;
 mod grids;

@@ -1,4 +1,4 @@
-//! `inspect`, `plan`, `schema`, `validate`, `dequantize`.
+//! `init`, `inspect`, `plan`, `schema`, `validate`, `dequantize`.
 
 use super::*;
 
@@ -91,5 +91,50 @@ fn a_quantized_model_is_not_quantized_again_but_turned_back() {
         let output = tare(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn init_writes_a_policy_that_quantize_runs() {
+    let folder = folder();
+    let data = repository("calibration/fashion");
+    let named = |name: &str| data.join(name).to_str().expect("a name").to_owned();
+    let (model, samples) = (named("model.onnx"), named("calibration"));
+    let (test, labels) = (named("test"), named("test_labels.csv"));
+    let flags = ["init", &model, "--data", &samples, "--samples", "20", "--mean", "0.286", "--std", "0.353", "-o"];
+    let labelled = ["some/p.yaml", "--validation", &test, "--labels", &labels];
+    assert!(ends(&tare(folder.path(), flags.iter().chain(&labelled)), 0).contains("tare quantize -c some/p.yaml"));
+    let output = tare(folder.path(), ["quantize", "-c", "some/p.yaml"]);
+    assert!(ends(&output, 0).contains("top-1"), "{}", text(&output.stdout));
+    assert!(!read(folder.path().join("some/model.int8.onnx")).is_empty());
+
+    // Nothing is overwritten unasked.
+    let before = read(folder.path().join("some/p.yaml"));
+    let again = tare(folder.path(), ["init", &model, "-o", "some/p.yaml"]);
+    assert_eq!((again.status.code(), before == read(folder.path().join("some/p.yaml"))), (Some(2), true));
+    assert!(text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    ends(&tare(folder.path(), ["init", &model, "-q", "--force", "-o", "some/p.yaml"]), 0);
+    assert!(text(&read(folder.path().join("some/p.yaml"))).contains("\nmode: weight-only\n"));
+    ends(&tare(folder.path(), ["quantize", "-q", "-c", "some/p.yaml"]), 0);
+
+    // Paths count from the policy's folder, wherever the command was run.
+    std::fs::copy(&model, folder.path().join("here.onnx")).expect("a copy");
+    ends(&tare(folder.path(), ["init", "here.onnx", "-o", "some/q.yaml"]), 0);
+    assert!(text(&read(folder.path().join("some/q.yaml"))).contains("\nmodel: ../here.onnx\n"));
+    ends(&tare(folder.path(), ["quantize", "-q", "-c", "some/q.yaml"]), 0);
+    assert!(ends(&tare(folder.path(), ["init", "here.onnx"]), 0).contains("\nmodel: here.onnx\n"));
+
+    std::fs::write(folder.path().join("bad.onnx"), b"not a model").expect("a file");
+    for (arguments, why) in [
+        (vec!["init", "none.onnx", "-o", "n.yaml"], "cannot be read"),
+        (vec!["init", "bad.onnx", "-o", "n.yaml"], "is not an ONNX model"),
+        (vec!["init", "here.onnx", "-o", "n.yaml", "--data", "none"], "none"),
+        (vec!["init", "here.onnx", "-o", "n.yaml", "--data", &samples, "--labels", &labels], "--validation"),
+        (vec!["init", "here.onnx", "-o", "here.onnx", "--force"], "is the model itself"),
+    ] {
+        let output = tare(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+        assert!(!folder.path().join("n.yaml").exists());
     }
 }

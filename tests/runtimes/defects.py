@@ -168,6 +168,35 @@ def d19_batching(case, calibrator):
     case.expect(made[0] == made[1], "the same samples in other files gave another model")
 
 
+def int8_moved_to_float(case, op_type):
+    """Where int8 activations at opset 21 are moved and then read in float, ONNX Runtime 1.31.1 writes a pair behind the movement
+    and does not load what it made of it, unless such a pair is there."""
+    net = Net(f"moved by {op_type}", opset=21)
+    x = net.conv(net.input([4, 8, 8]), 4, 4)
+    more = {
+        "MaxPool": ([], {"kernel_shape": [2, 2], "strides": [2, 2]}, [4, 4, 4]),
+        "Transpose": ([], {"perm": [0, 1, 3, 2]}, [4, 8, 8]),
+        "Reshape": ([[0, 2, 2, 64]], {}, [2, 2, 64]),
+        "Unsqueeze": ([[1]], {}, [1, 4, 8, 8]),
+        "Slice": ([[1], [3], [2]], {}, [4, 2, 8]),
+    }
+    constants, attributes, shape = more[op_type]
+    x = net.node(op_type, x, *[net.constant(c, dtype=np.int64) for c in constants], **attributes)
+    net.output(net.node("Abs", x), shape)
+    model, data = save(case, net), case.folder / "data.npz"
+    np.savez(data, **net.samples(20))
+    out, policy = case.folder / "int8.onnx", case.folder / "policy.yaml"
+    policy.write_text("version: 1\nactivations: { type: int8 }\n")
+    tare("quantize", model, "-c", policy, "--data", data, "-o", out, "-q")
+    samples = net.samples(4)
+    reference = run(model, samples)
+    for optimize in (False, True):
+        found = run(out, samples, optimize=optimize, precise=True)
+        for name, expected in reference.items():
+            db = sqnr(expected, found[name])
+            case.expect(db > 25, f"{name}, {optimize=}: {db:.1f} dB")
+
+
 def d22_reasons(case):
     """Every node of the prepared model is counted as integer, or listed with the reason why it is not."""
     net = Net("reasons")
@@ -200,6 +229,8 @@ def main():
     ]
     tests += [(f"d2_every_sample_of_{count}_counts", d2_every_sample_counts, (count,)) for count in (1, 3, 10)]
     tests += [(f"d8_half_floats_at_opset_{opset}", d8_half_floats, (opset,)) for opset in (17, 21)]
+    movements = ("MaxPool", "Transpose", "Reshape", "Unsqueeze", "Slice")
+    tests += [(f"int8_moved_to_float_by_{name}", int8_moved_to_float, (name,)) for name in movements]
     tests.append(("d22_reasons", d22_reasons, ()))
     tests += [(f"d11_varying_shapes_{name}", d11_varying_shapes, (name,)) for name in HISTOGRAMS]
     tests += [(f"d19_batching_{name}", d19_batching, (name,)) for name in ("moving_average", "mse")]
