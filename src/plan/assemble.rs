@@ -147,7 +147,7 @@ fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()
             Some(t) if t.dtype() != DataType::Float32 => Some("a constant input is not float32"),
             Some(t) if t.is_empty() => Some("a constant input is empty"),
             Some(t) if op.role == Role::Lookup && t.shape().len() < 2 => Some("its table has no rows"),
-            Some(t) if t.to_f32()?.iter().any(|v| !v.is_finite()) => Some("a constant input holds NaN or infinity"),
+            Some(t) if !weights::is_finite(&t) => Some("a constant input holds NaN or infinity"),
             Some(_) => None,
         };
         if let Some(why) = why {

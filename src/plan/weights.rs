@@ -3,10 +3,13 @@
 use super::place::{makes_no_floats, policy_reason};
 use super::{ConstantPlan, Placement};
 use crate::error::Result;
+use crate::file;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
 use crate::policy::{Granularity, NodeSettings, WeightRange};
 use crate::tensor::{DataType, Tensor};
+use crate::threads;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What becomes of a node whose weight alone is stored as integers.
 ///
@@ -48,13 +51,33 @@ pub(super) fn usable(graph: &Graph, id: NodeId, slot: usize) -> Result<std::resu
     let value = graph.node(id).input(slot).filter(|&value| graph.is_constant(value));
     let tensor = value.map(|value| graph.constant(value)).transpose()?.flatten();
     let Some(tensor) = tensor else { return Ok(Err("its weight is not a constant")) };
-    let unfit = match tensor.to_f32() {
-        _ if tensor.dtype() != DataType::Float32 => Some("its weight is not float32"),
-        Ok(numbers) if numbers.is_empty() => Some("its weight is empty"),
-        Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => None,
-        _ => Some("its weight holds NaN or infinity"),
+    let unfit = match tensor.dtype() {
+        DataType::Float32 if tensor.is_empty() => Some("its weight is empty"),
+        DataType::Float32 if is_finite(&tensor) => None,
+        DataType::Float32 => Some("its weight holds NaN or infinity"),
+        _ => Some("its weight is not float32"),
     };
     Ok(unfit.map_or(Ok(tensor), Err))
+}
+
+/// Weights that are looked at in one go.
+const PIECE: usize = 1 << 20;
+
+/// Whether a float32 tensor holds neither NaN nor infinity. Of a mapped file no more is in memory than is looked at.
+pub(super) fn is_finite(tensor: &Tensor) -> bool {
+    let finite = AtomicBool::new(true);
+    threads::for_each(0..tensor.len().div_ceil(PIECE), |piece| {
+        let elements = piece * PIECE..((piece + 1) * PIECE).min(tensor.len());
+        if finite.load(Ordering::Relaxed) {
+            let numbers = tensor.f32_slice(elements.clone());
+            // Without a branch for each number: this goes through all of a large model.
+            if numbers.chunks(1024).any(|chunk| !chunk.iter().fold(true, |all, v| all & v.is_finite())) {
+                finite.store(false, Ordering::Relaxed);
+            }
+            file::let_go(tensor.f32_bytes(elements));
+        }
+    });
+    finite.into_inner()
 }
 
 /// How the weight `weight` of a node, of shape `shape`, is stored.
