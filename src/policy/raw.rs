@@ -275,7 +275,7 @@ pub struct Activations {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// The integer type. Those of 4 bits are for mode `weight-only`.
+    /// The integer type. Those of 4 and 2 bits are for mode `weight-only`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "int8"))]
     pub dtype: Option<WeightTypeName>,
@@ -379,6 +379,10 @@ pub enum WeightTypeName {
     Int4,
     /// Unsigned, 4 bits.
     Uint4,
+    /// Signed, 2 bits.
+    Int2,
+    /// Unsigned, 2 bits.
+    Uint2,
 }
 
 /// An integer type of activations.

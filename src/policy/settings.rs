@@ -101,15 +101,18 @@ impl Settings {
     /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
     pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
-        let mut weights = std::iter::once(self.weights).chain(rules);
-        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
+        let weights = std::iter::once(self.weights).chain(rules);
+        let for_weights = weights.map(WeightSettings::opset).max().unwrap_or(OLDEST_OPSET);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
         let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(|ty| ty.integer());
         let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
-        if blocks || wide && self.calibrates() { 21 } else { 13 }
+        for_weights.max(if wide && self.calibrates() { 21 } else { OLDEST_OPSET })
     }
 }
+
+/// The first operator set whose integers of 8 bits may have a scale for each channel.
+const OLDEST_OPSET: i64 = 13;
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -335,6 +338,15 @@ impl WeightSettings {
         }
     }
 
+    /// The oldest operator set that stores such weights.
+    fn opset(self) -> i64 {
+        match (self.scheme.dtype.bits(), self.granularity) {
+            (2, _) => 25,
+            (4, _) | (_, Granularity::PerBlock) => 21,
+            _ => OLDEST_OPSET,
+        }
+    }
+
     /// Why it cannot be in `mode`, with the key to blame.
     pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
@@ -399,6 +411,8 @@ impl From<WeightTypeName> for IntType {
             WeightTypeName::Uint8 => Self::Uint8,
             WeightTypeName::Int4 => Self::Int4,
             WeightTypeName::Uint4 => Self::Uint4,
+            WeightTypeName::Int2 => Self::Int2,
+            WeightTypeName::Uint2 => Self::Uint2,
         }
     }
 }

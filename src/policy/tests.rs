@@ -199,7 +199,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2",
     );
     fails(
         "mode: fast",
@@ -224,7 +224,12 @@ fn a_value_of_the_wrong_type_names_its_key() {
         10,
         "weights must be keys (avoid_saturation, bias, block_size, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
     );
-    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8, int4, uint4; found a list of 1");
+    fails(
+        "weights: { type: [int8] }",
+        2,
+        18,
+        "type must be one of int8, uint8, int4, uint4, int2, uint2; found a list of 1",
+    );
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");
     fails("data: { preprocess: { mean: [1, x, 3] } }", 2, 33, "mean[1] must be a number; found \"x\"");

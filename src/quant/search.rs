@@ -32,8 +32,16 @@ impl Moments {
 
 /// The share of the widest scale that is tried first and last, and in how many steps.
 const NARROWEST: f32 = 0.8;
+/// The first share for integers of 2 bits: with so few it pays to clip much.
+const NARROWEST_OF_FOUR: f32 = 0.3;
 const WIDEST: f32 = 1.15;
 const STEPS: usize = 36;
+
+/// The share of the widest scale that is tried at step `i`.
+fn share(i: usize, grid: &Params) -> f32 {
+    let narrowest = if grid.dtype.bits() == 2 { NARROWEST_OF_FOUR } else { NARROWEST };
+    narrowest + (WIDEST - narrowest) * i as f32 / (STEPS - 1) as f32
+}
 
 /// One output channel: its weights, and the mean of the input that each of them meets.
 pub struct Channel<'a> {
@@ -47,7 +55,7 @@ pub struct Channel<'a> {
 /// point stays.
 pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
     let base = widest.scale.max(least);
-    let candidates = (0..STEPS).map(|i| NARROWEST + (WIDEST - NARROWEST) * i as f32 / (STEPS - 1) as f32);
+    let candidates = (0..STEPS).map(|i| share(i, widest));
     let (low, high) = widest.dtype.limits();
     let (low, high) = ((low - widest.zero_point) as f32, (high - widest.zero_point) as f32);
     let error_at = |scale: f32| -> f64 { channels.iter().map(|c| error(c, scale, low, high, variance)).sum() };
@@ -132,7 +140,8 @@ fn best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
     let (low, high) = (ends.map(|ends| ends.0), ends.map(|ends| ends.1));
     let mut best = errors_of_tile(tile, &base, &low, &high);
     for i in 0..STEPS {
-        let scales = base.map(|base| base * (NARROWEST + (WIDEST - NARROWEST) * i as f32 / (STEPS - 1) as f32));
+        let share = share(i, &grids[0]);
+        let scales = base.map(|base| base * share);
         let errors = errors_of_tile(tile, &scales, &low, &high);
         for (lane, grid) in grids.iter_mut().enumerate() {
             if scales[lane].is_normal() && errors[lane] < best[lane] {

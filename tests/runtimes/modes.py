@@ -11,7 +11,7 @@ from net import Net
 from onnx import helper, numpy_helper
 
 # What the rounding of a few layers leaves, by the bits of the weights, in dB: the worst is one scale for a whole tensor.
-BOUNDS_DB = {8: 28.0, 4: 6.0}
+BOUNDS_DB = {8: 28.0, 4: 6.0, 2: -6.0}
 SAMPLES = 4
 
 
@@ -84,6 +84,7 @@ def branches(net):
 NETS = [convolutions, matrices, gemm, lookup, residual, recurrent, branches]
 TYPES = [("int8", True), ("int8", False), ("uint8", True), ("uint8", False)]
 TYPES += [("int4", True), ("int4", False), ("uint4", True), ("uint4", False)]
+TYPES += [("int2", True), ("int2", False), ("uint2", True), ("uint2", False)]
 GRANULARITIES = ["per_tensor", "per_channel", "per_block, block_size: 16", "per_block, block_size: 32"]
 
 
@@ -172,7 +173,7 @@ def check(case, build, opset, mode, dtype, symmetric, granularity, agreement):
     for optimize in [False, True]:
         for name, found in run(made, samples, optimize=optimize).items():
             measured = sqnr(expected[name], found)
-            bound = BOUNDS_DB[8 if dtype.endswith("8") else 4]
+            bound = BOUNDS_DB[int(dtype[-1])]
             case.expect(measured >= bound, f"{name}: SQNR {measured:.1f} dB, expected {bound} or more")
             # With optimisations, ONNX Runtime makes a MatMul of such a weight one that rounds its activations, too.
             good = optimize or abs(stated[name] - measured) <= agreement
