@@ -11,7 +11,7 @@ from net import Net
 from onnx import helper, numpy_helper
 
 # What the rounding of a few layers leaves, by the bits of the weights, in dB: the worst is one scale for a whole tensor.
-BOUNDS_DB = {8: 28.0, 4: 6.0, 2: -6.0}
+BOUNDS_DB = {8: 28.0, 4: 6.0, 2: -12.0}
 SAMPLES = 4
 
 
