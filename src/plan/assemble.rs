@@ -6,7 +6,7 @@ use super::halves;
 use super::io::{IntegerIo, integer_io};
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
-use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
+use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, Stored, ValuePlan};
 use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
@@ -206,6 +206,7 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
         axis,
         block: None,
         is_weight: true,
+        form: Stored::Plain,
         sum_order: None,
         summed: None,
         positive: false,
@@ -252,6 +253,7 @@ fn integer_node(
             axis: None,
             block: None,
             is_weight: false,
+            form: Stored::Plain,
             sum_order: None,
             summed: None,
             positive: false,
@@ -276,6 +278,7 @@ fn integer_node(
             axis,
             block: None,
             is_weight: true,
+            form: Stored::Plain,
             sum_order,
             summed: None,
             positive: false,

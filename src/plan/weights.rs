@@ -1,12 +1,12 @@
 //! Nodes whose weights alone are stored as integers.
 
 use super::place::{makes_no_floats, policy_reason};
-use super::{ConstantPlan, Placement};
+use super::{ConstantPlan, Placement, Stored};
 use crate::error::Result;
 use crate::file;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
-use crate::policy::{Granularity, NodeSettings, WeightRange};
+use crate::policy::{Granularity, NodeSettings, WeightForm, WeightRange, WeightSettings};
 use crate::tensor::{DataType, Tensor};
 use crate::threads;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +36,12 @@ fn weights(
     let (mut plans, mut reason) = (Vec::new(), NO_WEIGHTS);
     for weight in op.weights() {
         match usable(graph, id, weight.slot)? {
+            Ok(tensor) if settings.weights.form == WeightForm::Contrib => {
+                match unread(graph, id, weight.slot, tensor.shape(), settings) {
+                    None => plans.push(stored(graph, id, op, weight, tensor.shape(), settings)),
+                    Some(why) => reason = why,
+                }
+            }
             Ok(tensor) => plans.push(stored(graph, id, op, weight, tensor.shape(), settings)),
             Err(why) => reason = why,
         }
@@ -80,6 +86,39 @@ pub(super) fn is_finite(tensor: &Tensor) -> bool {
     finite.into_inner()
 }
 
+fn form(weights: &WeightSettings) -> Stored {
+    match (weights.form, weights.codes) {
+        (WeightForm::Qdq, _) => Stored::Plain,
+        (WeightForm::Contrib, None) => Stored::InBlocks,
+        (WeightForm::Contrib, Some(book)) => Stored::Codes(book),
+    }
+}
+
+const NO_READER: &str =
+    "no operator of ONNX Runtime's own domain reads its weight; a rule with weights: { form: qdq } stores it";
+
+/// Why no operator of ONNX Runtime's own domain can stand in the place of a node and read its weight in blocks.
+fn unread(graph: &Graph, id: NodeId, slot: usize, shape: &[usize], settings: &NodeSettings) -> Option<&'static str> {
+    let (node, weights) = (graph.node(id), &settings.weights);
+    let [_, columns] = shape else { return Some(NO_READER) };
+    let attributes = node.attributes();
+    let one = |name: &str| attributes.float(name).is_none_or(|factor| factor == 1.0);
+    let flat = node.input(0).and_then(|input| graph.rank(input)) == Some(1);
+    if node.is("MatMul") && slot == 1 && !flat {
+        return None;
+    }
+    if node.is("Gemm") && slot == 1 && attributes.int("transA").unwrap_or(0) == 0 && one("alpha") && one("beta") {
+        return None;
+    }
+    if node.is("Gather") && slot == 0 && attributes.int("axis").unwrap_or(0) == 0 && weights.codes.is_none() {
+        let uneven = |count: usize| weights.scheme.dtype.bits() == 2 && count % 4 != 0;
+        let zeros = !weights.scheme.symmetric && uneven(columns.div_ceil(weights.block_size));
+        return (uneven(*columns) || zeros)
+            .then_some("rows of its table, in 2 bits, do not end at whole bytes; a rule with another type stores it");
+    }
+    Some(NO_READER)
+}
+
 /// How the weight `weight` of a node, of shape `shape`, is stored.
 pub(super) fn stored(
     graph: &Graph,
@@ -97,7 +136,10 @@ pub(super) fn stored(
         Granularity::PerChannel => (op.weight_channels(graph, id, shape), None),
         Granularity::PerBlock => {
             let axis = op.block_axis(graph, id, shape);
-            (axis, axis.map(|axis| weights.block_size.min(shape[axis])))
+            // What an operator reads in blocks is filled up to whole ones.
+            let padded = weights.form == WeightForm::Contrib;
+            let longest = |axis: usize| if padded { usize::MAX } else { shape[axis] };
+            (axis, axis.map(|axis| weights.block_size.min(longest(axis))))
         }
     };
     ConstantPlan {
@@ -105,6 +147,7 @@ pub(super) fn stored(
         scheme: weights.scheme,
         axis,
         block,
+        form: form(&weights),
         is_weight: true,
         sum_order: None,
         least_error: weights.range == WeightRange::LeastError,

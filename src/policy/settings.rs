@@ -3,9 +3,9 @@
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightTypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{HalfType, IntType, Scheme};
+use crate::quant::{CodeBook, HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -299,6 +299,10 @@ pub struct WeightSettings {
     pub granularity: Granularity,
     /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
     pub block_size: usize,
+    /// How integers that only weights are stored as stand in the model.
+    pub form: WeightForm,
+    /// What the integers stand for, where these are not steps of one length.
+    pub codes: Option<CodeBook>,
     /// How far the integers reach.
     pub range: WeightRange,
     /// The type of the bias of an integer layer.
@@ -313,6 +317,8 @@ impl Default for WeightSettings {
             scheme,
             granularity: Granularity::PerChannel,
             block_size: DEFAULT_BLOCK_SIZE,
+            form: WeightForm::Qdq,
+            codes: None,
             range: WeightRange::LeastError,
             bias: BiasType::Int32,
         }
@@ -333,6 +339,8 @@ impl WeightSettings {
             scheme,
             granularity: over.granularity.unwrap_or(self.granularity),
             block_size: over.block_size.unwrap_or(self.block_size),
+            form: over.form.unwrap_or(self.form),
+            codes: over.dtype.map_or(self.codes, codes),
             range: over.range.unwrap_or(self.range),
             bias: over.bias.unwrap_or(self.bias),
         }
@@ -341,6 +349,7 @@ impl WeightSettings {
     /// The oldest operator set that stores such weights.
     fn opset(self) -> i64 {
         match (self.scheme.dtype.bits(), self.granularity) {
+            _ if self.form == WeightForm::Contrib => OLDEST_OPSET,
             (2, _) => 25,
             (4, _) | (_, Granularity::PerBlock) => 21,
             _ => OLDEST_OPSET,
@@ -350,15 +359,43 @@ impl WeightSettings {
     /// Why it cannot be in `mode`, with the key to blame.
     pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
+        let contrib = self.form == WeightForm::Contrib;
         match mode {
+            Mode::Static | Mode::Dynamic if contrib => Some(("form", CONTRIB)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
+            Mode::WeightOnly if self.codes.is_some() && !contrib => Some(("type", CODES)),
+            Mode::WeightOnly if self.codes.is_some() && self.scheme.power_of_two => Some(("power_of_two", NO_STEPS)),
+            Mode::WeightOnly if contrib && self.granularity != Granularity::PerBlock => {
+                Some(("granularity", CONTRIB_BLOCKS))
+            }
+            Mode::WeightOnly if contrib && !CONTRIB_SIZES.contains(&self.block_size) => {
+                Some(("block_size", CONTRIB_SIZE))
+            }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
             Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
         }
+    }
+}
+
+const CONTRIB: &str = "form: contrib is for weights alone; remove it, or set mode: weight-only";
+const CODES: &str = "only MatMulBnb4 reads nf4 and fp4; set form: contrib, or type: int4";
+const NO_STEPS: &str = "nf4 and fp4 have no steps of one length; remove it";
+const CONTRIB_BLOCKS: &str = "the operators of form: contrib read blocks; set granularity: per_block";
+const CONTRIB_SIZE: &str =
+    "the operators of form: contrib read blocks of 16, 32, 64, 128 or 256 weights; set one of these";
+/// What ONNX Runtime's MatMulNBits takes.
+const CONTRIB_SIZES: [usize; 5] = [16, 32, 64, 128, 256];
+
+/// The code book of a type that has one.
+fn codes(name: WeightTypeName) -> Option<CodeBook> {
+    match name {
+        WeightTypeName::Nf4 => Some(CodeBook::Nf4),
+        WeightTypeName::Fp4 => Some(CodeBook::Fp4),
+        _ => None,
     }
 }
 
@@ -413,6 +450,8 @@ impl From<WeightTypeName> for IntType {
             WeightTypeName::Uint4 => Self::Uint4,
             WeightTypeName::Int2 => Self::Int2,
             WeightTypeName::Uint2 => Self::Uint2,
+            // Codes are as large, and stored unsigned.
+            WeightTypeName::Nf4 | WeightTypeName::Fp4 => Self::Uint4,
         }
     }
 }

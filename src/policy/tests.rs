@@ -193,13 +193,13 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { x: 1 }",
         2,
         12,
-        "unknown key \"x\". Known here: type, symmetric, granularity, block_size, range, avoid_saturation, reduce_range, power_of_two, bias",
+        "unknown key \"x\". Known here: type, symmetric, granularity, form, block_size, range, avoid_saturation, reduce_range, power_of_two, bias",
     );
     fails(
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2, nf4, fp4",
     );
     fails(
         "mode: fast",
@@ -222,13 +222,13 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: int8",
         2,
         10,
-        "weights must be keys (avoid_saturation, bias, block_size, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
+        "weights must be keys (avoid_saturation, bias, block_size, form, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
     );
     fails(
         "weights: { type: [int8] }",
         2,
         18,
-        "type must be one of int8, uint8, int4, uint4, int2, uint2; found a list of 1",
+        "type must be one of int8, uint8, int4, uint4, int2, uint2, nf4, fp4; found a list of 1",
     );
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");

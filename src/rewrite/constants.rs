@@ -1,11 +1,12 @@
 //! Weights, constant operands and biases as integers with a DequantizeLinear behind them.
 
+use super::contrib::Operators;
 use super::weights::{Around, grids, in_blocks};
 use crate::error::Result;
 use crate::file;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
-use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
+use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
 use crate::quant::{self, AxisParams, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
@@ -39,6 +40,7 @@ pub(super) struct Stored {
 pub(super) struct Constants {
     stored: HashMap<Key, Stored>,
     dequantized: HashMap<Key, ValueId>,
+    operators: Operators,
 }
 
 impl Constants {
@@ -112,6 +114,9 @@ impl Constants {
     pub fn store_weight(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
         let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
         let Some(tensor) = graph.constant(value)? else { return Ok(()) };
+        if plan.form != Form::Plain {
+            return self.operators.store_weight(graph, id, plan, value, &tensor);
+        }
         let grids = if plan.block.is_some() { vec![] } else { grids(&tensor, plan, &Around::default())? };
         let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
         graph.set_input(id, plan.slot, Some(dequantized));
@@ -155,7 +160,7 @@ impl Constants {
         let made;
         let (grids, integers) = match (plan.axis, plan.block) {
             (Some(axis), Some(size)) => {
-                let (found, integers) = in_blocks(tensor, plan, axis, size);
+                let (found, integers) = in_blocks(tensor, plan, (axis, size), bits);
                 made = found;
                 (made.as_slice(), integers)
             }

@@ -52,11 +52,15 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
     Ok(grids)
 }
 
-/// A weight in blocks: the grid of each block, and the integers as they are stored. They are made piece by piece, so that of
+/// A weight in blocks of `size` along `axis`: the grid of each block, and the integers, each in `bits` bits. They are made piece by piece, so that of
 /// a weight in a mapped file little is in memory at any time.
-pub(super) fn in_blocks(tensor: &Tensor, plan: &ConstantPlan, axis: usize, size: usize) -> (Vec<Params>, Vec<u8>) {
+pub(super) fn in_blocks(
+    tensor: &Tensor,
+    plan: &ConstantPlan,
+    (axis, size): (usize, usize),
+    bits: u32,
+) -> (Vec<Params>, Vec<u8>) {
     let blocks = Blocks::new(tensor.shape(), axis, size);
-    let bits = plan.scheme.dtype.bits();
     let mut grids = vec![Params::from_range(0.0, 0.0, plan.scheme); blocks.count()];
     let mut packed = vec![0u8; (tensor.len() * bits as usize).div_ceil(8)];
     let (mut rest, mut bytes) = (grids.as_mut_slice(), packed.as_mut_slice());

@@ -76,6 +76,11 @@ impl<'a> Packed<'a> {
     }
 }
 
+/// The bytes of a tensor of type `dtype`.
+pub fn bytes_of(tensor: &TensorProto, dtype: DataType) -> Option<&[u8]> {
+    (tensor.data_type == dtype as i32 && !tensor.raw_data.is_empty()).then_some(tensor.raw_data.as_slice())
+}
+
 /// The numbers of a float32 tensor.
 pub fn floats(tensor: &TensorProto) -> Option<Vec<f32>> {
     if tensor.data_type != DataType::Float as i32 {
