@@ -383,3 +383,23 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
         "in mode float16 no activation has a scale of its own; remove this, or set mode: static",
     );
 }
+
+#[test]
+fn a_form_and_the_types_that_need_it_fit_each_other() {
+    for (text, why) in [
+        ("mode: weight-only\nweights: { type: nf4, granularity: per_block }", "only MatMulBnb4 reads nf4 and fp4"),
+        ("mode: weight-only\nweights: { form: contrib }", "set granularity: per_block"),
+        ("mode: weight-only\nweights: { form: contrib, granularity: per_block, block_size: 48 }", "blocks of 16, 32"),
+        ("weights: { form: contrib }", "form: contrib is for weights alone"),
+        ("weights: { type: fp4 }", "kernels for integer activations take weights of 8 bits"),
+    ] {
+        let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let text = "version: 1\nmode: weight-only\nweights: { form: contrib, granularity: per_block }\nrules:\n- { match: { op_type: MatMul }, weights: { type: nf4 } }\n";
+    let s = settings(text).expect("a type that the policy's form reads");
+    assert_eq!((s.opset(), &s.canonical()["weights"]["form"]), (13, &serde_json::json!("contrib")));
+    assert_eq!(s.canonical()["rules"][0]["weights"]["type"], "nf4");
+    let two = settings("version: 1\nmode: weight-only\nweights: { type: uint2 }").expect("a policy");
+    assert_eq!(two.opset(), 25);
+}

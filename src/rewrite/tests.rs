@@ -1,6 +1,7 @@
 //! What is written for small nets: defects of other quantizers that must not come back, and rules that runtimes ask for.
 
 mod clamps;
+mod contrib;
 mod dynamic;
 mod grids;
 mod halves;
@@ -15,6 +16,7 @@ mod scale;
 mod stored;
 mod types;
 mod weights;
+mod zeros;
 
 use super::*;
 use crate::calibrate::{Calibration, Statistics};
