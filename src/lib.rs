@@ -24,4 +24,5 @@ pub mod resolve;
 pub mod rewrite;
 pub mod target;
 pub mod tensor;
+pub mod threads;
 pub mod validate;

@@ -192,6 +192,7 @@ const OTHERS: &[(&str, &str)] = &[
     (MICROSOFT, "DynamicQuantizeLSTM"),
     (MICROSOFT, "DynamicQuantizeMatMul"),
     (MICROSOFT, "GatherBlockQuantized"),
+    (MICROSOFT, "MatMulBnb4"),
     (MICROSOFT, "MatMulInteger16"),
     (MICROSOFT, "MatMulNBits"),
     (MICROSOFT, "QAttention"),

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// ONNX element types, with the numbers of `TensorProto.DataType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -239,6 +240,22 @@ impl Tensor {
             Uint64 => self.view::<u64>().iter().map(|&v| v as f32).collect(),
             other => return Err(Error::other(format!("{other} elements cannot be read as float32"))),
         })
+    }
+
+    /// Some of the elements of a float32 tensor, in C order: borrowed where the bytes are aligned, so that a large tensor can
+    /// be read piece by piece whatever its place in the file. Panics where the tensor has another type or fewer elements.
+    pub fn f32_slice(&self, elements: Range<usize>) -> Cow<'_, [f32]> {
+        assert_eq!(self.dtype, Float32, "the elements are not float32");
+        let bytes = self.f32_bytes(elements);
+        match bytemuck::try_cast_slice(bytes) {
+            Ok(slice) => Cow::Borrowed(slice),
+            Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+        }
+    }
+
+    /// The bytes of some of the elements of a float32 tensor.
+    pub fn f32_bytes(&self, elements: Range<usize>) -> &[u8] {
+        &self.data[elements.start * size_of::<f32>()..elements.end * size_of::<f32>()]
     }
 
     /// The elements as int64.

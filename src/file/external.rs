@@ -4,6 +4,7 @@
 //! the model remembers that it wants external data when it is written again.
 
 use super::atomic::Beside;
+use super::maps;
 use super::tensors::for_each;
 use crate::error::{Error, Result};
 use crate::proto::tensor_proto::DataLocation;
@@ -134,7 +135,7 @@ pub fn map_file(path: &Path) -> Result<Bytes> {
     // system ends this one; the bytes never change under a reader that this program itself gave them to, because its
     // own writes go to a new file that is renamed into place.
     let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-    Ok(Bytes::from_owner(mapped))
+    Ok(maps::keep(mapped))
 }
 
 /// Moves external tensors inside the model, as their `raw_data`.

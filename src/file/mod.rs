@@ -2,10 +2,13 @@
 
 mod atomic;
 mod external;
+mod maps;
 mod outline;
+mod sink;
 mod tensors;
 
 pub use atomic::{check_writable, write_atomically};
+pub use maps::let_go;
 pub use outline::outline;
 
 use crate::error::{Error, Result};
@@ -32,11 +35,22 @@ pub fn load(path: &Path) -> Result<Model> {
 
 /// Loads the model at `path`; `map` finds external data by its location and the model's folder.
 fn load_from(path: &Path, map: impl Fn(&str, &Path) -> Result<Bytes>) -> Result<Model> {
-    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
-    let mut proto = decode(Bytes::from(bytes)).map_err(|e| Error::file(path, e))?;
+    let mut proto = decode(bytes(path)?).map_err(|e| Error::file(path, e))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     external::read(&mut proto, |location| map(location, folder)).map_err(|e| Error::file(path, e))?;
     Model::from_proto(proto).map_err(|e| Error::file(path, e))
+}
+
+/// A model file of so many bytes is mapped: of the weights in it no more is in memory than is looked at.
+const LARGE: u64 = 1 << 26;
+
+/// What a file holds.
+fn bytes(path: &Path) -> Result<Bytes> {
+    if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() >= LARGE) {
+        return external::map_file(path);
+    }
+    let read = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+    Ok(Bytes::from(read))
 }
 
 /// The message in `bytes`, whose tensors share them.
@@ -87,7 +101,7 @@ pub fn stage(model: &Model, path: &Path) -> Result<Staged> {
         None
     };
     let mut model = Beside::create(path)?;
-    model.write(&proto.encode_to_vec())?;
+    sink::write(&proto, &mut model)?;
     model.flush()?;
     Ok(Staged { model, data })
 }
@@ -150,8 +164,7 @@ pub fn size(path: &Path) -> Result<u64> {
         let metadata = std::fs::metadata(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")));
         metadata.map(|m| m.len())
     };
-    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
-    let mut proto = decode(Bytes::from(bytes)).map_err(|e| Error::file(path, e))?;
+    let mut proto = decode(bytes(path)?).map_err(|e| Error::file(path, e))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let external = external::locations(&mut proto);
     external.iter().try_fold(length(path)?, |sum, location| Ok(sum + length(&folder.join(location))?))

@@ -6,7 +6,7 @@ use super::halves;
 use super::io::{IntegerIo, integer_io};
 use super::place::{self, Candidate, Placed};
 use super::structure::Structure;
-use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
+use super::{ConstantPlan, IntegerNode, NodePlan, Placement, Plan, RangeSource, Stored, ValuePlan};
 use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
@@ -147,7 +147,7 @@ fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()
             Some(t) if t.dtype() != DataType::Float32 => Some("a constant input is not float32"),
             Some(t) if t.is_empty() => Some("a constant input is empty"),
             Some(t) if op.role == Role::Lookup && t.shape().len() < 2 => Some("its table has no rows"),
-            Some(t) if t.to_f32()?.iter().any(|v| !v.is_finite()) => Some("a constant input holds NaN or infinity"),
+            Some(t) if !weights::is_finite(&t) => Some("a constant input holds NaN or infinity"),
             Some(_) => None,
         };
         if let Some(why) = why {
@@ -206,6 +206,7 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
         axis,
         block: None,
         is_weight: true,
+        form: Stored::Plain,
         sum_order: None,
         summed: None,
         positive: false,
@@ -252,6 +253,7 @@ fn integer_node(
             axis: None,
             block: None,
             is_weight: false,
+            form: Stored::Plain,
             sum_order: None,
             summed: None,
             positive: false,
@@ -276,6 +278,7 @@ fn integer_node(
             axis,
             block: None,
             is_weight: true,
+            form: Stored::Plain,
             sum_order,
             summed: None,
             positive: false,

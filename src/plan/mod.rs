@@ -32,7 +32,7 @@ pub use weights::NO_WEIGHTS;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, Scheme, SumOrder};
+use crate::quant::{ChannelAxis, CodeBook, Scheme, SumOrder};
 use std::collections::HashMap;
 
 /// The plan for one model.
@@ -155,6 +155,8 @@ pub struct ConstantPlan {
     pub axis: Option<usize>,
     /// How many elements along that axis share a scale, where it is not one for each index of it.
     pub block: Option<usize>,
+    /// How the integers stand in the model.
+    pub form: Stored,
     /// Whether it is the weight that a bias is scaled with.
     pub is_weight: bool,
     /// For a weight whose sums must survive 16 bits: the order in which they are taken.
@@ -168,6 +170,18 @@ pub struct ConstantPlan {
     pub positive: bool,
     /// What the layer is split by, if large columns of what it reads are to run in float.
     pub split: Option<Split>,
+}
+
+/// How the integers of a constant stand in the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Stored {
+    /// Behind a DequantizeLinear, or as an operand of an operator on integers.
+    #[default]
+    Plain,
+    /// As operands of ONNX Runtime's MatMulNBits or GatherBlockQuantized.
+    InBlocks,
+    /// As codes of a book, operands of ONNX Runtime's MatMulBnb4.
+    Codes(CodeBook),
 }
 
 /// An activation that gets a grid.

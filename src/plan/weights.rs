@@ -1,12 +1,15 @@
 //! Nodes whose weights alone are stored as integers.
 
 use super::place::{makes_no_floats, policy_reason};
-use super::{ConstantPlan, Placement};
+use super::{ConstantPlan, Placement, Stored};
 use crate::error::Result;
+use crate::file;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
-use crate::policy::{Granularity, NodeSettings, WeightRange};
+use crate::policy::{Granularity, NodeSettings, WeightForm, WeightRange, WeightSettings};
 use crate::tensor::{DataType, Tensor};
+use crate::threads;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What becomes of a node whose weight alone is stored as integers.
 ///
@@ -33,6 +36,12 @@ fn weights(
     let (mut plans, mut reason) = (Vec::new(), NO_WEIGHTS);
     for weight in op.weights() {
         match usable(graph, id, weight.slot)? {
+            Ok(tensor) if settings.weights.form == WeightForm::Contrib => {
+                match unread(graph, id, weight.slot, tensor.shape(), settings) {
+                    None => plans.push(stored(graph, id, op, weight, tensor.shape(), settings)),
+                    Some(why) => reason = why,
+                }
+            }
             Ok(tensor) => plans.push(stored(graph, id, op, weight, tensor.shape(), settings)),
             Err(why) => reason = why,
         }
@@ -48,13 +57,66 @@ pub(super) fn usable(graph: &Graph, id: NodeId, slot: usize) -> Result<std::resu
     let value = graph.node(id).input(slot).filter(|&value| graph.is_constant(value));
     let tensor = value.map(|value| graph.constant(value)).transpose()?.flatten();
     let Some(tensor) = tensor else { return Ok(Err("its weight is not a constant")) };
-    let unfit = match tensor.to_f32() {
-        _ if tensor.dtype() != DataType::Float32 => Some("its weight is not float32"),
-        Ok(numbers) if numbers.is_empty() => Some("its weight is empty"),
-        Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => None,
-        _ => Some("its weight holds NaN or infinity"),
+    let unfit = match tensor.dtype() {
+        DataType::Float32 if tensor.is_empty() => Some("its weight is empty"),
+        DataType::Float32 if is_finite(&tensor) => None,
+        DataType::Float32 => Some("its weight holds NaN or infinity"),
+        _ => Some("its weight is not float32"),
     };
     Ok(unfit.map_or(Ok(tensor), Err))
+}
+
+/// Weights that are looked at in one go.
+const PIECE: usize = 1 << 20;
+
+/// Whether a float32 tensor holds neither NaN nor infinity. Of a mapped file no more is in memory than is looked at.
+pub(super) fn is_finite(tensor: &Tensor) -> bool {
+    let finite = AtomicBool::new(true);
+    threads::for_each(0..tensor.len().div_ceil(PIECE), |piece| {
+        let elements = piece * PIECE..((piece + 1) * PIECE).min(tensor.len());
+        if finite.load(Ordering::Relaxed) {
+            let numbers = tensor.f32_slice(elements.clone());
+            // Without a branch for each number: this goes through all of a large model.
+            if numbers.chunks(1024).any(|chunk| !chunk.iter().fold(true, |all, v| all & v.is_finite())) {
+                finite.store(false, Ordering::Relaxed);
+            }
+            file::let_go(tensor.f32_bytes(elements));
+        }
+    });
+    finite.into_inner()
+}
+
+fn form(weights: &WeightSettings) -> Stored {
+    match (weights.form, weights.codes) {
+        (WeightForm::Qdq, _) => Stored::Plain,
+        (WeightForm::Contrib, None) => Stored::InBlocks,
+        (WeightForm::Contrib, Some(book)) => Stored::Codes(book),
+    }
+}
+
+const NO_READER: &str =
+    "no operator of ONNX Runtime's own domain reads its weight; a rule with weights: { form: qdq } stores it";
+
+/// Why no operator of ONNX Runtime's own domain can stand in the place of a node and read its weight in blocks.
+fn unread(graph: &Graph, id: NodeId, slot: usize, shape: &[usize], settings: &NodeSettings) -> Option<&'static str> {
+    let (node, weights) = (graph.node(id), &settings.weights);
+    let [_, columns] = shape else { return Some(NO_READER) };
+    let attributes = node.attributes();
+    let one = |name: &str| attributes.float(name).is_none_or(|factor| factor == 1.0);
+    let flat = node.input(0).and_then(|input| graph.rank(input)) == Some(1);
+    if node.is("MatMul") && slot == 1 && !flat {
+        return None;
+    }
+    if node.is("Gemm") && slot == 1 && attributes.int("transA").unwrap_or(0) == 0 && one("alpha") && one("beta") {
+        return None;
+    }
+    if node.is("Gather") && slot == 0 && attributes.int("axis").unwrap_or(0) == 0 && weights.codes.is_none() {
+        let uneven = |count: usize| weights.scheme.dtype.bits() == 2 && count % 4 != 0;
+        let zeros = !weights.scheme.symmetric && uneven(columns.div_ceil(weights.block_size));
+        return (uneven(*columns) || zeros)
+            .then_some("rows of its table, in 2 bits, do not end at whole bytes; a rule with another type stores it");
+    }
+    Some(NO_READER)
 }
 
 /// How the weight `weight` of a node, of shape `shape`, is stored.
@@ -74,7 +136,10 @@ pub(super) fn stored(
         Granularity::PerChannel => (op.weight_channels(graph, id, shape), None),
         Granularity::PerBlock => {
             let axis = op.block_axis(graph, id, shape);
-            (axis, axis.map(|axis| weights.block_size.min(shape[axis])))
+            // What an operator reads in blocks is filled up to whole ones.
+            let padded = weights.form == WeightForm::Contrib;
+            let longest = |axis: usize| if padded { usize::MAX } else { shape[axis] };
+            (axis, axis.map(|axis| weights.block_size.min(longest(axis))))
         }
     };
     ConstantPlan {
@@ -82,6 +147,7 @@ pub(super) fn stored(
         scheme: weights.scheme,
         axis,
         block,
+        form: form(&weights),
         is_weight: true,
         sum_order: None,
         least_error: weights.range == WeightRange::LeastError,

@@ -3,13 +3,13 @@
 
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName, Weights};
 use super::settings::{
     ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, IoSettings, OnBadValue, Rule, Settings,
     Validation, WeightRange, WeightSettings,
 };
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
-use crate::quant::IntType;
+use crate::quant::{CodeBook, IntType};
 use serde_json::{Map, Value, json};
 
 impl Settings {
@@ -93,8 +93,11 @@ fn weights(settings: WeightSettings) -> Value {
         "range": range_word(settings.range),
         "reduce_range": settings.scheme.reduce_range,
         "symmetric": settings.scheme.symmetric,
-        "type": settings.scheme.dtype.to_string(),
+        "type": settings.codes.map_or(settings.scheme.dtype.to_string(), |codes| codes.name().to_owned()),
     });
+    if settings.form != WeightForm::Qdq {
+        keys["form"] = form_word(settings.form);
+    }
     if settings.granularity == Granularity::PerBlock {
         keys["block_size"] = json!(settings.block_size);
     }
@@ -184,13 +187,30 @@ fn changed_weights(changed: &Weights) -> Value {
         ("avoid_saturation", changed.avoid_saturation.map(Value::from)),
         ("bias", changed.bias.map(bias_word)),
         ("block_size", changed.block_size.map(Value::from)),
+        ("form", changed.form.map(form_word)),
         ("granularity", changed.granularity.map(|granularity| granularity.to_string().into())),
         ("power_of_two", changed.power_of_two.map(Value::from)),
         ("range", changed.range.map(range_word)),
         ("reduce_range", changed.reduce_range.map(Value::from)),
         ("symmetric", changed.symmetric.map(Value::from)),
-        ("type", changed.dtype.map(|dtype| IntType::from(dtype).to_string().into())),
+        ("type", changed.dtype.map(weight_type_word)),
     ])
+}
+
+fn weight_type_word(name: WeightTypeName) -> Value {
+    match name {
+        WeightTypeName::Nf4 => CodeBook::Nf4.name().into(),
+        WeightTypeName::Fp4 => CodeBook::Fp4.name().into(),
+        integers => IntType::from(integers).to_string().into(),
+    }
+}
+
+fn form_word(form: WeightForm) -> Value {
+    match form {
+        WeightForm::Qdq => "qdq",
+        WeightForm::Contrib => "contrib",
+    }
+    .into()
 }
 
 fn bias_word(bias: BiasType) -> Value {

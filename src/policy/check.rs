@@ -253,7 +253,12 @@ impl Raw {
         let alone = WeightSettings::default().with(&weights);
         let mode =
             raw.mode.or_else(|| Some(self.mode.unwrap_or_default()).filter(|_| self.rule_modes().next().is_none()));
-        let certain = |key| key != "symmetric" || weights.granularity.is_some();
+        let certain = |key| match key {
+            "symmetric" | "granularity" => weights.granularity.is_some(),
+            "type" => mode != Some(Mode::WeightOnly) || weights.form.is_some(),
+            "block_size" => weights.block_size.is_some(),
+            _ => true,
+        };
         let trouble = mode.and_then(|mode| alone.trouble(mode));
         if let Some((part, why)) = trouble.filter(|(part, _)| certain(*part)) {
             return Err(self.wrong(&key(&format!(".weights.{part}")), why));
@@ -434,5 +439,6 @@ impl Weights {
             && self.range.is_none()
             && self.power_of_two.is_none()
             && self.bias.is_none()
+            && self.form.is_none()
     }
 }

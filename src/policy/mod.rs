@@ -38,7 +38,7 @@ pub use places::Place;
 pub use raw::{
     Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, IoType, LayoutName,
     Match, Mode, OnBadFileName, Preprocessing, Raw, RawHalf, RawIo, RawRule, Target, TypeName, ValidationData,
-    WeightTypeName, Weights, schema,
+    WeightForm, WeightTypeName, Weights, schema,
 };
 pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};

@@ -275,7 +275,7 @@ pub struct Activations {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// The integer type. Those of 4 bits are for mode `weight-only`.
+    /// The integer type. Those of 4 and 2 bits are for mode `weight-only`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "int8"))]
     pub dtype: Option<WeightTypeName>,
@@ -286,6 +286,9 @@ pub struct Weights {
     /// One scale for each output channel, for the whole tensor, or, in mode `weight-only`, for each block of a channel.
     #[schemars(extend("default" = "per_channel"))]
     pub granularity: Option<Granularity>,
+    /// How integers that only weights are stored as stand in the model: in mode `weight-only`, with `per_block`.
+    #[schemars(extend("default" = "qdq"))]
+    pub form: Option<WeightForm>,
     /// How many weights of a channel make a block, where the granularity is `per_block`.
     #[schemars(range(min = 1), extend("default" = DEFAULT_BLOCK_SIZE))]
     pub block_size: Option<usize>,
@@ -379,6 +382,25 @@ pub enum WeightTypeName {
     Int4,
     /// Unsigned, 4 bits.
     Uint4,
+    /// Signed, 2 bits.
+    Int2,
+    /// Unsigned, 2 bits.
+    Uint2,
+    /// Sixteen numbers spaced like a normal distribution, for the form `contrib`.
+    Nf4,
+    /// Floats of 4 bits, for the form `contrib`.
+    Fp4,
+}
+
+/// How weights that alone are integers stand in the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightForm {
+    /// Ahead of the float operator stands a DequantizeLinear.
+    #[default]
+    Qdq,
+    /// One operator of ONNX Runtime's own domain reads them: MatMulNBits, MatMulBnb4 or GatherBlockQuantized.
+    Contrib,
 }
 
 /// An integer type of activations.

@@ -3,9 +3,9 @@
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightTypeName, Weights};
+use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{HalfType, IntType, Scheme};
+use crate::quant::{CodeBook, HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -101,15 +101,18 @@ impl Settings {
     /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
     pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
-        let mut weights = std::iter::once(self.weights).chain(rules);
-        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
+        let weights = std::iter::once(self.weights).chain(rules);
+        let for_weights = weights.map(WeightSettings::opset).max().unwrap_or(OLDEST_OPSET);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
         let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(IoType::integer);
         let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
-        if blocks || wide && self.calibrates() { 21 } else { 13 }
+        for_weights.max(if wide && self.calibrates() { 21 } else { OLDEST_OPSET })
     }
 }
+
+/// The first operator set whose integers of 8 bits may have a scale for each channel.
+const OLDEST_OPSET: i64 = 13;
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -296,6 +299,10 @@ pub struct WeightSettings {
     pub granularity: Granularity,
     /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
     pub block_size: usize,
+    /// How integers that only weights are stored as stand in the model.
+    pub form: WeightForm,
+    /// What the integers stand for, where these are not steps of one length.
+    pub codes: Option<CodeBook>,
     /// How far the integers reach.
     pub range: WeightRange,
     /// The type of the bias of an integer layer.
@@ -310,6 +317,8 @@ impl Default for WeightSettings {
             scheme,
             granularity: Granularity::PerChannel,
             block_size: DEFAULT_BLOCK_SIZE,
+            form: WeightForm::Qdq,
+            codes: None,
             range: WeightRange::LeastError,
             bias: BiasType::Int32,
         }
@@ -330,23 +339,63 @@ impl WeightSettings {
             scheme,
             granularity: over.granularity.unwrap_or(self.granularity),
             block_size: over.block_size.unwrap_or(self.block_size),
+            form: over.form.unwrap_or(self.form),
+            codes: over.dtype.map_or(self.codes, codes),
             range: over.range.unwrap_or(self.range),
             bias: over.bias.unwrap_or(self.bias),
+        }
+    }
+
+    /// The oldest operator set that stores such weights.
+    fn opset(self) -> i64 {
+        match (self.scheme.dtype.bits(), self.granularity) {
+            _ if self.form == WeightForm::Contrib => OLDEST_OPSET,
+            (2, _) => 25,
+            (4, _) | (_, Granularity::PerBlock) => 21,
+            _ => OLDEST_OPSET,
         }
     }
 
     /// Why it cannot be in `mode`, with the key to blame.
     pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
+        let contrib = self.form == WeightForm::Contrib;
         match mode {
+            Mode::Static | Mode::Dynamic if contrib => Some(("form", CONTRIB)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
             }
+            Mode::WeightOnly if self.codes.is_some() && !contrib => Some(("type", CODES)),
+            Mode::WeightOnly if self.codes.is_some() && self.scheme.power_of_two => Some(("power_of_two", NO_STEPS)),
+            Mode::WeightOnly if contrib && self.granularity != Granularity::PerBlock => {
+                Some(("granularity", CONTRIB_BLOCKS))
+            }
+            Mode::WeightOnly if contrib && !CONTRIB_SIZES.contains(&self.block_size) => {
+                Some(("block_size", CONTRIB_SIZE))
+            }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
             Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
         }
+    }
+}
+
+const CONTRIB: &str = "form: contrib is for weights alone; remove it, or set mode: weight-only";
+const CODES: &str = "only MatMulBnb4 reads nf4 and fp4; set form: contrib, or type: int4";
+const NO_STEPS: &str = "nf4 and fp4 have no steps of one length; remove it";
+const CONTRIB_BLOCKS: &str = "the operators of form: contrib read blocks; set granularity: per_block";
+const CONTRIB_SIZE: &str =
+    "the operators of form: contrib read blocks of 16, 32, 64, 128 or 256 weights; set one of these";
+/// What ONNX Runtime's MatMulNBits takes.
+const CONTRIB_SIZES: [usize; 5] = [16, 32, 64, 128, 256];
+
+/// The code book of a type that has one.
+fn codes(name: WeightTypeName) -> Option<CodeBook> {
+    match name {
+        WeightTypeName::Nf4 => Some(CodeBook::Nf4),
+        WeightTypeName::Fp4 => Some(CodeBook::Fp4),
+        _ => None,
     }
 }
 
@@ -399,6 +448,10 @@ impl From<WeightTypeName> for IntType {
             WeightTypeName::Uint8 => Self::Uint8,
             WeightTypeName::Int4 => Self::Int4,
             WeightTypeName::Uint4 => Self::Uint4,
+            WeightTypeName::Int2 => Self::Int2,
+            WeightTypeName::Uint2 => Self::Uint2,
+            // Codes are as large, and stored unsigned.
+            WeightTypeName::Nf4 | WeightTypeName::Fp4 => Self::Uint4,
         }
     }
 }

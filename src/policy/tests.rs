@@ -193,13 +193,13 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { x: 1 }",
         2,
         12,
-        "unknown key \"x\". Known here: type, symmetric, granularity, block_size, range, avoid_saturation, reduce_range, power_of_two, bias",
+        "unknown key \"x\". Known here: type, symmetric, granularity, form, block_size, range, avoid_saturation, reduce_range, power_of_two, bias",
     );
     fails(
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2, nf4, fp4",
     );
     fails(
         "mode: fast",
@@ -222,9 +222,14 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: int8",
         2,
         10,
-        "weights must be keys (avoid_saturation, bias, block_size, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
+        "weights must be keys (avoid_saturation, bias, block_size, form, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
     );
-    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8, int4, uint4; found a list of 1");
+    fails(
+        "weights: { type: [int8] }",
+        2,
+        18,
+        "type must be one of int8, uint8, int4, uint4, int2, uint2, nf4, fp4; found a list of 1",
+    );
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");
     fails("data: { preprocess: { mean: [1, x, 3] } }", 2, 33, "mean[1] must be a number; found \"x\"");
@@ -377,4 +382,24 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
         14,
         "in mode float16 no activation has a scale of its own; remove this, or set mode: static",
     );
+}
+
+#[test]
+fn a_form_and_the_types_that_need_it_fit_each_other() {
+    for (text, why) in [
+        ("mode: weight-only\nweights: { type: nf4, granularity: per_block }", "only MatMulBnb4 reads nf4 and fp4"),
+        ("mode: weight-only\nweights: { form: contrib }", "set granularity: per_block"),
+        ("mode: weight-only\nweights: { form: contrib, granularity: per_block, block_size: 48 }", "blocks of 16, 32"),
+        ("weights: { form: contrib }", "form: contrib is for weights alone"),
+        ("weights: { type: fp4 }", "kernels for integer activations take weights of 8 bits"),
+    ] {
+        let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let text = "version: 1\nmode: weight-only\nweights: { form: contrib, granularity: per_block }\nrules:\n- { match: { op_type: MatMul }, weights: { type: nf4 } }\n";
+    let s = settings(text).expect("a type that the policy's form reads");
+    assert_eq!((s.opset(), &s.canonical()["weights"]["form"]), (13, &serde_json::json!("contrib")));
+    assert_eq!(s.canonical()["rules"][0]["weights"]["type"], "nf4");
+    let two = settings("version: 1\nmode: weight-only\nweights: { type: uint2 }").expect("a policy");
+    assert_eq!(two.opset(), 25);
 }

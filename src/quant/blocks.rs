@@ -4,7 +4,8 @@
 use super::array::{Step, higher, lower};
 use super::params::Params;
 use super::scheme::Scheme;
-use super::search::{Channel, best_scale};
+use super::search::{Channel, SIDE_BY_SIDE, best_scale, best_scales};
+use std::ops::Range;
 
 /// How an array is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,22 @@ pub struct Blocks {
     /// Elements along the axis that share a grid.
     size: usize,
 }
+
+/// A part of an array that begins and ends with a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where its elements are in the array.
+    pub values: Range<usize>,
+    /// Where its grids are among those of the array.
+    pub grids: Range<usize>,
+    /// How the part itself is cut.
+    pub blocks: Blocks,
+}
+
+/// Elements of a piece: enough to be worth a turn of a thread, few enough for its cache.
+const PIECE: usize = 1 << 18;
+/// Pieces end at a multiple of so many elements: at a whole byte, whatever their bits.
+const WHOLE_BYTES: usize = 8;
 
 impl Blocks {
     /// An array of shape `shape`, cut along `axis` into blocks of `size` elements, at least one.
@@ -37,8 +54,34 @@ impl Blocks {
         self.rows * self.along() * self.columns
     }
 
+    /// The array in pieces that can be worked on side by side, in the order of their elements. All but the last end at a
+    /// multiple of eight elements.
+    pub fn pieces(&self) -> Vec<Piece> {
+        let Self { rows, length, columns, size } = *self;
+        let (line, along) = (length * columns, self.along());
+        let several = |each: usize| PIECE.div_ceil(each.max(1)).next_multiple_of(WHOLE_BYTES);
+        if line <= PIECE || rows > 1 && line % WHOLE_BYTES != 0 {
+            let step = if line <= PIECE { several(line) } else { WHOLE_BYTES };
+            let piece = |from: usize| {
+                let to = (from + step).min(rows);
+                let grids = from * along * columns..to * along * columns;
+                Piece { values: from * line..to * line, grids, blocks: Self { rows: to - from, ..*self } }
+            };
+            return (0..rows).step_by(step).map(piece).collect();
+        }
+        let step = several(size * columns);
+        let piece = |row: usize, from: usize| {
+            let to = (from + step).min(along);
+            let (start, end) = (from * size, (to * size).min(length));
+            let values = row * line + start * columns..row * line + end * columns;
+            let grids = (row * along + from) * columns..(row * along + to) * columns;
+            Piece { values, grids, blocks: Self { rows: 1, length: end - start, ..*self } }
+        };
+        (0..rows).flat_map(|row| (0..along).step_by(step).map(move |from| piece(row, from))).collect()
+    }
+
     /// Each line of neighbouring elements, `columns` of them, with the first of their grids.
-    fn lines(&self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+    fn lines(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         let Self { rows, length, columns, size } = *self;
         let along = self.along();
         (0..rows * length).map(move |line| {
@@ -62,13 +105,38 @@ impl Blocks {
     pub fn least_error(&self, values: &[f32], grids: &mut [Params]) {
         let means = vec![0f32; self.size];
         let mut weights = Vec::with_capacity(self.size);
-        for (index, grid) in grids.iter_mut().enumerate() {
+        let mut tile = Vec::with_capacity(self.size);
+        // Where block `index` begins among the values, and how long it is.
+        let place = |index: usize| {
             let (block, column) = (index / self.columns, index % self.columns);
             let (row, from) = (block / self.along(), block % self.along() * self.size);
-            let to = (from + self.size).min(self.length);
-            weights.clear();
-            weights.extend((from..to).map(|at| values[(row * self.length + at) * self.columns + column]));
-            grid.scale = best_scale(&[Channel { weights: &weights, means: &means[..weights.len()] }], grid, 1.0, 0.0);
+            ((row * self.length + from) * self.columns + column, self.size.min(self.length - from))
+        };
+        for (group, grids) in grids.chunks_mut(SIDE_BY_SIDE).enumerate() {
+            let first = group * SIDE_BY_SIDE;
+            let places: [_; SIDE_BY_SIDE] = std::array::from_fn(|i| place(first + i % grids.len()));
+            if let Ok(grids) = <&mut [Params; SIDE_BY_SIDE]>::try_from(&mut *grids)
+                && places.iter().all(|&(_, count)| count == places[0].1)
+            {
+                tile.clear();
+                let starts = places.map(|(start, _)| start);
+                let neighbours = starts.iter().enumerate().all(|(i, &start)| start == starts[0] + i);
+                tile.extend((0..places[0].1).map(|at| {
+                    let line = &values[at * self.columns..];
+                    match line[starts[0]..].first_chunk() {
+                        Some(line) if neighbours => *line,
+                        _ => starts.map(|start| line[start]),
+                    }
+                }));
+                best_scales(&tile, grids);
+                continue;
+            }
+            for (grid, (start, count)) in grids.iter_mut().zip(places) {
+                weights.clear();
+                weights.extend((0..count).map(|at| values[start + at * self.columns]));
+                let channel = Channel { weights: &weights, means: &means[..count] };
+                grid.scale = best_scale(&[channel], grid, 1.0, 0.0);
+            }
         }
     }
 
@@ -146,6 +214,35 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn pieces_are_the_array_and_end_at_whole_bytes() {
+        let shapes: [(&[usize], usize, usize); 7] = [
+            (&[70_000, 9], 1, 4),
+            (&[3, 300_007], 1, 32),
+            (&[2, 300_008], 1, 5),
+            (&[1, 600_001], 1, 16),
+            (&[4000, 200], 0, 32),
+            (&[5, 3], 0, 2),
+            (&[11, 0], 1, 2),
+        ];
+        for (shape, axis, size) in shapes {
+            let values = numbers(shape.iter().product());
+            let blocks = Blocks::new(shape, axis, size);
+            let whole = blocks.min_max(&values, scheme(IntType::Int4, true));
+            let (mut grids, mut packed, mut end) = (vec![], vec![], 0);
+            for piece in blocks.pieces() {
+                assert!(piece.values.start == end && end % WHOLE_BYTES == 0 && piece.grids.start == grids.len());
+                end = piece.values.end;
+                let own = piece.blocks.min_max(&values[piece.values.clone()], scheme(IntType::Int4, true));
+                packed.extend(pack(piece.blocks.quantize(&values[piece.values], &own), 4));
+                grids.extend(own);
+                assert_eq!(piece.grids.end, grids.len());
+            }
+            assert_eq!((end, &grids), (values.len(), &whole), "{shape:?}");
+            assert!(packed == pack(blocks.quantize(&values, &whole), 4), "{shape:?}");
         }
     }
 

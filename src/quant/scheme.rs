@@ -18,6 +18,10 @@ pub enum IntType {
     Int4,
     /// Unsigned 4 bits.
     Uint4,
+    /// Signed 2 bits.
+    Int2,
+    /// Unsigned 2 bits.
+    Uint2,
 }
 
 impl IntType {
@@ -27,6 +31,7 @@ impl IntType {
             Self::Int16 | Self::Uint16 => 16,
             Self::Int8 | Self::Uint8 => 8,
             Self::Int4 | Self::Uint4 => 4,
+            Self::Int2 | Self::Uint2 => 2,
         }
     }
 
@@ -44,8 +49,8 @@ impl IntType {
     pub fn limits(self) -> (i32, i32) {
         let count = 1 << self.bits();
         match self {
-            Self::Int16 | Self::Int8 | Self::Int4 => (-count / 2, count / 2 - 1),
-            Self::Uint16 | Self::Uint8 | Self::Uint4 => (0, count - 1),
+            Self::Int16 | Self::Int8 | Self::Int4 | Self::Int2 => (-count / 2, count / 2 - 1),
+            Self::Uint16 | Self::Uint8 | Self::Uint4 | Self::Uint2 => (0, count - 1),
         }
     }
 
@@ -58,6 +63,8 @@ impl IntType {
             Self::Uint8 => DataType::Uint8,
             Self::Int4 => DataType::Int4,
             Self::Uint4 => DataType::Uint4,
+            Self::Int2 => DataType::Int2,
+            Self::Uint2 => DataType::Uint2,
         }
     }
 }
@@ -122,12 +129,13 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_type_less_what_the_scheme_gives_up() {
-        use IntType::{Int4, Int8, Int16, Uint4, Uint8, Uint16};
+        use IntType::{Int2, Int4, Int8, Int16, Uint2, Uint4, Uint8, Uint16};
         let limits = |dtype, symmetric, reduce_range| Scheme { reduce_range, ..Scheme::new(dtype, symmetric) }.limits();
         let all = [(Int8, [(-127, 127), (-128, 127)]), (Uint8, [(1, 255), (0, 255)])];
         let fours = [(Int4, [(-7, 7), (-8, 7)]), (Uint4, [(1, 15), (0, 15)])];
         let wide = [(Int16, [(-32_767, 32_767), (-32_768, 32_767)]), (Uint16, [(1, 65_535), (0, 65_535)])];
-        for (dtype, expected) in all.into_iter().chain(fours).chain(wide) {
+        let twos = [(Int2, [(-1, 1), (-2, 1)]), (Uint2, [(1, 3), (0, 3)])];
+        for (dtype, expected) in all.into_iter().chain(fours).chain(twos).chain(wide) {
             assert_eq!([limits(dtype, true, false), limits(dtype, false, false)], expected, "{dtype}");
         }
         let halves = [(Int8, [(-63, 63), (-64, 63)]), (Uint8, [(65, 191), (0, 127)])];

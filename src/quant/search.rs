@@ -32,8 +32,16 @@ impl Moments {
 
 /// The share of the widest scale that is tried first and last, and in how many steps.
 const NARROWEST: f32 = 0.8;
+/// The first share for integers of 2 bits: with so few it pays to clip much.
+const NARROWEST_OF_FOUR: f32 = 0.3;
 const WIDEST: f32 = 1.15;
 const STEPS: usize = 36;
+
+/// The share of the widest scale that is tried at step `i`.
+fn share(i: usize, grid: &Params) -> f32 {
+    let narrowest = if grid.dtype.bits() == 2 { NARROWEST_OF_FOUR } else { NARROWEST };
+    narrowest + (WIDEST - narrowest) * i as f32 / (STEPS - 1) as f32
+}
 
 /// One output channel: its weights, and the mean of the input that each of them meets.
 pub struct Channel<'a> {
@@ -47,7 +55,7 @@ pub struct Channel<'a> {
 /// point stays.
 pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
     let base = widest.scale.max(least);
-    let candidates = (0..STEPS).map(|i| NARROWEST + (WIDEST - NARROWEST) * i as f32 / (STEPS - 1) as f32);
+    let candidates = (0..STEPS).map(|i| share(i, widest));
     let (low, high) = widest.dtype.limits();
     let (low, high) = ((low - widest.zero_point) as f32, (high - widest.zero_point) as f32);
     let error_at = |scale: f32| -> f64 { channels.iter().map(|c| error(c, scale, low, high, variance)).sum() };
@@ -99,6 +107,83 @@ fn error(channel: &Channel<'_>, scale: f32, low: f32, high: f32, variance: f32) 
     f64::from(variance) * square + shift * shift
 }
 
+/// Blocks that [`best_scales`] looks at together.
+pub const SIDE_BY_SIDE: usize = 8;
+
+/// The weights at one place of each of several blocks.
+type Line = [f32; SIDE_BY_SIDE];
+
+/// Gives each grid the scale of least square error for its own block of weights: those at the grid's place in each line of
+/// `tile`. The numbers are those of [`best_scale`] with means of zero; a block is short, so that going through one by one
+/// would spend most of the time on adding up lanes.
+pub fn best_scales(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        #[target_feature(enable = "avx2")]
+        fn wide(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
+            best_of_tile(tile, grids);
+        }
+        #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
+        // SAFETY: the processor was just asked.
+        return unsafe { wide(tile, grids) };
+    }
+    best_of_tile(tile, grids);
+}
+
+#[inline(always)]
+fn best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
+    let base = grids.map(|grid| grid.scale);
+    let ends = grids.map(|grid| {
+        let (low, high) = grid.dtype.limits();
+        ((low - grid.zero_point) as f32, (high - grid.zero_point) as f32)
+    });
+    let (low, high) = (ends.map(|ends| ends.0), ends.map(|ends| ends.1));
+    let mut best = errors_of_tile(tile, &base, &low, &high);
+    for i in 0..STEPS {
+        let share = share(i, &grids[0]);
+        let scales = base.map(|base| base * share);
+        let errors = errors_of_tile(tile, &scales, &low, &high);
+        for (lane, grid) in grids.iter_mut().enumerate() {
+            if scales[lane].is_normal() && errors[lane] < best[lane] {
+                (best[lane], grid.scale) = (errors[lane], scales[lane]);
+            }
+        }
+    }
+}
+
+/// The squared error of each block at its own scale, added up in the order of [`error`].
+#[inline(always)]
+fn errors_of_tile(tile: &[Line], scales: &Line, low: &Line, high: &Line) -> [f64; SIDE_BY_SIDE] {
+    let squares = |line: &Line| -> Line {
+        std::array::from_fn(|i| {
+            let steps = line[i] / scales[i];
+            let clipped = if steps < low[i] { low[i] } else { steps };
+            let clipped = if clipped > high[i] { high[i] } else { clipped };
+            let e = ((clipped + ROUND) - ROUND) * scales[i] - line[i];
+            e * e
+        })
+    };
+    let mut total = [0f64; SIDE_BY_SIDE];
+    let (chunks, rest) = tile.as_chunks::<LANES>();
+    for chunks in chunks.chunks(64) {
+        let mut own = [0f64; SIDE_BY_SIDE];
+        for lane in 0..LANES {
+            let mut sum = [0f32; SIDE_BY_SIDE];
+            for chunk in chunks {
+                let found = squares(&chunk[lane]);
+                (0..SIDE_BY_SIDE).for_each(|i| sum[i] += found[i]);
+            }
+            (0..SIDE_BY_SIDE).for_each(|i| own[i] += f64::from(sum[i]));
+        }
+        (0..SIDE_BY_SIDE).for_each(|i| total[i] += own[i]);
+    }
+    for line in rest {
+        let found = squares(line);
+        (0..SIDE_BY_SIDE).for_each(|i| total[i] += f64::from(found[i]));
+    }
+    total
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +227,32 @@ mod tests {
                 let share = NARROWEST + (WIDEST - NARROWEST) * i as f32 / (STEPS - 1) as f32;
                 assert!(found <= at(widest.scale * share) * 1.001, "{count}: {share}");
             }
+        }
+    }
+
+    #[test]
+    fn blocks_side_by_side_get_the_scales_that_they_get_alone() {
+        for (count, symmetric) in [(1, true), (9, false), (32, true), (32, false), (1100, true)] {
+            let blocks: Vec<Vec<f32>> = (0..SIDE_BY_SIDE as u32).map(|seed| numbers(count, 7 * seed + 1)).collect();
+            let scheme = Scheme::new(IntType::Int4, symmetric);
+            let widest = |i: usize| {
+                let most = blocks[i].iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+                Params::from_range(most.0, most.1, scheme)
+            };
+            let mut grids: [Params; SIDE_BY_SIDE] = std::array::from_fn(widest);
+            grids[3].scale = f32::MIN_POSITIVE;
+            let means = vec![0.0; count];
+            let alone: Vec<f32> = grids
+                .iter()
+                .zip(&blocks)
+                .map(|(grid, weights)| best_scale(&[Channel { weights, means: &means }], grid, 1.0, 0.0))
+                .collect();
+            let tile: Vec<Line> = (0..count).map(|at| std::array::from_fn(|i| blocks[i][at])).collect();
+            best_scales(&tile, &mut grids);
+            assert_eq!(
+                grids.map(|grid| grid.scale.to_bits()).to_vec(),
+                alone.iter().map(|s| s.to_bits()).collect::<Vec<_>>()
+            );
         }
     }
 

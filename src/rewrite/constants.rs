@@ -1,11 +1,13 @@
 //! Weights, constant operands and biases as integers with a DequantizeLinear behind them.
 
-use super::weights::{Around, grids};
+use super::contrib::Operators;
+use super::weights::{Around, grids, in_blocks};
 use crate::error::Result;
+use crate::file;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops;
-use crate::plan::{ConstantPlan, IntegerNode, per_channel_bias};
-use crate::quant::{self, AxisParams, Blocks, Moments, Params};
+use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
+use crate::quant::{self, AxisParams, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -18,7 +20,9 @@ struct Key {
     axis: Option<usize>,
     block: Option<usize>,
     dtype: quant::IntType,
+    /// Empty for blocks, which are as many as a thirty-second of the weights: theirs are known by how they are made.
     grids: Vec<(u32, i32)>,
+    made: Option<(quant::Scheme, bool)>,
     /// How many axes its scales have behind that of the channels.
     behind: usize,
 }
@@ -36,6 +40,7 @@ pub(super) struct Stored {
 pub(super) struct Constants {
     stored: HashMap<Key, Stored>,
     dequantized: HashMap<Key, ValueId>,
+    operators: Operators,
 }
 
 impl Constants {
@@ -109,7 +114,10 @@ impl Constants {
     pub fn store_weight(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
         let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
         let Some(tensor) = graph.constant(value)? else { return Ok(()) };
-        let grids = grids(&tensor, plan, &Around::default())?;
+        if plan.form != Form::Plain {
+            return self.operators.store_weight(graph, id, plan, value, &tensor);
+        }
+        let grids = if plan.block.is_some() { vec![] } else { grids(&tensor, plan, &Around::default())? };
         let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
         graph.set_input(id, plan.slot, Some(dequantized));
         Ok(())
@@ -147,24 +155,30 @@ impl Constants {
         if let Some(&known) = self.stored.get(&key) {
             return Ok(known);
         }
-        let numbers = tensor.to_f32()?;
         let mut shape = tensor.shape().to_vec();
-        let integers = match (plan.axis, plan.block) {
-            (Some(axis), Some(size)) => Blocks::new(&shape, axis, size).quantize(&numbers, grids),
-            (Some(axis), None) => {
-                quant::quantize_axis(&numbers, &shape, &AxisParams { axis, channels: grids.to_vec() })
-            }
-            (None, _) => quant::quantize(&numbers, &grids[0]),
-        };
         let (dtype, bits) = (plan.scheme.dtype.data_type(), plan.scheme.dtype.bits());
-        let packed = |integers, shape| Tensor::new(dtype, shape, Bytes::from(quant::pack(integers, bits)));
-        let integers = packed(integers, shape.clone())?;
+        let made;
+        let (grids, integers) = match (plan.axis, plan.block) {
+            (Some(axis), Some(size)) => {
+                let (found, integers) = in_blocks(tensor, plan, (axis, size), bits);
+                made = found;
+                (made.as_slice(), integers)
+            }
+            (Some(axis), None) => {
+                let params = AxisParams { axis, channels: grids.to_vec() };
+                (grids, quant::pack(quant::quantize_axis(&tensor.to_f32()?, &shape, &params), bits))
+            }
+            (None, _) => (grids, quant::pack(quant::quantize(&tensor.to_f32()?, &grids[0]), bits)),
+        };
+        file::let_go(tensor.bytes());
+        let integers = Tensor::new(dtype, shape.clone(), Bytes::from(integers))?;
         match (plan.axis, plan.block) {
             (Some(axis), Some(size)) => shape[axis] = shape[axis].div_ceil(size),
             (Some(_), None) => shape = std::iter::once(grids.len()).chain(std::iter::repeat_n(1, key.behind)).collect(),
             (None, _) => shape.clear(),
         }
-        let zeros = packed(grids.iter().flat_map(Params::zero_point_bytes).collect(), shape.clone())?;
+        let zeros = quant::pack(grids.iter().flat_map(Params::zero_point_bytes).collect(), bits);
+        let zeros = Tensor::new(dtype, shape.clone(), Bytes::from(zeros))?;
         let scales: Vec<f32> = grids.iter().map(|p| p.scale).collect();
         let name = graph.value(key.value).name().to_owned();
         let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &scales), &zeros);
@@ -176,7 +190,8 @@ impl Constants {
 impl Key {
     fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
         let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids, behind: 0 }
+        let made = plan.block.map(|_| (plan.scheme, plan.least_error));
+        Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids, made, behind: 0 }
     }
 }
 

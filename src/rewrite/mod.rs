@@ -2,6 +2,7 @@
 
 mod carried;
 mod constants;
+mod contrib;
 mod dynamic;
 mod halves;
 mod io;

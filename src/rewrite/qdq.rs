@@ -5,12 +5,14 @@
 //! graph output keeps its name, on the DequantizeLinear.
 
 use super::constants::Constants;
+use super::contrib;
 use super::dynamic::Dynamic;
 use super::{carried, halves, io, outliers, shared};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
 use crate::policy::ActivationSettings;
+use crate::qoperators::MICROSOFT;
 use crate::quant::{IntType, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
@@ -24,6 +26,9 @@ use std::collections::{BTreeMap, HashMap};
 /// When plan and model do not belong together.
 pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
     let vanished = rewrite(&mut model.graph, plan, resolved)?;
+    if contrib::is_asked_for(plan) && model.opset(MICROSOFT).is_none() {
+        model.set_opset(MICROSOFT, 1);
+    }
     if !plan.bodies.is_empty() {
         shared::share(&mut model.graph)?;
     }

@@ -2,6 +2,7 @@
 
 mod carried;
 mod clamps;
+mod contrib;
 mod dynamic;
 mod grids;
 mod halves;
@@ -16,6 +17,7 @@ mod scale;
 mod stored;
 mod types;
 mod weights;
+mod zeros;
 
 use super::*;
 use crate::calibrate::{Calibration, Statistics};

@@ -1,9 +1,11 @@
 //! The grids of weights and of other constants.
 
 use crate::error::Result;
+use crate::file;
 use crate::plan::ConstantPlan;
 use crate::quant::{self, AxisParams, Blocks, Channel, Moments, Params};
 use crate::tensor::{DataType, Tensor};
+use crate::threads;
 
 /// What is known around a constant when its grids are chosen.
 #[derive(Default)]
@@ -16,20 +18,11 @@ pub(super) struct Around<'a> {
     pub bias: Option<(&'a [f32], f32)>,
 }
 
-/// The grids of a constant: one, or one for each channel. A weight's are those of least error behind its layer, and widened
+/// The grids of a constant: one, or one for each channel; those of blocks are made by [`in_blocks`]. A weight's are those of least error behind its layer, and widened
 /// where the bias asks for it.
 pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -> Result<Vec<Params>> {
     debug_assert_eq!(tensor.dtype(), DataType::Float32);
     let numbers = tensor.to_f32()?;
-    if let (Some(axis), Some(size)) = (plan.axis, plan.block) {
-        let blocks = Blocks::new(tensor.shape(), axis, size);
-        let mut grids = blocks.min_max(&numbers, plan.scheme);
-        if plan.least_error {
-            blocks.least_error(&numbers, &mut grids);
-        }
-        settle_steps(plan, &mut grids);
-        return Ok(grids);
-    }
     let mut grids = match plan.axis {
         Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
         None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
@@ -57,6 +50,38 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
     }
     settle_steps(plan, &mut grids);
     Ok(grids)
+}
+
+/// A weight in blocks of `size` along `axis`: the grid of each block, and the integers, each in `bits` bits. They are made piece by piece, so that of
+/// a weight in a mapped file little is in memory at any time.
+pub(super) fn in_blocks(
+    tensor: &Tensor,
+    plan: &ConstantPlan,
+    (axis, size): (usize, usize),
+    bits: u32,
+) -> (Vec<Params>, Vec<u8>) {
+    let blocks = Blocks::new(tensor.shape(), axis, size);
+    let mut grids = vec![Params::from_range(0.0, 0.0, plan.scheme); blocks.count()];
+    let mut packed = vec![0u8; (tensor.len() * bits as usize).div_ceil(8)];
+    let (mut rest, mut bytes) = (grids.as_mut_slice(), packed.as_mut_slice());
+    let mut parts = Vec::new();
+    for piece in blocks.pieces() {
+        let (own, after) = rest.split_at_mut(piece.grids.len());
+        let (stored, behind) = bytes.split_at_mut((piece.values.len() * bits as usize).div_ceil(8));
+        (rest, bytes) = (after, behind);
+        parts.push((piece, own, stored));
+    }
+    threads::for_each(parts.into_iter(), |(piece, own, stored)| {
+        let numbers = tensor.f32_slice(piece.values.clone());
+        own.copy_from_slice(&piece.blocks.min_max(&numbers, plan.scheme));
+        if plan.least_error {
+            piece.blocks.least_error(&numbers, own);
+        }
+        settle_steps(plan, own);
+        stored.copy_from_slice(&quant::pack(piece.blocks.quantize(&numbers, own), bits));
+        file::let_go(tensor.f32_bytes(piece.values));
+    });
+    (grids, packed)
 }
 
 /// Makes every step a power of two, where that is asked for, and none shorter.

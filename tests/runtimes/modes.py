@@ -11,7 +11,7 @@ from net import Net
 from onnx import helper, numpy_helper
 
 # What the rounding of a few layers leaves, by the bits of the weights, in dB: the worst is one scale for a whole tensor.
-BOUNDS_DB = {8: 28.0, 4: 6.0}
+BOUNDS_DB = {8: 28.0, 4: 6.0, 2: -12.0}
 SAMPLES = 4
 
 
@@ -84,11 +84,44 @@ def branches(net):
 NETS = [convolutions, matrices, gemm, lookup, residual, recurrent, branches]
 TYPES = [("int8", True), ("int8", False), ("uint8", True), ("uint8", False)]
 TYPES += [("int4", True), ("int4", False), ("uint4", True), ("uint4", False)]
+TYPES += [("int2", True), ("int2", False), ("uint2", True), ("uint2", False)]
 GRANULARITIES = ["per_tensor", "per_channel", "per_block, block_size: 16", "per_block, block_size: 32"]
 
 
 # For each mode what it takes, and the most that rounding in another order changes, in dB.
 MODES = [("weight-only", GRANULARITIES, TYPES, 0.1), ("dynamic", GRANULARITIES[:2], TYPES[:4], 0.5)]
+
+
+# Weights as operands of ONNX Runtime's own operators. Without `accuracy_level` these compute in float32, as we do.
+CONTRIB = ["int8", "uint8", "int4", "uint4", "int2", "uint2", "nf4", "fp4"]
+
+
+def check_contrib(case, build, opset, dtype, symmetric, size):
+    net = Net(case.name, opset)
+    build(net)
+    original, made, report = case.folder / "float.onnx", case.folder / "made.onnx", case.folder / "report.json"
+    onnx.save(net.model(), original)
+    samples = net.samples(SAMPLES)
+    np.savez(case.folder / "samples.npz", **samples)
+    policy = case.folder / "policy.yaml"
+    weights = f"type: {dtype}, symmetric: {str(symmetric).lower()}, granularity: per_block, block_size: {size}, form: contrib"
+    policy.write_text(f"version: 1\nmode: weight-only\nweights: {{ {weights} }}\n")
+    tare("quantize", original, "-c", policy, "-o", made, "-q", "--validation", case.folder / "samples.npz", "--report", report)
+    model = onnx.load(made)
+    onnx.checker.check_model(model)
+    case.expect(opset == [o.version for o in model.opset_import if o.domain == ""][0], "the opset was raised")
+    kinds = [node.op_type for node in model.graph.node if node.domain == "com.microsoft"]
+    case.expect(kinds, "no operator of com.microsoft")
+    case.expect("DequantizeLinear" not in [node.op_type for node in model.graph.node], "a DequantizeLinear")
+    case.note(" ".join(kinds))
+    expected, stated = run(original, samples), report_outputs(report)
+    for optimize in [False, True]:
+        for name, found in run(made, samples, optimize=optimize).items():
+            measured = sqnr(expected[name], found)
+            bound = BOUNDS_DB[int(dtype[-1])]
+            case.expect(measured >= bound, f"{name}: SQNR {measured:.1f} dB, expected {bound} or more")
+            good = abs(stated[name] - measured) <= 0.1
+            case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")
 
 
 # What else a static policy may ask for, and the least that it leaves, in dB: operators without a kernel for it compute in
@@ -172,7 +205,7 @@ def check(case, build, opset, mode, dtype, symmetric, granularity, agreement):
     for optimize in [False, True]:
         for name, found in run(made, samples, optimize=optimize).items():
             measured = sqnr(expected[name], found)
-            bound = BOUNDS_DB[8 if dtype.endswith("8") else 4]
+            bound = BOUNDS_DB[int(dtype[-1])]
             case.expect(measured >= bound, f"{name}: SQNR {measured:.1f} dB, expected {bound} or more")
             # With optimisations, ONNX Runtime makes a MatMul of such a weight one that rounds its activations, too.
             good = optimize or abs(stated[name] - measured) <= agreement
@@ -201,6 +234,11 @@ def main():
                 if suite.chosen(name):
                     with suite.case(name) as case:
                         check(case, build, opset, mode, dtype, symmetric, granularity, agreement)
+    for build, dtype, symmetric, size in itertools.product([matrices, gemm, lookup], CONTRIB, [True, False], [16, 32, 128]):
+        name = f"contrib-{build.__name__}-{dtype}-{'symmetric' if symmetric else 'asymmetric'}-{size}"
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                check_contrib(case, build, 17, dtype, symmetric, size)
     for build, (words, (text, bound)), opset in itertools.product(NETS[:5], STATIC.items(), [13, 21]):
         name = f"static-{build.__name__}-{words}-{opset}"
         if suite.chosen(name):

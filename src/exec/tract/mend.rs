@@ -1,5 +1,6 @@
 //! What tract computes wrongly or cannot read, said in other words: one rewriting for each operator concerned.
 
+use super::contrib;
 use super::message::{Constants, Writer, int, node, row, text};
 use super::{qoperators, unpack};
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ pub fn rewritten(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
         "Resize" if scope.writer.opset == 10 => resize_10(found, scope),
         "Pad" if scope.writer.opset < 11 => pads_as_input(found, scope),
         "DequantizeLinear" => unpack::unpacked(found, scope),
+        "MatMulNBits" | "MatMulBnb4" | "GatherBlockQuantized" => contrib::plain(found, scope),
         _ => qoperators::simulated(found, scope),
     }
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod axes;
 mod bounds;
+mod contrib;
 mod convert;
 mod corners;
 mod dynamic;

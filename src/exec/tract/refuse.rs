@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::message::{bodies, label};
-use super::qoperators;
+use super::{contrib, qoperators};
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
 /// Checks that every node of the graph and of its bodies can be run, and rightly.
@@ -68,7 +68,8 @@ fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<Stri
             "com.microsoft" => MICROSOFT.contains(&op_type),
             _ => false,
         }
-        || qoperators::is_simulated(node);
+        || qoperators::is_simulated(node)
+        || contrib::is_rewritten(node);
     if !known {
         let domain = if node.domain.is_empty() { String::new() } else { format!(" of {}", node.domain) };
         return Some(format!("it has no operator {op_type}{domain}"));

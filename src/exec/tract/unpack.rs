@@ -35,13 +35,18 @@ pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
 pub fn forget(graph: &mut GraphProto) {
     let GraphProto { initializer, node, .. } = graph;
     let read = |name: &String| node.iter().any(|n| n.input.contains(name));
-    initializer.retain(|t| bits(t) != Some(4) || read(&t.name));
+    initializer.retain(|t| bits(t).is_none_or(|bits| bits == 8) || read(&t.name));
 }
 
+/// The element types of 2 bits, of which the engine's messages know nothing.
+const UINT2: i32 = crate::tensor::DataType::Uint2 as i32;
+const INT2: i32 = crate::tensor::DataType::Int2 as i32;
+
 fn bits(tensor: &TensorProto) -> Option<usize> {
-    match DataType::try_from(tensor.data_type).ok()? {
-        DataType::Int8 | DataType::Uint8 => Some(8),
-        DataType::Int4 | DataType::Uint4 => Some(4),
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Int8 | DataType::Uint8) => Some(8),
+        Ok(DataType::Int4 | DataType::Uint4) => Some(4),
+        Err(_) if matches!(tensor.data_type, UINT2 | INT2) => Some(2),
         _ => None,
     }
 }
@@ -56,7 +61,8 @@ struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// Those of a tensor of `count` elements; `None` where it holds another number.
     fn of(tensor: &'a TensorProto, count: usize) -> Option<Self> {
-        let signed = matches!(DataType::try_from(tensor.data_type).ok()?, DataType::Int8 | DataType::Int4);
+        let int = |ty: DataType| tensor.data_type == ty as i32;
+        let signed = int(DataType::Int8) || int(DataType::Int4) || tensor.data_type == INT2;
         let bits = bits(tensor)?;
         let whole = tensor.raw_data.len() == count.checked_mul(bits)?.div_ceil(8);
         whole.then_some(Self { bytes: &tensor.raw_data, bits, signed })
@@ -68,6 +74,11 @@ impl<'a> Packed<'a> {
         let byte = self.bytes.get(i / each)? << (8 - self.bits - i % each * self.bits);
         Some(if self.signed { i32::from(byte as i8 >> (8 - self.bits)) } else { i32::from(byte >> (8 - self.bits)) })
     }
+}
+
+/// The bytes of a tensor of type `dtype`.
+pub fn bytes_of(tensor: &TensorProto, dtype: DataType) -> Option<&[u8]> {
+    (tensor.data_type == dtype as i32 && !tensor.raw_data.is_empty()).then_some(tensor.raw_data.as_slice())
 }
 
 /// The numbers of a float32 tensor.
@@ -152,6 +163,15 @@ mod tests {
         assert_eq!(values(dequantized(&signed, &scales(&[], &[2.0]), None, 1, 0)), [2.0, -2.0, 14.0, -16.0, 6.0]);
         let by_block = values(dequantized(&signed, &scales(&[3], &[1.0, 10.0, 100.0]), None, 0, 2));
         assert_eq!(by_block, [1.0, -1.0, 70.0, -80.0, 300.0]);
+        let twos = |code: i32, dims: &[i64], bytes: &[u8]| TensorProto {
+            data_type: code,
+            ..tensor(DataType::Int8, dims, bytes)
+        };
+        // 0, 1, 2 or -2, 3 or -1, and 1 in the next byte.
+        let found = |code| values(dequantized(&twos(code, &[5], &[0b1110_0100, 1]), &scales(&[], &[3.0]), None, 1, 0));
+        assert_eq!((found(UINT2), found(INT2)), (vec![0.0, 3.0, 6.0, 9.0, 3.0], vec![0.0, 3.0, -6.0, -3.0, 3.0]));
+        let (integers, zero) = (twos(UINT2, &[3], &[0b11_1001]), twos(UINT2, &[2], &[0b0111]));
+        assert_eq!(values(dequantized(&integers, &scales(&[2], &[1.0, 5.0]), Some(&zero), 0, 2)), [-2.0, -1.0, 10.0]);
         let (unsigned, zero) = (tensor(DataType::Uint4, &[2, 1], &[0xf1]), tensor(DataType::Uint4, &[2], &[0x81]));
         assert_eq!(values(dequantized(&unsigned, &scales(&[2], &[1.0, 1.0]), Some(&zero), 0, 0)), [0.0, 7.0]);
     }
