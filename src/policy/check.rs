@@ -66,6 +66,7 @@ impl Raw {
             report: self.report.clone(),
             mode,
             format,
+            contrib: self.contrib == Some(true),
             calibration,
             validation,
             on_bad_value: match on_bad_value {

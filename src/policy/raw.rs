@@ -36,6 +36,10 @@ pub struct Raw {
     /// How the quantized model is written.
     #[schemars(extend("default" = "qdq"))]
     pub format: Option<Format>,
+    /// Whether operators of ONNX Runtime's own domain, `com.microsoft`, may be used where ONNX's own need a newer opset: for
+    /// activations of 16 bits, and weights of 4 bits whose scales are not by block.
+    #[schemars(extend("default" = false))]
+    pub contrib: Option<bool>,
     /// The runtime that will run the model.
     #[schemars(extend("default" = "onnxruntime"))]
     pub target: Option<Target>,

@@ -38,6 +38,8 @@ pub struct Settings {
     pub mode: Mode,
     /// How the quantized model is written.
     pub format: Format,
+    /// Whether operators of ONNX Runtime's own domain may be used where ONNX's own need a newer opset.
+    pub contrib: bool,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
     /// What the quantized model is compared with the original on.
@@ -98,16 +100,18 @@ impl Settings {
         self.modes().any(|mode| !matches!(mode, Mode::Static | Mode::Float32))
     }
 
-    /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
+    /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for, but for what
+    /// ONNX Runtime's own domain has at every opset where that may be used.
     pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
         let mut weights = std::iter::once(self.weights).chain(rules);
-        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || w.scheme.dtype.bits() < 8);
+        let small = |dtype: IntType| dtype.bits() < 8 && !self.contrib;
+        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || small(w.scheme.dtype));
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
         let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(IoType::integer);
         let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
-        if blocks || wide && self.calibrates() { 21 } else { 13 }
+        if blocks || wide && self.calibrates() && !self.contrib { 21 } else { 13 }
     }
 }
 

@@ -117,6 +117,18 @@ fn operators_on_integers_are_for_mode_static() {
 }
 
 #[test]
+fn the_runtimes_own_domain_spares_a_newer_opset() {
+    let opset = |text: &str| settings(&format!("version: 1\n{text}")).unwrap().opset();
+    let wide = "activations: { type: uint16 }\n";
+    let four = "mode: weight-only\nweights: { type: int4 }\n";
+    let blocks = "mode: weight-only\nweights: { type: int4, granularity: per_block }\n";
+    let both = |text: &str| [opset(text), opset(&format!("{text}contrib: true\n"))];
+    assert_eq!([both(wide), both(four), both(blocks)], [[21, 13], [21, 13], [21, 21]]);
+    assert_eq!(settings("version: 1\ncontrib: true").unwrap().canonical()["contrib"], true);
+    assert!(settings("version: 1\ncontrib: false").unwrap().canonical().get("contrib").is_none());
+}
+
+#[test]
 fn validation_can_be_switched_off_but_not_with_thresholds() {
     let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
     assert!(matches!(settings(text).unwrap().validation, Validation::Off));

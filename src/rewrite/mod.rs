@@ -1,6 +1,7 @@
 //! Carries out a resolved plan: the float graph becomes one with QuantizeLinear and DequantizeLinear nodes.
 
 mod constants;
+mod contrib;
 mod dynamic;
 mod halves;
 mod io;
@@ -10,6 +11,7 @@ mod qoperator;
 mod shared;
 mod weights;
 
+pub use contrib::to_contrib;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
 

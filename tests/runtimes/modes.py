@@ -101,6 +101,9 @@ STATIC = {
     "uint8-weights": ("weights: { type: uint8, symmetric: false, granularity: per_tensor }", 20),
     "powers-of-two": ("activations: { power_of_two: true }\nweights: { power_of_two: true }", 15),
     "float-bias": ("weights: { bias: float32 }", 20),
+    "contrib-uint16": ("contrib: true\nactivations: { type: uint16 }", 30),
+    "contrib-int16": ("contrib: true\nactivations: { type: int16 }\nio: { inputs: int16 }", 30),
+    "contrib-beside": ("contrib: true\nrules:\n- { match: { op_type: [Conv, MatMul, Gemm] }, activations: { type: uint16 } }", 20),
     "types-beside": ("rules:\n- { match: { op_type: [Conv, MatMul, Gemm] }, activations: { type: uint16 } }", 20),
     "integers-outside": ("io: { inputs: uint8, outputs: int8 }", 15),
     "signed-outside": ("activations: { type: int8 }\nio: { inputs: int8, outputs: int8 }", 15),
@@ -110,6 +113,10 @@ STATIC = {
     "dynamic-outliers": ("mode: dynamic\nactivations: { outlier_threshold: 1.5 }", 20),
     "modes-beside": ("rules:\n- { match: { op_type: [Conv, MatMul, Gemm] }, mode: dynamic }", 20),
 }
+
+
+# Of weight-only modes, with types that ONNX's own operators have from opset 21 on.
+CONTRIB = list(itertools.product(["int4", "uint4"], ["per_tensor", "per_channel"]))
 
 
 def across_the_border(model, samples, optimize):
@@ -142,6 +149,8 @@ def check_static(case, build, opset, text, bound):
     data = ["--data", case.folder / "calibration.npz", "--validation", case.folder / "samples.npz", "--report", report]
     tare("quantize", original, "-c", policy, "-o", made, "-q", *([] if "mode: dynamic\n" in text else ["--calibrator", "minmax"]), *data)
     onnx.checker.check_model(str(made), full_check=True)
+    if "contrib" in text:
+        expect_own_opset(case, made, opset)
     expected, stated = run(original, samples), report_outputs(report)
     for optimize in [False, True]:
         for name, found in across_the_border(made, samples, optimize).items():
@@ -152,7 +161,14 @@ def check_static(case, build, opset, text, bound):
             case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")
 
 
-def check(case, build, opset, mode, dtype, symmetric, granularity, agreement):
+def expect_own_opset(case, made, opset):
+    """A model that may have operators of ONNX Runtime's domain keeps its opset."""
+    imports = {i.domain: i.version for i in onnx.load(made).opset_import}
+    case.expect(imports[""] == opset, f"opset {imports['']}, expected {opset}")
+    case.expect(opset >= 21 or "com.microsoft" in imports, "ONNX Runtime's domain is not imported")
+
+
+def check(case, build, opset, mode, dtype, symmetric, granularity, agreement, more=""):
     net = Net(case.name, opset)
     build(net)
     model = net.model()
@@ -162,10 +178,12 @@ def check(case, build, opset, mode, dtype, symmetric, granularity, agreement):
     np.savez(case.folder / "samples.npz", **samples)
     policy = case.folder / "policy.yaml"
     weights = f"type: {dtype}, symmetric: {str(symmetric).lower()}, granularity: {granularity}"
-    policy.write_text(f"version: 1\nmode: {mode}\nweights: {{ {weights} }}\n")
+    policy.write_text(f"version: 1\n{more}mode: {mode}\nweights: {{ {weights} }}\n")
     data = ["--validation", case.folder / "samples.npz", "--report", report]
     tare("quantize", original, "-c", policy, "-o", made, "-q", *data)
     onnx.checker.check_model(str(made), full_check=True)
+    if "contrib" in more:
+        expect_own_opset(case, made, opset)
     stored = [t for graph in graphs(onnx.load(made).graph) for t in graph.initializer if "_quantized" in t.name]
     case.expect(stored, "no weight is stored as integers")
     expected, stated = run(original, samples), report_outputs(report)
@@ -201,6 +219,11 @@ def main():
                 if suite.chosen(name):
                     with suite.case(name) as case:
                         check(case, build, opset, mode, dtype, symmetric, granularity, agreement)
+    for build, (dtype, granularity), opset in itertools.product(NETS, CONTRIB, [13, 21]):
+        name = f"contrib-{build.__name__}-{dtype}-{granularity}-{opset}"
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                check(case, build, opset, "weight-only", dtype, True, granularity, 0.1, "contrib: true\n")
     for build, (words, (text, bound)), opset in itertools.product(NETS[:5], STATIC.items(), [13, 21]):
         name = f"static-{build.__name__}-{words}-{opset}"
         if suite.chosen(name):

@@ -156,3 +156,44 @@ fn fixed_ranges_fill_16_bits_too() {
     let (scale, zero) = made.activation(made.named("Conv_y"), 0);
     assert_eq!((scale, zero.bytes().as_ref()), (1.0 / 65_536.0, &[0, 0][..]));
 }
+
+/// The domains of the Q/DQ nodes whose integers are of `dtype`.
+fn domains(made: &Made, dtype: DataType) -> Vec<String> {
+    let graph = made.graph();
+    let of_type = |id: &NodeId| {
+        let zero = graph.node(*id).op_type().ends_with("tizeLinear").then(|| graph.node(*id).input(2)).flatten();
+        zero.and_then(|zero| graph.known_type(zero)).is_some_and(|ty| ty.dtype == dtype)
+    };
+    graph.node_ids().filter(of_type).map(|id| graph.node(id).domain().to_owned()).collect()
+}
+
+#[test]
+fn types_too_new_for_the_opset_are_of_the_runtimes_domain_where_they_may_be() {
+    let mut made = quantized_by(&minmax(", type: uint16"), three());
+    let before = made.sqnr();
+    to_contrib(&mut made.model).expect("a model");
+    assert_eq!((made.model.opset(""), made.model.opset("com.microsoft")), (Some(13), Some(1)));
+    let wide = domains(&made, DataType::Uint16);
+    assert!(wide.len() == 8 && wide.iter().all(|d| d == "com.microsoft"), "{wide:?}");
+    // Weights and biases have types that ONNX's own takes.
+    assert!(domains(&made, DataType::Int8).iter().chain(&domains(&made, DataType::Int32)).all(String::is_empty));
+    assert_eq!(made.sqnr(), before);
+    crate::dequantize::dequantize(&mut made.model).expect("a float model");
+    assert!(made.graph().node_ids().all(|id| made.graph().node(id).domain().is_empty()));
+
+    let mut four = quantized_by("mode: weight-only\nweights: { type: int4 }\n", three());
+    to_contrib(&mut four.model).expect("a model");
+    assert!(domains(&four, DataType::Int4).iter().all(|d| d == "com.microsoft") && four.model.ir_version() >= 10);
+    assert!(four.sqnr() > 10.0, "{}", four.sqnr());
+}
+
+#[test]
+fn models_that_need_no_other_domain_do_not_import_it() {
+    let mut made = quantized_by(&minmax(""), three());
+    to_contrib(&mut made.model).expect("a model");
+    assert_eq!(made.model.opset("com.microsoft"), None);
+    let mut newer = quantized_by(&minmax(", type: int16"), three());
+    newer.model.set_opset("", 21);
+    to_contrib(&mut newer.model).expect("a model");
+    assert!(domains(&newer, DataType::Int16).iter().all(String::is_empty));
+}
