@@ -5,7 +5,7 @@ use super::{ConstantPlan, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
-use crate::policy::{Granularity, NodeSettings, WeightRange};
+use crate::policy::{Granularity, NodeSettings};
 use crate::tensor::{DataType, Tensor};
 
 /// What becomes of a node whose weight alone is stored as integers.
@@ -84,7 +84,7 @@ pub(super) fn stored(
         block,
         is_weight: true,
         sum_order: None,
-        least_error: weights.range == WeightRange::LeastError,
+        least_error: weights.searches(),
         summed: None,
         positive: reads_positive(graph, id),
         split: None,

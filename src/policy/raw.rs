@@ -253,11 +253,11 @@ pub struct Preprocessing {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activations {
-    /// The integer type.
+    /// The type: integers, or floating-point numbers of 8 bits, then of the weights too.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "uint8"))]
     pub dtype: Option<TypeName>,
-    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128).
+    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128). Floating-point numbers always do.
     #[schemars(extend("default" = false))]
     pub symmetric: Option<bool>,
     /// How a range is found from what the calibration samples show.
@@ -279,7 +279,8 @@ pub struct Activations {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// The integer type. Those of 4 bits are for mode `weight-only`.
+    /// The type: integers, or floating-point numbers of 8 bits, in mode `static` then of the activations too. Those of 4 bits
+    /// are for mode `weight-only`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "int8"))]
     pub dtype: Option<WeightTypeName>,
@@ -371,7 +372,7 @@ pub struct Match {
     pub between: Option<[String; 2]>,
 }
 
-/// An integer type of weights.
+/// A type of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightTypeName {
@@ -383,9 +384,13 @@ pub enum WeightTypeName {
     Int4,
     /// Unsigned, 4 bits.
     Uint4,
+    /// Floating-point, 4 bits of exponent and 3 of mantissa.
+    Float8e4m3fn,
+    /// Floating-point, 5 bits of exponent and 2 of mantissa.
+    Float8e5m2,
 }
 
-/// An integer type of activations.
+/// A type of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TypeName {
@@ -397,6 +402,10 @@ pub enum TypeName {
     Int16,
     /// Unsigned, 16 bits.
     Uint16,
+    /// Floating-point, 4 bits of exponent and 3 of mantissa.
+    Float8e4m3fn,
+    /// Floating-point, 5 bits of exponent and 2 of mantissa.
+    Float8e5m2,
 }
 
 /// How a range is found.

@@ -5,7 +5,7 @@ use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{HalfType, IntType, Scheme};
+use crate::quant::{Float8, HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -104,14 +104,21 @@ impl Settings {
     /// ONNX Runtime's own domain has at every opset where that may be used.
     pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
-        let mut weights = std::iter::once(self.weights).chain(rules);
+        let weights: Vec<WeightSettings> = std::iter::once(self.weights).chain(rules).collect();
         let small = |dtype: IntType| dtype.bits() < 8 && !self.contrib;
-        let blocks = weights.any(|w| w.granularity == Granularity::PerBlock || small(w.scheme.dtype));
+        let blocks = weights.iter().any(|w| w.granularity == Granularity::PerBlock || small(w.scheme.dtype));
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
         let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(IoType::integer);
-        let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
-        if blocks || wide && self.calibrates() && !self.contrib { 21 } else { 13 }
+        let activations = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io);
+        let activations: Vec<IntType> = activations.filter(|_| self.calibrates()).collect();
+        let wide = activations.iter().any(|dtype| dtype.bits() > 8) && !self.contrib;
+        let float = weights.iter().map(|w| w.scheme.dtype).chain(activations).any(IntType::is_float);
+        match (blocks || wide, float) {
+            (true, _) => 21,
+            (false, true) => 19,
+            (false, false) => 13,
+        }
     }
 }
 
@@ -218,6 +225,7 @@ impl ActivationSettings {
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
             ..self.scheme
         };
+        let scheme = settled(scheme);
         let calibrator = match (over.calibrator, self.calibrator) {
             (Some(CalibratorName::Minmax), _) => Calibrator::MinMax,
             (Some(CalibratorName::MovingAverage), _) => Calibrator::MovingAverage,
@@ -329,6 +337,7 @@ impl WeightSettings {
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
         };
+        let scheme = settled(scheme);
         Self {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
             scheme,
@@ -339,10 +348,17 @@ impl WeightSettings {
         }
     }
 
+    /// Whether the scales of least error are searched for: the search knows integers alone.
+    pub fn searches(self) -> bool {
+        self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
+    }
+
     /// Why it cannot be in `mode`, with the key to blame.
     pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
         match mode {
+            _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
+            Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
@@ -354,6 +370,9 @@ impl WeightSettings {
     }
 }
 
+const REDUCED_FLOAT: &str = "reduce_range is for integer kernels, and float8 has none; remove it";
+const DYNAMIC_FLOAT: &str =
+    "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
 const FOUR_BITS: &str = "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only";
 const BLOCKS: &str =
     "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only";
@@ -361,6 +380,11 @@ const BLOCKS: &str =
 const ASYMMETRIC_CHANNELS: &str =
     "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
 const REDUCED: &str = "reduce_range is for integer kernels, and mode weight-only has none; remove it";
+
+/// Floating-point numbers are symmetric, whatever is said of other types.
+fn settled(scheme: Scheme) -> Scheme {
+    Scheme { symmetric: scheme.symmetric || scheme.dtype.is_float(), ..scheme }
+}
 
 /// How many scales a weight has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -392,6 +416,8 @@ impl From<TypeName> for IntType {
             TypeName::Uint8 => Self::Uint8,
             TypeName::Int16 => Self::Int16,
             TypeName::Uint16 => Self::Uint16,
+            TypeName::Float8e4m3fn => Self::Float8(Float8::E4m3fn),
+            TypeName::Float8e5m2 => Self::Float8(Float8::E5m2),
         }
     }
 }
@@ -403,6 +429,8 @@ impl From<WeightTypeName> for IntType {
             WeightTypeName::Uint8 => Self::Uint8,
             WeightTypeName::Int4 => Self::Int4,
             WeightTypeName::Uint4 => Self::Uint4,
+            WeightTypeName::Float8e4m3fn => Self::Float8(Float8::E4m3fn),
+            WeightTypeName::Float8e5m2 => Self::Float8(Float8::E5m2),
         }
     }
 }

@@ -129,6 +129,33 @@ fn the_runtimes_own_domain_spares_a_newer_opset() {
 }
 
 #[test]
+fn floats_of_eight_bits_go_together_and_have_no_steps_to_search() {
+    let both = "activations: { type: float8e4m3fn }\nweights: { type: float8e5m2 }";
+    let s = settings(&format!("version: 1\n{both}")).unwrap();
+    assert_eq!((s.opset(), s.activations.scheme.symmetric, s.weights.searches()), (19, true, false));
+    assert_eq!(s.canonical()["weights"]["type"], "float8e5m2");
+    let blocks = "version: 1\nmode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }";
+    assert_eq!(settings(blocks).unwrap().opset(), 21);
+    let mixed =
+        "activations of float8e4m3fn do not go with weights of int8; set both types to float8, or both to integers";
+    fails("activations: { type: float8e4m3fn }", 2, 22, mixed);
+    let mixed =
+        "activations of uint8 do not go with weights of float8e5m2; set both types to float8, or both to integers";
+    fails("weights: { type: float8e5m2 }", 2, 18, mixed);
+    let zero = "floating-point numbers have zero point 0; remove this";
+    fails("mode: weight-only\nweights: { type: float8e5m2, symmetric: false }", 3, 41, zero);
+    fails("activations: { type: float8e5m2, symmetric: false }", 2, 45, zero);
+    let bias = "biases stay float32 beside weights of float8; remove this, or set it to float32";
+    fails("weights: { type: float8e5m2, bias: int32 }", 2, 36, bias);
+    let range = "range: least_error compares the steps of integers; remove this, or set it to minmax, for float8";
+    fails("weights: { type: float8e5m2, range: least_error }", 2, 37, range);
+    let reduced = "reduce_range is for integer kernels, and float8 has none; remove it";
+    fails("weights: { type: float8e5m2, reduce_range: true }", 2, 44, reduced);
+    let dynamic = "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
+    fails("mode: dynamic\nweights: { type: float8e5m2 }", 3, 18, dynamic);
+}
+
+#[test]
 fn validation_can_be_switched_off_but_not_with_thresholds() {
     let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
     assert!(matches!(settings(text).unwrap().validation, Validation::Off));
@@ -211,7 +238,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, int8, int4, float8e4m3fn, float8e5m2",
     );
     fails(
         "mode: fast",
@@ -236,7 +263,12 @@ fn a_value_of_the_wrong_type_names_its_key() {
         10,
         "weights must be keys (avoid_saturation, bias, block_size, granularity, power_of_two, range, reduce_range, symmetric, type); found \"int8\"",
     );
-    fails("weights: { type: [int8] }", 2, 18, "type must be one of int8, uint8, int4, uint4; found a list of 1");
+    fails(
+        "weights: { type: [int8] }",
+        2,
+        18,
+        "type must be one of int8, uint8, int4, uint4, float8e4m3fn, float8e5m2; found a list of 1",
+    );
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");
     fails("data: { preprocess: { mean: [1, x, 3] } }", 2, 33, "mean[1] must be a number; found \"x\"");

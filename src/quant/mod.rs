@@ -6,6 +6,7 @@
 mod array;
 mod bias;
 mod blocks;
+mod float8;
 mod half;
 mod pairs;
 mod params;
@@ -15,6 +16,7 @@ mod search;
 pub use array::{AxisParams, extremes_along, means_along, quantize, quantize_axis};
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
 pub use blocks::{Blocks, pack};
+pub use float8::Float8;
 pub use half::{HalfType, Loss};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::{Params, next_power_of_two};

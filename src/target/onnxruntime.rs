@@ -83,6 +83,10 @@ impl OnnxRuntimeCpu {
     }
 }
 
+/// As of 1.31.1: it puts pairs of any type together with the operator between, for kernels that take integers.
+const FLOAT8: &str = "activations are float8, at which ONNX Runtime's fusions for integers fail: load the model with the option \
+     session.disable_quant_qdq set to 1, or with graph optimizations no higher than basic";
+
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {
         "onnxruntime"
@@ -94,7 +98,11 @@ impl Target for OnnxRuntimeCpu {
     }
 
     fn takes(&self, dtype: IntType) -> bool {
-        dtype.bits() == 8
+        dtype.bits() == 8 && !dtype.is_float()
+    }
+
+    fn caution(&self, dtype: IntType) -> Option<&'static str> {
+        dtype.is_float().then_some(FLOAT8)
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {
