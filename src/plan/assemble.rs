@@ -305,8 +305,8 @@ fn integer_node(
     })
 }
 
-/// Whether weight and activations of a node are both integers, or both floating-point numbers of 8 bits: runtimes have kernels for
-/// either.
+/// Whether weight and activations of a node are both integers, or both floating-point numbers of 8 bits: runtimes have kernels
+/// for either.
 fn check_alike(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<()> {
     let (weights, activations) = (settings.weights.scheme.dtype, settings.activations.scheme.dtype);
     if weights.is_float() == activations.is_float() {

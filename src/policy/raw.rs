@@ -257,7 +257,8 @@ pub struct Activations {
     #[serde(rename = "type")]
     #[schemars(extend("default" = "uint8"))]
     pub dtype: Option<TypeName>,
-    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128). Floating-point numbers always do.
+    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128). Floating-point numbers
+    /// always do.
     #[schemars(extend("default" = false))]
     pub symmetric: Option<bool>,
     /// How a range is found from what the calibration samples show.

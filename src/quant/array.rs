@@ -151,7 +151,8 @@ impl Step {
     }
 }
 
-/// Integers of `values` on one grid, a byte each (two's complement for int8, the byte itself of a floating-point type), or two, the lower first, for 16 bits.
+/// Integers of `values` on one grid, a byte each (two's complement for int8, the number's own for a floating-point type), or
+/// two, the lower first, for 16 bits.
 pub fn quantize(values: &[f32], params: &Params) -> Vec<u8> {
     if params.dtype.bits() == 16 {
         return values.iter().flat_map(|&v| (params.quantize(v) as u16).to_le_bytes()).collect();

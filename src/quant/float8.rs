@@ -1,5 +1,6 @@
-//! Floating-point numbers of 8 bits, as ONNX defines them: FLOAT8E4M3FN (4 bits of exponent, 3 of mantissa, no infinities, one
-//! NaN for each sign) and FLOAT8E5M2 (as IEEE 754 would have it). P. Micikevicius et al., "FP8 Formats for Deep Learning", 2022.
+//! Floating-point numbers of 8 bits, as ONNX defines them: FLOAT8E4M3FN (4 bits of exponent, 3 of mantissa, no infinities,
+//! one NaN for each sign) and FLOAT8E5M2 (as IEEE 754 would have it). P. Micikevicius et al., "FP8 Formats for Deep
+//! Learning", 2022.
 
 use crate::tensor::DataType;
 

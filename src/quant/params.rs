@@ -2,8 +2,8 @@
 
 use super::scheme::{IntType, Scheme};
 
-/// One affine grid: `real = scale * (q - zero_point)`. Of floating-point numbers of 8 bits the zero point is 0, and the steps are
-/// as long as theirs.
+/// One affine grid: `real = scale * (q - zero_point)`. Of floating-point numbers of 8 bits the zero point is 0, and the steps
+/// are as long as theirs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Params {
     /// The integer type.

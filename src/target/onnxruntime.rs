@@ -83,9 +83,10 @@ impl OnnxRuntimeCpu {
     }
 }
 
-/// As of 1.31.1: it puts pairs of any type together with the operator between, for kernels that take integers.
-const FLOAT8: &str = "activations are float8, at which ONNX Runtime's fusions for integers fail: load the model with the option \
-     session.disable_quant_qdq set to 1, or with graph optimizations no higher than basic";
+/// As of 1.31.1: it puts pairs of any type together with the operator between, for kernels that take integers, and takes a Relu
+/// ahead of a QuantizeLinear with zero point 0 for one that changes nothing.
+const FLOAT8: &str = "activations are float8, which ONNX Runtime's fusions take for integers: load the model with graph \
+     optimizations no higher than basic; above, it does not load, or computes something else";
 
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {

@@ -107,9 +107,8 @@ def tare(*arguments, expect=0, cwd=None):
     return done
 
 
-def session(model, optimize=False, precise=False, optimized_path=None, fuse_pairs=True):
-    """An ONNX Runtime session of one thread: with all graph optimizations, as is its default, or with none. Without `fuse_pairs`
-    it puts no operator together with the Q/DQ pairs around it.
+def session(model, optimize=False, precise=False, optimized_path=None):
+    """An ONNX Runtime session of one thread: with all graph optimizations, as is its default, with the "basic" ones, or with none.
 
     CPUs that lack VNNI add uint8 x int8 products in 16 bits, which saturate. `precise` keeps ONNX Runtime from it, so
     that the numbers do not depend on the CPU that runs the tests.
@@ -119,9 +118,8 @@ def session(model, optimize=False, precise=False, optimized_path=None, fuse_pair
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    if not fuse_pairs:
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    levels = {False: level.ORT_DISABLE_ALL, "basic": level.ORT_ENABLE_BASIC, True: level.ORT_ENABLE_ALL}
+    options.graph_optimization_level = levels[optimize]
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
     if optimized_path:
