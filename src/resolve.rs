@@ -131,7 +131,8 @@ const MANY: u64 = 10_000;
 /// The largest integer, counted from the lowest, that each channel is expected to reach: unseen data lie beyond what was seen
 /// by half of its extent, or by all of it where few numbers were seen.
 fn maxima(params: Params, seen: &Statistics, axis: ChannelAxis) -> Option<Vec<u8>> {
-    let ends = seen.channels(axis)?;
+    // Kernels that could saturate take integers.
+    let ends = seen.channels(axis).filter(|_| !params.dtype.is_float())?;
     let few = seen.histogram().total() / (ends.len() as u64).max(1) < MANY;
     let share = if few { 1.0 } else { 0.5 };
     let maximum = |&(low, high): &(f32, f32)| {
@@ -192,6 +193,9 @@ fn range(
 
 /// The range that an operator cannot leave, ending so that the step is a power of two where the runtimes ask for it.
 fn fixed(range: OutputRange, scheme: Scheme) -> (f32, f32) {
+    if scheme.dtype.is_float() {
+        return if range == OutputRange::Signed { (-1.0, 1.0) } else { (0.0, 1.0) };
+    }
     let (min, max) = scheme.limits();
     let (half, all) = (((max - min) / 2) as f32, (max - min) as f32);
     match range {

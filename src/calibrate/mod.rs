@@ -23,11 +23,14 @@ pub use stored::{Calibration, ModelDigest};
 use crate::policy::Calibrator;
 use crate::quant::Scheme;
 
-/// The range that `calibrator` chooses for a value, given how its numbers become integers. Never beyond what was seen.
+/// The range that `calibrator` chooses for a value, given how its numbers become integers. Never beyond what was seen. Of
+/// floating-point numbers of 8 bits, which are as fine as they are small, the errors that two of them compare say nothing: all
+/// that was seen is the range then.
 pub fn range(statistics: &Statistics, calibrator: Calibrator, scheme: Scheme) -> (f32, f32) {
     let seen = statistics.range();
     let (low, high) = match calibrator {
         Calibrator::MinMax => seen,
+        Calibrator::Entropy | Calibrator::Mse if scheme.dtype.is_float() => seen,
         Calibrator::MovingAverage => statistics.average_range(),
         Calibrator::Percentile(percent) => percentile::range(&statistics.histogram(), percent),
         Calibrator::Entropy => entropy::range(&statistics.histogram(), seen, scheme),

@@ -145,7 +145,7 @@ pub struct Quantize {
     /// An operator that stays in float is an error.
     #[arg(long)]
     pub strict: bool,
-    /// The integer type of weights: int8, uint8, int4, uint4, int2 or uint2.
+    /// The type of weights: int8, uint8, int4, uint4, int2, uint2, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
     /// Samples to validate on. By default every fifth calibration sample is held back.

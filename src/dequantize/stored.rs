@@ -3,6 +3,7 @@
 use super::Grid;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
+use crate::quant::Float8;
 use crate::tensor::{DataType, Tensor};
 use std::borrow::Cow;
 
@@ -31,7 +32,13 @@ pub(super) fn numbers(
 pub(super) fn zero_points(graph: &Graph, grid: Grid) -> Result<Option<Vec<i64>>> {
     let Some(zero) = grid.zero_point else { return Ok(Some(Vec::new())) };
     let constant = graph.constant(zero)?;
-    constant.map(|zeros| values(&zeros).map(Cow::into_owned)).transpose()
+    let read = |zeros: Tensor| match Float8::of(zeros.dtype()) {
+        // The first bit is the sign.
+        Some(_) if bytes(&zeros).iter().all(|code| code & 0x7f == 0) => Ok(vec![0; zeros.len()]),
+        Some(_) => Err(Error::other(format!("its zero point of {} is not 0", zeros.dtype()))),
+        None => values(&zeros).map(Cow::into_owned),
+    };
+    constant.map(read).transpose()
 }
 
 /// `(q - zero point) * scale` for each integer: with one scale, one for each index along `axis`, or one for each `block`
@@ -40,7 +47,9 @@ pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, bl
     if scale.dtype() != DataType::Float32 {
         return Err(Error::other(format!("its scale is {}, expected float32", scale.dtype())));
     }
-    let (shape, q, scales) = (integers.shape(), values(integers)?, scale.to_f32()?);
+    let (shape, scales) = (integers.shape(), scale.to_f32()?);
+    let float = Float8::of(integers.dtype());
+    let q = if float.is_some() { bytes(integers) } else { values(integers)? };
     let rank = shape.len() as i64;
     let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
     let length = axis.map_or(1, |axis| shape[axis]);
@@ -64,9 +73,19 @@ pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, bl
     let number = |(i, &q): (usize, &i64)| {
         let grid = at(i);
         // Masks of the lowest float pass it by the rounding of their scale, and infinite ones make NaN of a Softmax.
-        ((q - zeros.get(grid).copied().unwrap_or(0)) as f32 * scales[grid]).clamp(f32::MIN, f32::MAX)
+        let steps = match float {
+            // Its zero point is zero.
+            Some(kind) => kind.decode(q as u8),
+            None => (q - zeros.get(grid).copied().unwrap_or(0)) as f32,
+        };
+        (steps * scales[grid]).clamp(f32::MIN, f32::MAX)
     };
     Ok(Tensor::from_f32(shape.to_vec(), &q.iter().enumerate().map(number).collect::<Vec<_>>()))
+}
+
+/// The bytes of a tensor as numbers.
+fn bytes(tensor: &Tensor) -> Cow<'_, [i64]> {
+    tensor.bytes().iter().map(|&byte| i64::from(byte)).collect()
 }
 
 /// The integers of a tensor of 4 to 32 bits.
@@ -100,6 +119,14 @@ mod tests {
         assert_eq!(numbers(&q, &blocks, &[], 1, 2), [1.0, 2.0, 30.0, 400.0, 500.0, 6000.0]);
         assert!(of(&q, &scales(&[2], &[1.0, 2.0]), &[], 1, 0).is_err());
         assert!(of(&q, &scales(&[], &[1.0]), &[1, 2], 1, 0).is_err());
+    }
+
+    #[test]
+    fn floats_of_eight_bits_are_read_by_their_bytes() {
+        let codes = |dtype| Tensor::new(dtype, vec![3], Bytes::from_static(&[0x7b, 0x80, 0xb8])).expect("a tensor");
+        let half = Tensor::from_f32(vec![], &[0.5]);
+        assert_eq!(numbers(&codes(DataType::Float8E4M3Fn), &half, &[0], 0, 0), [176.0, 0.0, -0.5]);
+        assert_eq!(numbers(&codes(DataType::Float8E5M2), &half, &[], 0, 0), [28_672.0, 0.0, -0.25]);
     }
 
     #[test]

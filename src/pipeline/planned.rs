@@ -164,6 +164,9 @@ impl Planned {
             Format::Qdq => Vec::new(),
             Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
         };
+        if settings.contrib {
+            rewrite::to_contrib(&mut model)?;
+        }
         for one in &self.plan.io {
             let own = resolved.params(one.value).filter(|params| params.dtype == one.dtype);
             if let Some(params) = own.or_else(|| resolved.converted(one.value, one.dtype)) {

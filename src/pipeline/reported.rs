@@ -10,6 +10,7 @@ use crate::policy::Settings;
 use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
+use crate::target::Target;
 use crate::validate;
 use std::path::Path;
 
@@ -41,6 +42,9 @@ pub fn report(
     if bad > 0 {
         warnings.push(format!("skipped, {bad} in all: {files}"));
     }
+    let values = planned.plan.values.iter().flat_map(|value| std::iter::once(&value.settings).chain(&value.also));
+    let mut stored = values.map(|settings| settings.scheme.dtype);
+    warnings.extend(stored.find_map(|dtype| planned.target.caution(dtype)).map(str::to_owned));
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }

@@ -11,7 +11,7 @@ use super::{dynamic, weights};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Op, OutputRange, Role};
-use crate::policy::{BiasType, Granularity, HalfSettings, Matched, Mode, NodeSettings, Settings, WeightRange};
+use crate::policy::{ALIKE, BiasType, Granularity, HalfSettings, Matched, Mode, NodeSettings, Settings};
 use crate::quant::IntType;
 use crate::target::Target;
 use crate::tensor::DataType;
@@ -179,6 +179,10 @@ fn placement(
             integer_node(graph, id, op, settings, placed, target).map(Placement::Integer)
         }
         Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
+        // Gather takes no floating-point numbers of 8 bits: the whole table is dequantized ahead of it.
+        Some(Candidate::Yes(op)) if op.role == Role::Lookup && settings.weights.scheme.dtype.is_float() => {
+            weights::placement(graph, id, settings)
+        }
         Some(Candidate::Yes(op)) if op.role == Role::Lookup => Ok(Placement::Lookup(table(graph, id, op, settings)?)),
         Some(Candidate::NoFloats) => Ok(Placement::NoFloats),
         Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
@@ -271,7 +275,8 @@ fn integer_node(
         let guarded = settings.weights.avoid_saturation && eight_bits && settings.activations.scheme.dtype.bits() == 8;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
-        let least_error = settings.weights.range == WeightRange::LeastError;
+        check_alike(graph, id, settings)?;
+        let least_error = settings.weights.searches();
         constants.push(ConstantPlan {
             slot,
             scheme: settings.weights.scheme,
@@ -287,8 +292,8 @@ fn integer_node(
         });
     }
     let bias = match settings.weights.bias {
-        BiasType::Int32 => bias_place(graph, op, id)?,
-        BiasType::Float32 => None,
+        BiasType::Int32 if !settings.weights.scheme.dtype.is_float() => bias_place(graph, op, id)?,
+        BiasType::Int32 | BiasType::Float32 => None,
     };
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
     let quantized_output = demanded || target.needs_quantized_output(graph, id);
@@ -303,6 +308,17 @@ fn integer_node(
     })
 }
 
+/// Whether weight and activations of a node are both integers, or both floating-point numbers of 8 bits: runtimes have kernels
+/// for either.
+fn check_alike(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<()> {
+    let (weights, activations) = (settings.weights.scheme.dtype, settings.activations.scheme.dtype);
+    if weights.is_float() == activations.is_float() {
+        return Ok(());
+    }
+    let why = format!("has weights of {weights} and activations of {activations} by the policy; {ALIKE}");
+    Err(graph.node_error(id, why))
+}
+
 impl Plan {
     /// Whether each grid that the policy states is one of its value's type.
     fn check_grids(&self) -> Result<()> {
@@ -310,6 +326,10 @@ impl Plan {
             let RangeSource::Grid { zero_point, .. } = value.range else { continue };
             let dtype = value.settings.scheme.dtype;
             let (low, high) = dtype.limits();
+            if dtype.is_float() && zero_point != 0 {
+                let why = format!("has the zero_point {zero_point} by a rule of the policy; that of {dtype} is 0");
+                return Err(Error::value(&value.name, why));
+            }
             if !(low..=high).contains(&zero_point) {
                 let why = format!(
                     "has the zero_point {zero_point} by a rule of the policy; its type, {dtype}, reaches from {low} to {high}"

@@ -7,7 +7,7 @@ use super::{ConstantPlan, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Bias, Op, Role};
-use crate::policy::{NodeSettings, WeightRange};
+use crate::policy::NodeSettings;
 use crate::quant::IntType;
 use crate::tensor::DataType;
 
@@ -76,7 +76,7 @@ fn layer(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
     let plan = weights::stored(graph, id, op, weight, shape, settings);
     Ok(Some(ConstantPlan {
         sum_order: op.sum_order(graph, id, shape).filter(|_| guarded),
-        least_error: weights.range == WeightRange::LeastError,
+        least_error: weights.searches(),
         ..plan
     }))
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::file;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
-use crate::policy::{Granularity, NodeSettings, WeightForm, WeightRange, WeightSettings};
+use crate::policy::{Granularity, NodeSettings, WeightForm, WeightSettings};
 use crate::tensor::{DataType, Tensor};
 use crate::threads;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,7 +150,7 @@ pub(super) fn stored(
         form: form(&weights),
         is_weight: true,
         sum_order: None,
-        least_error: weights.range == WeightRange::LeastError,
+        least_error: weights.searches(),
         summed: None,
         positive: reads_positive(graph, id),
         split: None,

@@ -37,6 +37,9 @@ impl Settings {
         if self.format == Format::Qoperator {
             keys["format"] = json!("qoperator");
         }
+        if self.contrib {
+            keys["contrib"] = json!(true);
+        }
         if self.io != IoSettings::default() {
             keys["io"] = io(&self.io);
         }

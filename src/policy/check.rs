@@ -8,12 +8,17 @@ use super::raw::{
     Weights,
 };
 use super::settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, IoSettings, Named,
-    OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightSettings,
+    ActivationSettings, BiasType, CALIBRATION_SAMPLES, DEFAULT_PERCENTILE, Data, Granularity, HalfSettings, IoSettings,
+    Named, OnBadValue, Rule, Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
 };
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
+use crate::quant::IntType;
 use std::path::PathBuf;
+
+/// What to do about weights and activations of which only one are floating-point numbers.
+pub const ALIKE: &str = "set both types to float8, or both to integers";
+const SYMMETRIC_FLOATS: &str = "floating-point numbers have zero point 0; remove this";
 
 /// The largest height and width of a picture.
 const MAX_SIZE: usize = 16384;
@@ -42,6 +47,8 @@ impl Raw {
             return Err(self.wrong(&format!("weights.{key}"), why));
         }
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
+        self.check_floats("weights", &self.weights.clone().unwrap_or_default())?;
+        self.check_alike(mode, activations, weights)?;
         self.check_modes(mode)?;
         let half = self.half(mode)?;
         let format = self.format.unwrap_or_default();
@@ -66,6 +73,7 @@ impl Raw {
             report: self.report.clone(),
             mode,
             format,
+            contrib: self.contrib == Some(true),
             calibration,
             validation,
             on_bad_value: match on_bad_value {
@@ -201,6 +209,10 @@ impl Raw {
             let message = "outlier_threshold must be a number above 0";
             return Err(self.wrong(&format!("{key}.outlier_threshold"), message));
         }
+        let float = activations.dtype.is_some_and(|dtype| IntType::from(dtype).is_float());
+        if float && activations.symmetric == Some(false) {
+            return Err(self.wrong(&format!("{key}.symmetric"), SYMMETRIC_FLOATS));
+        }
         let Some(percentile) = activations.percentile else { return Ok(()) };
         let key = format!("{key}.percentile");
         if !(percentile > 50.0 && percentile <= 100.0) {
@@ -265,6 +277,7 @@ impl Raw {
         }
         let blocks = WeightSettings { granularity: weights.granularity.unwrap_or(Granularity::PerBlock), ..alone };
         self.check_block(&key(".weights"), &weights, blocks)?;
+        self.check_floats(&key(".weights"), &weights)?;
         if value.is_some() && raw.mode.is_some() {
             let message = "mode belongs to nodes; match a node or an op_type, without value";
             return Err(self.wrong(&key(".mode"), message));
@@ -396,6 +409,35 @@ impl Raw {
             _ => return Ok(()),
         };
         Err(self.wrong(&format!("{key}.block_size"), why))
+    }
+
+    /// What `weights` at `key` says of floating-point numbers that is not so.
+    fn check_floats(&self, key: &str, weights: &Weights) -> Result<()> {
+        if !weights.dtype.is_some_and(|dtype| IntType::from(dtype).is_float()) {
+            return Ok(());
+        }
+        if weights.symmetric == Some(false) {
+            return Err(self.wrong(&format!("{key}.symmetric"), SYMMETRIC_FLOATS));
+        }
+        if weights.bias == Some(BiasType::Int32) {
+            let why = "biases stay float32 beside weights of float8; remove this, or set it to float32";
+            return Err(self.wrong(&format!("{key}.bias"), why));
+        }
+        if weights.range == Some(WeightRange::LeastError) {
+            let why = "range: least_error compares the steps of integers; remove this, or set it to minmax, for float8";
+            return Err(self.wrong(&format!("{key}.range"), why));
+        }
+        Ok(())
+    }
+
+    /// Whether weights and activations are both integers, or both floating-point numbers.
+    fn check_alike(&self, mode: Mode, activations: ActivationSettings, weights: WeightSettings) -> Result<()> {
+        let (read, own) = (activations.scheme.dtype, weights.scheme.dtype);
+        if mode != Mode::Static || read.is_float() == own.is_float() {
+            return Ok(());
+        }
+        let key = if read.is_float() { "activations.type" } else { "weights.type" };
+        Err(self.wrong(key, format!("activations of {read} do not go with weights of {own}; {ALIKE}")))
     }
 
     fn check_thresholds(&self, t: Thresholds) -> Result<()> {

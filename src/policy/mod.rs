@@ -31,6 +31,7 @@ mod tests_schema;
 mod tests_text;
 mod wording;
 
+pub use check::ALIKE;
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
 pub use pattern::Pattern;

@@ -36,6 +36,10 @@ pub struct Raw {
     /// How the quantized model is written.
     #[schemars(extend("default" = "qdq"))]
     pub format: Option<Format>,
+    /// Whether operators of ONNX Runtime's own domain, `com.microsoft`, may be used where ONNX's own need a newer opset: for
+    /// activations of 16 bits, and weights of 4 bits whose scales are not by block.
+    #[schemars(extend("default" = false))]
+    pub contrib: Option<bool>,
     /// The runtime that will run the model.
     #[schemars(extend("default" = "onnxruntime"))]
     pub target: Option<Target>,
@@ -249,11 +253,12 @@ pub struct Preprocessing {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Activations {
-    /// The integer type.
+    /// The type: integers, or floating-point numbers of 8 bits, then of the weights too.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "uint8"))]
     pub dtype: Option<TypeName>,
-    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128).
+    /// Whether the integers reach equally far on both sides of zero (zero point 0, for uint8 128). Floating-point numbers
+    /// always do.
     #[schemars(extend("default" = false))]
     pub symmetric: Option<bool>,
     /// How a range is found from what the calibration samples show.
@@ -275,7 +280,8 @@ pub struct Activations {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// The integer type. Those of 4 and 2 bits are for mode `weight-only`.
+    /// The type: integers, or floating-point numbers of 8 bits, in mode `static` then of the activations too. Those of 4 and 2
+    /// bits are for mode `weight-only`.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "int8"))]
     pub dtype: Option<WeightTypeName>,
@@ -370,7 +376,7 @@ pub struct Match {
     pub between: Option<[String; 2]>,
 }
 
-/// An integer type of weights.
+/// A type of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightTypeName {
@@ -386,6 +392,10 @@ pub enum WeightTypeName {
     Int2,
     /// Unsigned, 2 bits.
     Uint2,
+    /// Floating-point, 4 bits of exponent and 3 of mantissa.
+    Float8e4m3fn,
+    /// Floating-point, 5 bits of exponent and 2 of mantissa.
+    Float8e5m2,
     /// Sixteen numbers spaced like a normal distribution, for the form `contrib`.
     Nf4,
     /// Floats of 4 bits, for the form `contrib`.
@@ -403,7 +413,7 @@ pub enum WeightForm {
     Contrib,
 }
 
-/// An integer type of activations.
+/// A type of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TypeName {
@@ -415,6 +425,10 @@ pub enum TypeName {
     Int16,
     /// Unsigned, 16 bits.
     Uint16,
+    /// Floating-point, 4 bits of exponent and 3 of mantissa.
+    Float8e4m3fn,
+    /// Floating-point, 5 bits of exponent and 2 of mantissa.
+    Float8e5m2,
 }
 
 /// How a range is found.

@@ -5,7 +5,7 @@ use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName, Weights};
 use crate::inputs::Source;
-use crate::quant::{CodeBook, HalfType, IntType, Scheme};
+use crate::quant::{CodeBook, Float8, HalfType, IntType, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub mode: Mode,
     /// How the quantized model is written.
     pub format: Format,
+    /// Whether operators of ONNX Runtime's own domain may be used where ONNX's own need a newer opset.
+    pub contrib: bool,
     /// The samples whose ranges set the scales.
     pub calibration: Option<Data>,
     /// What the quantized model is compared with the original on.
@@ -98,21 +100,29 @@ impl Settings {
         self.modes().any(|mode| !matches!(mode, Mode::Static | Mode::Float32))
     }
 
-    /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for.
+    /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for, but for what
+    /// ONNX Runtime's own domain has at every opset where that may be used.
     pub fn opset(&self) -> i64 {
         let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
         let weights = std::iter::once(self.weights).chain(rules);
-        let for_weights = weights.map(WeightSettings::opset).max().unwrap_or(OLDEST_OPSET);
+        let for_weights = weights.map(|weights| weights.opset(self.contrib)).max().unwrap_or(OLDEST_OPSET);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(IntType::from));
         let sides = [&self.io.inputs, &self.io.outputs];
         let io = sides.into_iter().flatten().flat_map(OneOrEach::values).filter_map(IoType::integer);
-        let wide = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io).any(|dtype| dtype.bits() > 8);
-        for_weights.max(if wide && self.calibrates() { 21 } else { OLDEST_OPSET })
+        let activations = std::iter::once(self.activations.scheme.dtype).chain(rules).chain(io);
+        let for_activations = activations.filter(|_| self.calibrates()).map(|dtype| match dtype {
+            IntType::Float8(_) => FLOAT8_OPSET,
+            _ if dtype.bits() > 8 && !self.contrib => 21,
+            _ => OLDEST_OPSET,
+        });
+        for_activations.fold(for_weights, i64::max)
     }
 }
 
 /// The first operator set whose integers of 8 bits may have a scale for each channel.
 const OLDEST_OPSET: i64 = 13;
+/// The oldest operator set with float8.
+const FLOAT8_OPSET: i64 = 19;
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -217,6 +227,7 @@ impl ActivationSettings {
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
             ..self.scheme
         };
+        let scheme = settled(scheme);
         let calibrator = match (over.calibrator, self.calibrator) {
             (Some(CalibratorName::Minmax), _) => Calibrator::MinMax,
             (Some(CalibratorName::MovingAverage), _) => Calibrator::MovingAverage,
@@ -334,6 +345,7 @@ impl WeightSettings {
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
         };
+        let scheme = settled(scheme);
         Self {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
             scheme,
@@ -346,12 +358,19 @@ impl WeightSettings {
         }
     }
 
-    /// The oldest operator set that stores such weights.
-    fn opset(self) -> i64 {
-        match (self.scheme.dtype.bits(), self.granularity) {
+    /// Whether the scales of least error are searched for: the search knows integers alone.
+    pub fn searches(self) -> bool {
+        self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
+    }
+
+    /// The oldest operator set that stores such weights; `contrib` says whether ONNX Runtime's own domain may be used.
+    fn opset(self, contrib: bool) -> i64 {
+        match (self.scheme.dtype, self.granularity) {
             _ if self.form == WeightForm::Contrib => OLDEST_OPSET,
-            (2, _) => 25,
-            (4, _) | (_, Granularity::PerBlock) => 21,
+            (IntType::Int2 | IntType::Uint2, _) => 25,
+            (_, Granularity::PerBlock) => 21,
+            (IntType::Int4 | IntType::Uint4, _) if !contrib => 21,
+            (IntType::Float8(_), _) => FLOAT8_OPSET,
             _ => OLDEST_OPSET,
         }
     }
@@ -362,6 +381,8 @@ impl WeightSettings {
         let contrib = self.form == WeightForm::Contrib;
         match mode {
             Mode::Static | Mode::Dynamic if contrib => Some(("form", CONTRIB)),
+            _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
+            Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
@@ -399,6 +420,9 @@ fn codes(name: WeightTypeName) -> Option<CodeBook> {
     }
 }
 
+const REDUCED_FLOAT: &str = "reduce_range is for integer kernels, and float8 has none; remove it";
+const DYNAMIC_FLOAT: &str =
+    "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
 const FOUR_BITS: &str = "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only";
 const BLOCKS: &str =
     "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only";
@@ -406,6 +430,11 @@ const BLOCKS: &str =
 const ASYMMETRIC_CHANNELS: &str =
     "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
 const REDUCED: &str = "reduce_range is for integer kernels, and mode weight-only has none; remove it";
+
+/// Floating-point numbers are symmetric, whatever is said of other types.
+fn settled(scheme: Scheme) -> Scheme {
+    Scheme { symmetric: scheme.symmetric || scheme.dtype.is_float(), ..scheme }
+}
 
 /// How many scales a weight has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -437,6 +466,8 @@ impl From<TypeName> for IntType {
             TypeName::Uint8 => Self::Uint8,
             TypeName::Int16 => Self::Int16,
             TypeName::Uint16 => Self::Uint16,
+            TypeName::Float8e4m3fn => Self::Float8(Float8::E4m3fn),
+            TypeName::Float8e5m2 => Self::Float8(Float8::E5m2),
         }
     }
 }
@@ -452,6 +483,8 @@ impl From<WeightTypeName> for IntType {
             WeightTypeName::Uint2 => Self::Uint2,
             // Codes are as large, and stored unsigned.
             WeightTypeName::Nf4 | WeightTypeName::Fp4 => Self::Uint4,
+            WeightTypeName::Float8e4m3fn => Self::Float8(Float8::E4m3fn),
+            WeightTypeName::Float8e5m2 => Self::Float8(Float8::E5m2),
         }
     }
 }

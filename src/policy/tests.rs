@@ -117,6 +117,45 @@ fn operators_on_integers_are_for_mode_static() {
 }
 
 #[test]
+fn the_runtimes_own_domain_spares_a_newer_opset() {
+    let opset = |text: &str| settings(&format!("version: 1\n{text}")).unwrap().opset();
+    let wide = "activations: { type: uint16 }\n";
+    let four = "mode: weight-only\nweights: { type: int4 }\n";
+    let blocks = "mode: weight-only\nweights: { type: int4, granularity: per_block }\n";
+    let both = |text: &str| [opset(text), opset(&format!("{text}contrib: true\n"))];
+    assert_eq!([both(wide), both(four), both(blocks)], [[21, 13], [21, 13], [21, 21]]);
+    assert_eq!(settings("version: 1\ncontrib: true").unwrap().canonical()["contrib"], true);
+    assert!(settings("version: 1\ncontrib: false").unwrap().canonical().get("contrib").is_none());
+}
+
+#[test]
+fn floats_of_eight_bits_go_together_and_have_no_steps_to_search() {
+    let both = "activations: { type: float8e4m3fn }\nweights: { type: float8e5m2 }";
+    let s = settings(&format!("version: 1\n{both}")).unwrap();
+    assert_eq!((s.opset(), s.activations.scheme.symmetric, s.weights.searches()), (19, true, false));
+    assert_eq!(s.canonical()["weights"]["type"], "float8e5m2");
+    let blocks = "version: 1\nmode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }";
+    assert_eq!(settings(blocks).unwrap().opset(), 21);
+    let mixed =
+        "activations of float8e4m3fn do not go with weights of int8; set both types to float8, or both to integers";
+    fails("activations: { type: float8e4m3fn }", 2, 22, mixed);
+    let mixed =
+        "activations of uint8 do not go with weights of float8e5m2; set both types to float8, or both to integers";
+    fails("weights: { type: float8e5m2 }", 2, 18, mixed);
+    let zero = "floating-point numbers have zero point 0; remove this";
+    fails("mode: weight-only\nweights: { type: float8e5m2, symmetric: false }", 3, 41, zero);
+    fails("activations: { type: float8e5m2, symmetric: false }", 2, 45, zero);
+    let bias = "biases stay float32 beside weights of float8; remove this, or set it to float32";
+    fails("weights: { type: float8e5m2, bias: int32 }", 2, 36, bias);
+    let range = "range: least_error compares the steps of integers; remove this, or set it to minmax, for float8";
+    fails("weights: { type: float8e5m2, range: least_error }", 2, 37, range);
+    let reduced = "reduce_range is for integer kernels, and float8 has none; remove it";
+    fails("weights: { type: float8e5m2, reduce_range: true }", 2, 44, reduced);
+    let dynamic = "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
+    fails("mode: dynamic\nweights: { type: float8e5m2 }", 3, 18, dynamic);
+}
+
+#[test]
 fn validation_can_be_switched_off_but_not_with_thresholds() {
     let text = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\n";
     assert!(matches!(settings(text).unwrap().validation, Validation::Off));
@@ -199,7 +238,7 @@ fn unknown_keys_and_words_name_the_nearest() {
         "weights: { type: uint9 }",
         2,
         18,
-        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2, nf4, fp4",
+        "unknown value \"uint9\"; did you mean \"uint8\"? Known here: uint8, uint4, uint2, int8, int4, int2, float8e4m3fn, float8e5m2, nf4, fp4",
     );
     fails(
         "mode: fast",
@@ -228,7 +267,7 @@ fn a_value_of_the_wrong_type_names_its_key() {
         "weights: { type: [int8] }",
         2,
         18,
-        "type must be one of int8, uint8, int4, uint4, int2, uint2, nf4, fp4; found a list of 1",
+        "type must be one of int8, uint8, int4, uint4, int2, uint2, float8e4m3fn, float8e5m2, nf4, fp4; found a list of 1",
     );
     fails("data: { calibration: { samples: -5 } }", 2, 33, "samples must be a whole number; found \"-5\"");
     fails("data: { preprocess: { size: 224 } }", 2, 29, "size must be a list of 2; found \"224\"");

@@ -151,10 +151,14 @@ impl Step {
     }
 }
 
-/// Integers of `values` on one grid, a byte each (two's complement for int8), or two, the lower first, for 16 bits.
+/// Integers of `values` on one grid, a byte each (two's complement for int8, the number's own for a floating-point type), or
+/// two, the lower first, for 16 bits.
 pub fn quantize(values: &[f32], params: &Params) -> Vec<u8> {
     if params.dtype.bits() == 16 {
         return values.iter().flat_map(|&v| (params.quantize(v) as u16).to_le_bytes()).collect();
+    }
+    if let Some(kind) = params.dtype.float8() {
+        return values.iter().map(|&v| kind.encode(v / params.scale)).collect();
     }
     let step = Step::new(params);
     values.iter().map(|&v| step.quantize(v)).collect()
@@ -167,6 +171,10 @@ pub fn quantize_axis(values: &[f32], shape: &[usize], params: &AxisParams) -> Ve
     let row = channels * length;
     if row == 0 {
         return out;
+    }
+    if let Some(kind) = params.channels[0].dtype.float8() {
+        let grid = |i: usize| &params.channels[i / length % channels];
+        return values.iter().enumerate().map(|(i, &v)| kind.encode(v / grid(i).scale)).collect();
     }
     let steps: Vec<Step> = params.channels.iter().map(Step::new).collect();
     if rows == 1 {

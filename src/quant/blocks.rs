@@ -142,8 +142,15 @@ impl Blocks {
 
     /// Integers of `values`, a byte each (two's complement for signed types).
     pub fn quantize(&self, values: &[f32], grids: &[Params]) -> Vec<u8> {
-        let steps: Vec<Step> = grids.iter().map(Step::new).collect();
         let mut out = vec![0; values.len()];
+        if let Some(kind) = grids.first().and_then(|grid| grid.dtype.float8()) {
+            for (line, first) in self.lines() {
+                let numbers = out[line.clone()].iter_mut().zip(&values[line]);
+                numbers.zip(&grids[first..]).for_each(|((q, &v), grid)| *q = kind.encode(v / grid.scale));
+            }
+            return out;
+        }
+        let steps: Vec<Step> = grids.iter().map(Step::new).collect();
         for (line, first) in self.lines() {
             let numbers = out[line.clone()].iter_mut().zip(&values[line]);
             numbers.zip(&steps[first..]).for_each(|((q, &v), step)| *q = step.quantize(v));

@@ -2,14 +2,15 @@
 
 use super::scheme::{IntType, Scheme};
 
-/// One affine grid: `real = scale * (q - zero_point)`.
+/// One affine grid: `real = scale * (q - zero_point)`. Of floating-point numbers of 8 bits the zero point is 0, and the steps
+/// are as long as theirs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Params {
     /// The integer type.
     pub dtype: IntType,
     /// The step, a positive normal float32.
     pub scale: f32,
-    /// The integer that stands for zero.
+    /// The integer that stands for zero; 0 of a floating-point type.
     pub zero_point: i32,
 }
 
@@ -22,7 +23,7 @@ impl Params {
         let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
         let (qmin, qmax) = scheme.limits();
         let step = |scale: f64| if scheme.power_of_two { next_power_of_two(scale) } else { scale };
-        let (scale, zero_point) = if scheme.symmetric {
+        let (scale, zero_point) = if scheme.symmetric || scheme.dtype.is_float() {
             let half = f64::from(qmax - qmin) / 2.0;
             (step(high.max(-low) / half), (qmin + qmax) / 2)
         } else {
@@ -43,23 +44,31 @@ impl Params {
         bytes[..self.dtype.bits().div_ceil(8) as usize].to_vec()
     }
 
-    /// The integer of `value`: `saturate(round_half_even(value / scale) + zero_point)`. NaN becomes the lowest integer.
+    /// The integer of `value`: `saturate(round_half_even(value / scale) + zero_point)`. NaN becomes the lowest integer. Of a
+    /// floating-point type the byte that stands for the nearest number.
     pub fn quantize(&self, value: f32) -> i32 {
+        if let Some(kind) = self.dtype.float8() {
+            return kind.encode(value / self.scale).into();
+        }
         let (min, max) = self.dtype.limits();
         let steps = (value / self.scale).round_ties_even();
         // Saturating before adding keeps infinities and huge quotients out of the integer conversion.
         (steps.clamp(-65536.0, 65536.0) as i32).saturating_add(self.zero_point).clamp(min, max)
     }
 
-    /// The real number of `q`.
+    /// The real number of `q`, an integer or the byte of a floating-point number.
     pub fn dequantize(&self, q: i32) -> f32 {
+        if let Some(kind) = self.dtype.float8() {
+            return kind.decode(q as u8) * self.scale;
+        }
         (q - self.zero_point) as f32 * self.scale
     }
 
     /// The smallest and largest real number on the grid.
     pub fn real_range(&self) -> (f32, f32) {
         let (min, max) = self.dtype.limits();
-        (self.dequantize(min), self.dequantize(max))
+        let real = |q: i32| (q - self.zero_point) as f32 * self.scale;
+        (real(min), real(max))
     }
 
     /// Whether clamping to `[low, high]` before quantizing changes nothing, because the grid ends within the bounds:

@@ -1,9 +1,12 @@
-//! How a tensor's numbers become integers: type, symmetry, how much of the integer range is used.
+//! How a tensor's numbers become integers, or floating-point numbers of 8 bits: type, symmetry, how much of the integer range
+//! is used.
 
+use super::float8::Float8;
 use crate::tensor::DataType;
 use std::fmt;
 
-/// An integer type that activations or weights are stored in.
+/// A type that activations or weights are stored in: integers, or floating-point numbers of 8 bits, which stand beside them
+/// wherever a grid is spoken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IntType {
     /// Signed 8 bits.
@@ -22,6 +25,8 @@ pub enum IntType {
     Int2,
     /// Unsigned 2 bits.
     Uint2,
+    /// Floating-point numbers of 8 bits.
+    Float8(Float8),
 }
 
 impl IntType {
@@ -29,10 +34,23 @@ impl IntType {
     pub fn bits(self) -> u32 {
         match self {
             Self::Int16 | Self::Uint16 => 16,
-            Self::Int8 | Self::Uint8 => 8,
+            Self::Int8 | Self::Uint8 | Self::Float8(_) => 8,
             Self::Int4 | Self::Uint4 => 4,
             Self::Int2 | Self::Uint2 => 2,
         }
+    }
+
+    /// The floating-point type, if it is one.
+    pub fn float8(self) -> Option<Float8> {
+        match self {
+            Self::Float8(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a floating-point type.
+    pub fn is_float(self) -> bool {
+        self.float8().is_some()
     }
 
     /// Of 8 bits, the type that has a sign where this one has none, and none where it has one.
@@ -45,12 +63,13 @@ impl IntType {
         }
     }
 
-    /// The smallest and largest number of the type.
+    /// The smallest and largest finite number of the type.
     pub fn limits(self) -> (i32, i32) {
         let count = 1 << self.bits();
         match self {
             Self::Int16 | Self::Int8 | Self::Int4 | Self::Int2 => (-count / 2, count / 2 - 1),
             Self::Uint16 | Self::Uint8 | Self::Uint4 | Self::Uint2 => (0, count - 1),
+            Self::Float8(kind) => (-kind.largest(), kind.largest()),
         }
     }
 
@@ -65,6 +84,7 @@ impl IntType {
             Self::Uint4 => DataType::Uint4,
             Self::Int2 => DataType::Int2,
             Self::Uint2 => DataType::Uint2,
+            Self::Float8(kind) => kind.data_type(),
         }
     }
 }
@@ -80,7 +100,7 @@ impl fmt::Display for IntType {
 pub struct Scheme {
     /// The integer type.
     pub dtype: IntType,
-    /// Whether the grid is symmetric about zero: zero point 0 (signed) or 128 (unsigned).
+    /// Whether the grid is symmetric about zero: zero point 0 (signed) or 128 (unsigned). Floating-point numbers always are.
     pub symmetric: bool,
     /// Whether one bit is left unused, for x86 kernels whose 16-bit sums saturate (CPUs without VNNI).
     pub reduce_range: bool,
@@ -91,7 +111,12 @@ pub struct Scheme {
 impl Scheme {
     /// The scheme that uses all of its type, with any step.
     pub const fn new(dtype: IntType, symmetric: bool) -> Self {
-        Self { dtype, symmetric, reduce_range: false, power_of_two: false }
+        Self {
+            dtype,
+            symmetric: symmetric || matches!(dtype, IntType::Float8(_)),
+            reduce_range: false,
+            power_of_two: false,
+        }
     }
 
     /// The smallest and largest integer that the scheme maps a range onto.
@@ -100,6 +125,9 @@ impl Scheme {
     /// specification asks for -127..127 in int8 weights).
     pub fn limits(self) -> (i32, i32) {
         let (min, max) = self.dtype.limits();
+        if self.dtype.is_float() {
+            return (min, max);
+        }
         let (min, max) = if self.symmetric { (min + 1, max) } else { (min, max) };
         if !self.reduce_range {
             return (min, max);

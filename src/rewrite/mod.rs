@@ -3,6 +3,7 @@
 mod carried;
 mod constants;
 mod contrib;
+mod domains;
 mod dynamic;
 mod halves;
 mod io;
@@ -12,6 +13,7 @@ mod qoperator;
 mod shared;
 mod weights;
 
+pub use domains::to_contrib;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
 

@@ -49,11 +49,18 @@ fn bodies(graph: &Graph) -> Vec<(NodeId, usize)> {
     graph.node_ids().flat_map(|id| (0..graph.body_count(id)).map(move |index| (id, index))).collect()
 }
 
-/// The constants of a body that are worth it. One that is handed on as an output has to be its own.
+/// The constants of a body that are worth it. One that is handed on as an output has to be its own, and so have those that
+/// engines unpack where they stand: of fewer than 8 bits, of float8, or in blocks.
 fn large(body: &Graph) -> Result<Vec<(ValueId, Tensor)>> {
     let mut all = Vec::new();
     for value in body.value_ids().filter(|&v| body.is_constant(v) && !body.value(v).is_output()) {
         let tensor = body.constant(value)?.filter(|tensor| tensor.bytes().len() >= LEAST_BYTES);
+        let plain = tensor.as_ref().is_some_and(|tensor| tensor.to_f32().is_ok());
+        let in_blocks =
+            |(reader, _)| body.node(reader).attributes().has("block_size") || !body.node(reader).domain().is_empty();
+        if !plain || body.value(value).readers().any(in_blocks) {
+            continue;
+        }
         all.extend(tensor.map(|tensor| (value, tensor)));
     }
     Ok(all)

@@ -19,6 +19,9 @@ pub trait Target {
     /// conversions.
     fn takes(&self, dtype: IntType) -> bool;
 
+    /// What has to be known before a model with activations of this type is run, if there is something.
+    fn caution(&self, dtype: IntType) -> Option<&'static str>;
+
     /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;
 }

@@ -83,6 +83,11 @@ impl OnnxRuntimeCpu {
     }
 }
 
+/// As of 1.31.1: it puts pairs of any type together with the operator between, for kernels that take integers, and takes a Relu
+/// ahead of a QuantizeLinear with zero point 0 for one that changes nothing.
+const FLOAT8: &str = "activations are float8, which ONNX Runtime's fusions take for integers: load the model with graph \
+     optimizations no higher than basic; above, it does not load, or computes something else";
+
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {
         "onnxruntime"
@@ -94,7 +99,11 @@ impl Target for OnnxRuntimeCpu {
     }
 
     fn takes(&self, dtype: IntType) -> bool {
-        dtype.bits() == 8
+        dtype.bits() == 8 && !dtype.is_float()
+    }
+
+    fn caution(&self, dtype: IntType) -> Option<&'static str> {
+        dtype.is_float().then_some(FLOAT8)
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {

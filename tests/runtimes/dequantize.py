@@ -22,8 +22,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-# What is left of the difference is the rounding of weights of 8 or of 4 bits.
-WEIGHTS_DB = {8: 30.0, 4: 8.0}
+# What is left of the difference is the rounding of weights, by their type.
+WEIGHTS_DB = {"contrib-int4": 6.0, "int4": 8.0, "float8": 16.0, "int8": 30.0}
 # Below it, what ONNX Runtime's quantizer made computes something else than the model did.
 BROKEN_DB = 20.0
 QUANTIZED = ("Linear", "Integer", "QGemm", "NBits")
@@ -77,6 +77,10 @@ WAYS = {
     "dynamic": ours("", "mode: dynamic"),
     "weights-int8": ours("", "mode: weight-only"),
     "weights-int4": ours("", "mode: weight-only\nweights: { type: int4, granularity: per_block }"),
+    "contrib": ours("", "contrib: true\nactivations: { type: uint16 }"),
+    "contrib-int4": ours("", "contrib: true\nmode: weight-only\nweights: { type: int4 }"),
+    "float8": ours("", "activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }"),
+    "weights-float8": ours("", "mode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }"),
     "ort-qdq": static(QuantFormat.QDQ),
     "ort-qdq-channels": static(QuantFormat.QDQ, True),
     "ort-qoperator": static(QuantFormat.QOperator),
@@ -121,7 +125,7 @@ def check(case, entry, way):
         case.note(f"{name} {before:.1f} -> {after:.1f} dB")
         # The errors of weights and activations may cancel out here and there.
         case.expect(after >= before - 2.0, f"{name}: {before:.1f} dB quantized, {after:.1f} as floats")
-        least = WEIGHTS_DB[4 if "int4" in way else 8]
+        least = WEIGHTS_DB[next((word for word in WEIGHTS_DB if word in way), "int8")]
         if way.startswith("ort") and before < BROKEN_DB:
             # Wrong numbers stay wrong.
             continue
@@ -130,7 +134,7 @@ def check(case, entry, way):
 
 def skipped(entry, way):
     lost = way.startswith("ort") and any(word in entry.name for word in LOST)
-    return lost or entry.policy and way.startswith(("ort", "weights", "dynamic"))
+    return lost or entry.policy and way.startswith(("ort", "weights", "dynamic", "contrib", "float8"))
 
 
 def main():

@@ -2,7 +2,7 @@
 
 use super::contrib;
 use super::message::{Constants, Writer, int, node, row, text};
-use super::{qoperators, unpack};
+use super::{float8, qoperators};
 use std::collections::HashMap;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto};
@@ -28,7 +28,8 @@ pub fn rewritten(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
         "Upsample" => upsample(found, scope),
         "Resize" if scope.writer.opset == 10 => resize_10(found, scope),
         "Pad" if scope.writer.opset < 11 => pads_as_input(found, scope),
-        "DequantizeLinear" => unpack::unpacked(found, scope),
+        "DequantizeLinear" => float8::dequantized(found, scope),
+        "QuantizeLinear" => float8::quantized(found, scope),
         "MatMulNBits" | "MatMulBnb4" | "GatherBlockQuantized" => contrib::plain(found, scope),
         _ => qoperators::simulated(found, scope),
     }

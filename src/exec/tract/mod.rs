@@ -9,6 +9,7 @@ mod corners;
 mod dynamic;
 mod extreme;
 mod failure;
+mod float8;
 mod mend;
 mod message;
 mod observe;

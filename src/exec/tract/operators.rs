@@ -1,7 +1,7 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
 use super::own::{Kernel, Own, Stock, Wired, wrapped};
-use super::{attention, axes, corners, dynamic, extreme, pad, products, qdq, rounded, softmax, states};
+use super::{attention, axes, corners, dynamic, extreme, float8, pad, products, qdq, rounded, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -35,6 +35,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
         }
     }
     operators.insert("TareFence", |_, _| Ok((expand(Fence), vec![])));
+    operators.insert("TareFloat8", float8::build);
     operators.insert("TareRound", rounded::build);
     operators.insert("TareReverse", |_, node| Ok((expand(Reverse(node.get_attr::<i64>("axis")? as usize)), vec![])));
     operators.insert("TareStates", states::build);

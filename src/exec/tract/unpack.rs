@@ -1,6 +1,8 @@
-//! Weights that tract has no type or operator for: integers of fewer than 8 bits, and scales by block. They are known, so
+//! Weights that tract has no type or operator for: integers of fewer than 8 bits, floating-point numbers of 8 bits, and scales
+//! by block. They are known, so
 //! their real numbers are written into the model before tract reads it.
 
+use super::float8;
 use super::mend::Scope;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
@@ -15,7 +17,7 @@ pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     };
     let Some((integers, scales)) = constant(0).zip(constant(1)) else { return vec![found] };
     let block = attribute("block_size").unwrap_or(0);
-    if block == 0 && bits(integers) == Some(8) {
+    if block == 0 && bits(integers) == Some(8) && float8::kind(integers).is_none() {
         return vec![found];
     }
     let zeros = constant(2);
@@ -35,7 +37,8 @@ pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
 pub fn forget(graph: &mut GraphProto) {
     let GraphProto { initializer, node, .. } = graph;
     let read = |name: &String| node.iter().any(|n| n.input.contains(name));
-    initializer.retain(|t| bits(t).is_none_or(|bits| bits == 8) || read(&t.name));
+    let unknown = |t: &TensorProto| bits(t).is_some_and(|bits| bits < 8) || float8::kind(t).is_some();
+    initializer.retain(|t| !unknown(t) || read(&t.name));
 }
 
 /// The element types of 2 bits, of which the engine's messages know nothing.
@@ -44,7 +47,7 @@ const INT2: i32 = crate::tensor::DataType::Int2 as i32;
 
 fn bits(tensor: &TensorProto) -> Option<usize> {
     match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Int8 | DataType::Uint8) => Some(8),
+        Ok(DataType::Int8 | DataType::Uint8 | DataType::Float8e4m3fn | DataType::Float8e5m2) => Some(8),
         Ok(DataType::Int4 | DataType::Uint4) => Some(4),
         Err(_) if matches!(tensor.data_type, UINT2 | INT2) => Some(2),
         _ => None,
@@ -104,6 +107,7 @@ fn dequantized(
 ) -> Option<Vec<u8>> {
     let shape: Vec<usize> = quantized.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+    let float = float8::kind(quantized);
     let quantized = Packed::of(quantized, count)?;
     let scales = floats(scales)?;
     let zeros = match zeros {
@@ -129,7 +133,12 @@ fn dequantized(
     for i in 0..count {
         let grid = grid(i);
         let zero = zeros.as_ref().map_or(Some(0), |zeros| zeros.get(grid))?;
-        let value = (quantized.get(i)? - zero) as f32 * scales.get(grid)?;
+        let steps = match float {
+            // Its zero point is zero.
+            Some(kind) => kind.decode(*quantized.bytes.get(i)?),
+            None => (quantized.get(i)? - zero) as f32,
+        };
+        let value = steps * scales.get(grid)?;
         bytes.extend_from_slice(&value.to_le_bytes());
     }
     Some(bytes)

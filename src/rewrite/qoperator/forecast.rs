@@ -40,7 +40,7 @@ fn written(graph: &Graph, plan: &Plan, node: &NodePlan, integer: &IntegerNode) -
     let grid = |value| plan.value(value).map(|value| value.settings.scheme.dtype);
     let input = |slot: &usize| plan.value(plan.root(read.input(*slot)?)).map(|value| value.settings.scheme.dtype);
     let first = integer.activations.first().and_then(input);
-    if let Some(dtype) = first.filter(|dtype| dtype.bits() != 8) {
+    if let Some(dtype) = first.filter(|dtype| dtype.bits() != 8 || dtype.is_float()) {
         return Written::Kept(format!("operators on integers take 8 bits, not {dtype}"));
     }
     if qoperators::moves_integers(&node.op_type) {

@@ -156,3 +156,124 @@ fn fixed_ranges_fill_16_bits_too() {
     let (scale, zero) = made.activation(made.named("Conv_y"), 0);
     assert_eq!((scale, zero.bytes().as_ref()), (1.0 / 65_536.0, &[0, 0][..]));
 }
+
+/// The domains of the Q/DQ nodes whose integers are of `dtype`.
+fn domains(made: &Made, dtype: DataType) -> Vec<String> {
+    let graph = made.graph();
+    let of_type = |id: &NodeId| {
+        let zero = graph.node(*id).op_type().ends_with("tizeLinear").then(|| graph.node(*id).input(2)).flatten();
+        zero.and_then(|zero| graph.known_type(zero)).is_some_and(|ty| ty.dtype == dtype)
+    };
+    graph.node_ids().filter(of_type).map(|id| graph.node(id).domain().to_owned()).collect()
+}
+
+#[test]
+fn types_too_new_for_the_opset_are_of_the_runtimes_domain_where_they_may_be() {
+    let mut made = quantized_by(&minmax(", type: uint16"), three());
+    let before = made.sqnr();
+    to_contrib(&mut made.model).expect("a model");
+    assert_eq!((made.model.opset(""), made.model.opset("com.microsoft")), (Some(13), Some(1)));
+    let wide = domains(&made, DataType::Uint16);
+    assert!(wide.len() == 8 && wide.iter().all(|d| d == "com.microsoft"), "{wide:?}");
+    // Weights and biases have types that ONNX's own takes.
+    assert!(domains(&made, DataType::Int8).iter().chain(&domains(&made, DataType::Int32)).all(String::is_empty));
+    assert_eq!(made.sqnr(), before);
+    crate::dequantize::dequantize(&mut made.model).expect("a float model");
+    assert!(made.graph().node_ids().all(|id| made.graph().node(id).domain().is_empty()));
+
+    let mut four = quantized_by("mode: weight-only\nweights: { type: int4 }\n", three());
+    to_contrib(&mut four.model).expect("a model");
+    assert!(domains(&four, DataType::Int4).iter().all(|d| d == "com.microsoft") && four.model.ir_version() >= 10);
+    assert!(four.sqnr() > 10.0, "{}", four.sqnr());
+}
+
+#[test]
+fn models_that_need_no_other_domain_do_not_import_it() {
+    let mut made = quantized_by(&minmax(""), three());
+    to_contrib(&mut made.model).expect("a model");
+    assert_eq!(made.model.opset("com.microsoft"), None);
+    let mut newer = quantized_by(&minmax(", type: int16"), three());
+    newer.model.set_opset("", 21);
+    to_contrib(&mut newer.model).expect("a model");
+    assert!(domains(&newer, DataType::Int16).iter().all(String::is_empty));
+}
+
+#[test]
+fn floats_of_eight_bits_have_no_zero_points_but_zero_and_biases_of_float32() {
+    for (dtype, onnx, least) in
+        [("float8e4m3fn", DataType::Float8E4M3Fn, 22.0), ("float8e5m2", DataType::Float8E5M2, 16.0)]
+    {
+        let policy = format!("activations: {{ type: {dtype} }}\nweights: {{ type: {dtype} }}\n");
+        let made = quantized_by(&policy, three());
+        assert_eq!(types(&made), [onnx; 4]);
+        let graph = made.graph();
+        for id in graph.node_ids().filter(|&id| graph.node(id).op_type().ends_with("tizeLinear")) {
+            let zero = graph.constant(made.input(id, 2)).expect("a tensor").expect("a constant");
+            assert!(zero.dtype() == onnx && zero.bytes().iter().all(|&byte| byte == 0));
+        }
+        let [weight, scales, _] = made.constant(made.named("Conv_d"), 1);
+        assert_eq!((weight.dtype(), scales.shape()), (onnx, &[4][..]));
+        // The largest of each channel is the largest of the type.
+        let largest = if onnx == DataType::Float8E4M3Fn { 0x7e } else { 0x7b };
+        assert!(weight.bytes().chunks(4).all(|channel| channel.iter().map(|b| b & 0x7f).max() == Some(largest)));
+        let bias = graph.constant(made.input(made.named("Conv_d"), 2)).expect("a tensor").expect("a constant");
+        assert_eq!(bias.dtype(), DataType::Float32);
+        assert!(made.sqnr() > least, "{dtype}: {} dB", made.sqnr());
+    }
+}
+
+#[test]
+fn floats_of_eight_bits_take_the_whole_range_and_keep_small_numbers() {
+    let e4m3 = "activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\n";
+    let by = |calibrator: &str| {
+        let policy = e4m3.replace("fn }\nw", &format!("fn, calibrator: {calibrator} }}\nw"));
+        let made = quantized_by(&policy, three());
+        made.activation(made.named("Conv_d"), 0).0
+    };
+    assert_eq!([by("mse"), by("entropy")], [by("minmax"); 2]);
+}
+
+#[test]
+fn floats_and_integers_stand_beside_each_other_but_not_in_one_node() {
+    let rule =
+        "rules: [{ match: { node: Conv_d }, activations: { type: float8e4m3fn }, weights: { type: float8e5m2 } }]\n";
+    let made = quantized_by(&(minmax("") + rule), three());
+    assert_eq!(made.activation(made.named("Conv_d"), 0).1.dtype(), DataType::Float8E4M3Fn);
+    assert_eq!(made.constant(made.named("Conv_d"), 1)[0].dtype(), DataType::Float8E5M2);
+    assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint8);
+    assert!(made.sqnr() > 15.0, "{} dB", made.sqnr());
+    let half = minmax("") + "rules: [{ match: { node: Conv_d }, activations: { type: float8e4m3fn } }]\n";
+    let error = plan(&three().build().graph, &settings(&half), &OnnxRuntimeCpu, &[]).expect_err("a mix").to_string();
+    assert!(error.contains("Conv_d") && error.contains("weights of int8 and activations of float8e4m3fn"), "{error}");
+    let grid =
+        minmax("") + "rules: [{ match: { value: d }, activations: { type: float8e5m2 }, scale: 1, zero_point: 1 }]\n";
+    let error = plan(&three().build().graph, &settings(&grid), &OnnxRuntimeCpu, &[]).expect_err("a zero").to_string();
+    assert!(error.contains("that of float8e5m2 is 0"), "{error}");
+}
+
+#[test]
+fn weights_alone_are_floats_of_eight_bits_by_tensor_channel_and_block() {
+    for granularity in ["per_tensor", "per_channel", "per_block, block_size: 2"] {
+        for (dtype, least) in [("float8e4m3fn", 25.0), ("float8e5m2", 19.0)] {
+            let policy = format!("mode: weight-only\nweights: {{ type: {dtype}, granularity: {granularity} }}\n");
+            let mut made = quantized_by(&policy, three());
+            let before = made.sqnr();
+            assert!(before > least, "{dtype} {granularity}: {before} dB");
+            crate::dequantize::dequantize(&mut made.model).expect("a float model");
+            assert_eq!(made.sqnr(), before);
+        }
+    }
+}
+
+#[test]
+fn a_table_of_floats_of_eight_bits_is_dequantized_ahead_of_its_lookup() {
+    let ids = Tensor::from_i64(vec![1, 3], &[4, 0, 2]);
+    let net = Builder::new(13).input("x", &[1, 3, 8]).noise("t", &[6, 8], 3).constant("ids", &ids);
+    let net = net.node("Gather", &["t", "ids"], &["e"], vec![]).node("Add", &["e", "x"], &["s"], vec![]);
+    let net = net.noise("w", &[8, 5], 4).node("MatMul", &["s", "w"], &["y"], vec![]).output("y", &[1, 3, 5]);
+    let made = quantized_by("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\n", net);
+    let graph = made.graph();
+    let float8 = |v: ValueId| graph.known_type(v).is_some_and(|ty| ty.dtype == DataType::Float8E4M3Fn);
+    assert!(graph.node_ids().filter(|&id| graph.node(id).is("Gather")).all(|id| !float8(made.input(id, 0))));
+    assert!(made.sqnr() > 20.0, "{} dB", made.sqnr());
+}

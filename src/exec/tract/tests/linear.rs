@@ -255,3 +255,31 @@ fn a_grid_is_found_for_the_numbers_at_hand() {
         assert_eq!(found, [expected, vec![scale], vec![zero]]);
     }
 }
+
+fn float8(dtype: DataType, shape: Vec<usize>, codes: &[u8]) -> Tensor {
+    Tensor::new(dtype, shape, Bytes::copy_from_slice(codes)).expect("a byte for each")
+}
+
+#[test]
+fn floats_of_eight_bits_are_divided_rounded_and_multiplied() {
+    for dtype in [DataType::Float8E4M3Fn, DataType::Float8E5M2] {
+        let kind = crate::quant::Float8::of(dtype).expect("a type");
+        let zero = float8(dtype, vec![], &[0]);
+        let scale = 0.3;
+        let x: Vec<f32> = (-3000..3000).map(|i| (i as f32 * 0.011).powi(5)).chain([0.0, 1e30, -1e-30]).collect();
+        let dims = [x.len() as i64];
+        let model = Builder::new(19).input("x", &dims).constant("s", &scalar(scale)).constant("z", &zero);
+        let model = model.node("QuantizeLinear", &["x", "s", "z"], &["q"], vec![]);
+        let model = model.node("DequantizeLinear", &["q", "s", "z"], &["y"], vec![]).output("y", &dims).build();
+        let fed = [Tensor::from_f32(vec![x.len()], &x)];
+        let found = run(&model, &fed)[0].to_f32().expect("floats").into_owned();
+        let expected: Vec<f32> = x.iter().map(|v| kind.round(v / scale) * scale).collect();
+        assert_eq!(found, expected);
+        assert!(found.iter().all(|v| v.abs() <= kind.largest() as f32 * scale));
+        let rough = Builder::new(19).input("x", &dims).constant("s", &scalar(scale)).constant("z", &zero);
+        let rough = rough.node("QuantizeLinear", &["x", "s", "z"], &["q"], vec![build::int("saturate", 0)]);
+        let rough = rough.node("DequantizeLinear", &["q", "s", "z"], &["y"], vec![]).output("y", &dims).build();
+        let error = failure(&rough, &fed);
+        assert!(error.contains("does not saturate"), "{error}");
+    }
+}
