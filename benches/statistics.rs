@@ -4,7 +4,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tare::calibrate::{Statistics, range};
 use tare::policy::Calibrator;
-use tare::quant::{ChannelAxis, IntType, Scheme};
+use tare::quant::{ChannelAxis, GridType, Scheme};
 
 /// Numbers of one activation: as many as 112 x 112 pixels of 32 channels have.
 const COUNT: usize = 112 * 112 * 32;
@@ -66,7 +66,7 @@ fn choose(c: &mut Criterion) {
         statistics.add(&activation(seed));
     });
     for (words, symmetric) in [("asymmetric", false), ("symmetric", true)] {
-        let scheme = Scheme::new(IntType::Uint8, symmetric);
+        let scheme = Scheme::new(GridType::Uint8, symmetric);
         let mut group = c.benchmark_group(format!("range, {words}"));
         for (name, calibrator) in [
             ("minmax", Calibrator::MinMax),

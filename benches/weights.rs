@@ -2,9 +2,9 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use tare::quant::{AxisParams, IntType, Scheme, SumOrder, pair_safe_scales, quantize, quantize_axis};
+use tare::quant::{AxisParams, GridType, Scheme, SumOrder, pair_safe_scales, quantize, quantize_axis};
 
-const SCHEME: Scheme = Scheme::new(IntType::Int8, true);
+const SCHEME: Scheme = Scheme::new(GridType::Int8, true);
 
 fn weights(count: usize) -> Vec<f32> {
     let mut state = 12_345u32;

@@ -6,7 +6,7 @@ use crate::ir::{NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, IntType, Moments, Params, Scheme};
+use crate::quant::{ChannelAxis, GridType, Moments, Params, Scheme};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub struct Resolved {
     params: HashMap<ValueId, Params>,
     /// The grids of other types that readers want.
-    converted: HashMap<(ValueId, IntType), Params>,
+    converted: HashMap<(ValueId, GridType), Params>,
     moments: HashMap<ValueId, Moments>,
     channel_moments: HashMap<ValueId, (ChannelAxis, Moments)>,
     /// The largest unsigned integer that each channel is expected to reach, along an axis.
@@ -36,7 +36,7 @@ impl Resolved {
     }
 
     /// The grid of a value for readers of another type than its own, if it has one.
-    pub fn converted(&self, value: ValueId, dtype: IntType) -> Option<Params> {
+    pub fn converted(&self, value: ValueId, dtype: GridType) -> Option<Params> {
         self.converted.get(&(value, dtype)).copied()
     }
 

@@ -28,8 +28,7 @@ pub fn string(text: &str) -> String {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-');
     // A file name with a dot or a slash between letters is neither number nor boolean nor null.
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '.');
-    let told_apart =
-        text.contains(|c: char| matches!(c, '.' | '/')) && text.contains(|c: char| c.is_ascii_alphabetic());
+    let told_apart = text.contains(['.', '/']) && text.contains(|c: char| c.is_ascii_alphabetic());
     let special = [".inf", ".nan", "..."].iter().any(|s| text.eq_ignore_ascii_case(s));
     if begins && told_apart && !special && text.chars().all(word) {
         return text.to_owned();

@@ -7,10 +7,10 @@ mod saved;
 
 use super::*;
 use crate::ir::build::noise;
-use crate::quant::{IntType, Params};
+use crate::quant::{GridType, Params};
 
-const U8: Scheme = Scheme::new(IntType::Uint8, false);
-const S8: Scheme = Scheme::new(IntType::Int8, true);
+const U8: Scheme = Scheme::new(GridType::Uint8, false);
+const S8: Scheme = Scheme::new(GridType::Int8, true);
 const CALIBRATORS: [Calibrator; 5] =
     [Calibrator::MinMax, Calibrator::MovingAverage, Calibrator::Percentile(99.0), Calibrator::Entropy, Calibrator::Mse];
 

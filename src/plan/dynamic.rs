@@ -1,6 +1,6 @@
 //! Nodes that run on integers whose scale each run finds anew from the numbers at hand.
 
-use super::assemble::table;
+use super::nodes::table;
 use super::place::{makes_no_floats, policy_reason};
 use super::weights;
 use super::{ConstantPlan, Placement};
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Bias, Op, Role};
 use crate::policy::NodeSettings;
-use crate::quant::IntType;
+use crate::quant::GridType;
 use crate::tensor::DataType;
 
 /// What becomes of a node: a layer with an integer form runs on integers, any other node with weights computes in float from
@@ -71,7 +71,7 @@ fn layer(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
         return Ok(None);
     }
     let weights = settings.weights;
-    let eight_bits = weights.scheme.dtype == IntType::Int8 && weights.scheme.symmetric && !weights.scheme.reduce_range;
+    let eight_bits = weights.scheme.dtype == GridType::Int8 && weights.scheme.symmetric && !weights.scheme.reduce_range;
     let guarded = weights.avoid_saturation && eight_bits;
     let plan = weights::stored(graph, id, op, weight, shape, settings);
     Ok(Some(ConstantPlan {

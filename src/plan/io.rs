@@ -4,7 +4,7 @@ use super::Plan;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
 use crate::policy::{IoType, Matched, OneOrEach, Settings};
-use crate::quant::IntType;
+use crate::quant::GridType;
 use crate::tensor::DataType;
 
 /// An input or output of the model that is an integer tensor.
@@ -13,7 +13,7 @@ pub struct IntegerIo {
     /// The value.
     pub value: ValueId,
     /// Its type.
-    pub dtype: IntType,
+    pub dtype: GridType,
     /// Which of the graph's outputs it is; `None` for an input.
     pub output: Option<usize>,
 }
@@ -84,7 +84,7 @@ fn trouble(graph: &Graph, value: ValueId, input: bool) -> Option<&'static str> {
 
 /// States the grid of uint8 inputs on which each integer is the level of a picture.
 fn fold_normalization(graph: &Graph, settings: &Settings, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
-    let pictures = integer.iter().filter(|one| one.output.is_none() && one.dtype == IntType::Uint8);
+    let pictures = integer.iter().filter(|one| one.output.is_none() && one.dtype == GridType::Uint8);
     let Some(data) = settings.calibration.as_ref().or(settings.validation.samples()) else {
         return Err(Error::other(
             "io.fold_normalization needs data.preprocess, which says how levels become the model's input; there is no data",

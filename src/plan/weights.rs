@@ -111,7 +111,7 @@ fn unread(graph: &Graph, id: NodeId, slot: usize, shape: &[usize], settings: &No
         return None;
     }
     if node.is("Gather") && slot == 0 && attributes.int("axis").unwrap_or(0) == 0 && weights.codes.is_none() {
-        let uneven = |count: usize| weights.scheme.dtype.bits() == 2 && count % 4 != 0;
+        let uneven = |count: usize| weights.scheme.dtype.bits() == 2 && !count.is_multiple_of(4);
         let zeros = !weights.scheme.symmetric && uneven(columns.div_ceil(weights.block_size));
         return (uneven(*columns) || zeros)
             .then_some("rows of its table, in 2 bits, do not end at whole bytes; a rule with another type stores it");

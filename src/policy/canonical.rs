@@ -1,15 +1,15 @@
 //! What of the settings decides the bytes of the output, in one fixed form: for the digest that a report and a saved
 //! set of statistics carry.
 
+use super::activations::{ActivationSettings, Calibrator};
+use super::names::{CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName};
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
-use super::raw::{Activations, CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName, Weights};
-use super::settings::{
-    ActivationSettings, BiasType, Calibrator, Data, Granularity, HalfSettings, IoSettings, OnBadValue, Rule, Settings,
-    Validation, WeightRange, WeightSettings,
-};
+use super::raw::{Activations, Weights};
+use super::settings::{Data, HalfSettings, IoSettings, OnBadValue, Rule, Settings, Validation};
+use super::weights::{BiasType, Granularity, WeightRange, WeightSettings};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
-use crate::quant::{CodeBook, IntType};
+use crate::quant::{CodeBook, GridType};
 use serde_json::{Map, Value, json};
 
 impl Settings {
@@ -204,7 +204,7 @@ fn weight_type_word(name: WeightTypeName) -> Value {
     match name {
         WeightTypeName::Nf4 => CodeBook::Nf4.name().into(),
         WeightTypeName::Fp4 => CodeBook::Fp4.name().into(),
-        integers => IntType::from(integers).to_string().into(),
+        integers => GridType::from(integers).to_string().into(),
     }
 }
 
@@ -233,7 +233,7 @@ fn range_word(range: WeightRange) -> Value {
 }
 
 fn type_word(name: TypeName) -> Value {
-    IntType::from(name).to_string().into()
+    GridType::from(name).to_string().into()
 }
 
 fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {

@@ -6,11 +6,15 @@
 //! [`Settings`]. The rules meet a model in [`Settings::match_model`]. Nothing here knows a graph: a model is names,
 //! operators and output names.
 
+mod activations;
 mod between;
 mod canonical;
 mod check;
+mod check_data;
+mod check_rules;
 mod differences;
 mod limits;
+mod names;
 mod nearest;
 mod one_or_each;
 mod one_or_many;
@@ -29,23 +33,28 @@ mod tests_rules;
 mod tests_schema;
 #[cfg(test)]
 mod tests_text;
+mod weights;
 mod wording;
 
+pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
 pub use check::ALIKE;
+pub use names::{
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Target, TypeName,
+    WeightForm, WeightTypeName,
+};
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
 pub use pattern::Pattern;
 pub use places::Place;
 pub use raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, IoType, LayoutName,
-    Match, Mode, OnBadFileName, Preprocessing, Raw, RawHalf, RawIo, RawRule, Target, TypeName, ValidationData,
-    WeightForm, WeightTypeName, Weights, schema,
+    Activations, CalibrationData, DataSection, Match, Preprocessing, Raw, RawHalf, RawIo, RawRule, ValidationData,
+    Weights, schema,
 };
 pub use read::load;
 pub use rules::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use settings::{
-    ActivationSettings, BiasType, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR,
-    DEFAULT_PERCENTILE, Data, Granularity, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Rule,
-    Settings, Thresholds, VALIDATION_SAMPLES, Validation, WeightRange, WeightSettings,
+    CALIBRATION_SAMPLES, Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Rule, Settings,
+    Thresholds, VALIDATION_SAMPLES, Validation,
 };
+pub use weights::{BiasType, DEFAULT_BLOCK_SIZE, Granularity, WeightRange, WeightSettings};
 pub use wording::word;

@@ -1,10 +1,8 @@
 //! What the command line says over the policy.
 
+use super::names::{CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, WeightTypeName};
 use super::one_or_each::OneOrEach;
-use super::raw::{
-    Activations, CalibrationData, CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode,
-    Preprocessing, Raw, ValidationData, WeightTypeName,
-};
+use super::raw::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
 use std::path::PathBuf;
 
 /// Flags, each over one key of the policy. Paths are relative to the working directory.

@@ -2,18 +2,19 @@
 //!
 //! The doc comments are the descriptions in the JSON Schema, so they speak to the person who writes the YAML.
 
+use super::activations::DEFAULT_PERCENTILE;
+use super::names::{
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Target, TypeName,
+    WeightForm, WeightTypeName,
+};
 use super::one_or_each::OneOrEach;
 use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
-use super::settings::{
-    BiasType, CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, Granularity, Thresholds, VALIDATION_SAMPLES,
-    WeightRange,
-};
-use crate::quant::HalfType;
+use super::settings::{CALIBRATION_SAMPLES, Thresholds, VALIDATION_SAMPLES};
+use super::weights::{BiasType, DEFAULT_BLOCK_SIZE, Granularity, WeightRange};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 /// How a model is quantized, and how the result is judged. Paths are relative to this file's folder.
@@ -70,71 +71,6 @@ pub struct Raw {
     pub(super) origin: Origin,
 }
 
-/// What becomes integers, and when.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Weights and activations. The activations' scales are found from calibration samples and stored in the model.
-    #[default]
-    Static,
-    /// Weights and activations. The activations' scales are found anew in each run, from the numbers at hand; no samples are
-    /// needed.
-    Dynamic,
-    /// Weights only: they are stored as integers and dequantized when the model is loaded or run. No samples are needed.
-    WeightOnly,
-    /// Nothing becomes integers: nodes compute in floating-point numbers of 16 bits, float16. No samples are needed; with
-    /// some, nodes whose numbers float16 does not hold stay in float32.
-    Float16,
-    /// The same with bfloat16, which has fewer bits and the range of float32. For runtimes other than ONNX Runtime on a CPU.
-    Bfloat16,
-    /// Nothing, but for what rules say.
-    Float32,
-}
-
-impl Mode {
-    /// The type of 16 bits that nodes compute in, if they do.
-    pub fn half(self) -> Option<HalfType> {
-        match self {
-            Self::Float16 => Some(HalfType::Float16),
-            Self::Bfloat16 => Some(HalfType::Bfloat16),
-            Self::Static | Self::Dynamic | Self::WeightOnly | Self::Float32 => None,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    /// The policy's word.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Static => "static",
-            Self::Dynamic => "dynamic",
-            Self::WeightOnly => "weight-only",
-            Self::Float16 => "float16",
-            Self::Bfloat16 => "bfloat16",
-            Self::Float32 => "float32",
-        })
-    }
-}
-
-/// How the quantized model is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Float operators between DequantizeLinear and QuantizeLinear, which runtimes put together as their kernels allow.
-    #[default]
-    Qdq,
-    /// Operators on integers (QLinearConv and its like), for runtimes that put nothing together. Only in mode `static`.
-    Qoperator,
-}
-
-/// The runtime that will run the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// ONNX Runtime: QuantizeLinear and DequantizeLinear in pairs.
-    Onnxruntime,
-}
-
 /// The element types of the model's inputs and outputs, where they are not those of the float model.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -148,22 +84,6 @@ pub struct RawIo {
     /// input's scale and zero point.
     #[schemars(extend("default" = false))]
     pub fold_normalization: Option<bool>,
-}
-
-/// The element type of an input or output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum IoType {
-    /// As in the float model.
-    Float32,
-    /// Signed, 8 bits.
-    Int8,
-    /// Unsigned, 8 bits.
-    Uint8,
-    /// Signed, 16 bits.
-    Int16,
-    /// Unsigned, 16 bits.
-    Uint16,
 }
 
 /// What happens to the float model before it is quantized.
@@ -374,119 +294,6 @@ pub struct Match {
     pub value: Option<String>,
     /// The names of two values: the nodes on any way from the first to the second.
     pub between: Option<[String; 2]>,
-}
-
-/// A type of weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WeightTypeName {
-    /// Signed, 8 bits.
-    Int8,
-    /// Unsigned, 8 bits.
-    Uint8,
-    /// Signed, 4 bits.
-    Int4,
-    /// Unsigned, 4 bits.
-    Uint4,
-    /// Signed, 2 bits.
-    Int2,
-    /// Unsigned, 2 bits.
-    Uint2,
-    /// Floating-point, 4 bits of exponent and 3 of mantissa.
-    Float8e4m3fn,
-    /// Floating-point, 5 bits of exponent and 2 of mantissa.
-    Float8e5m2,
-    /// Sixteen numbers spaced like a normal distribution, for the form `contrib`.
-    Nf4,
-    /// Floats of 4 bits, for the form `contrib`.
-    Fp4,
-}
-
-/// How weights that alone are integers stand in the model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WeightForm {
-    /// Ahead of the float operator stands a DequantizeLinear.
-    #[default]
-    Qdq,
-    /// One operator of ONNX Runtime's own domain reads them: MatMulNBits, MatMulBnb4 or GatherBlockQuantized.
-    Contrib,
-}
-
-/// A type of activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TypeName {
-    /// Signed, 8 bits.
-    Int8,
-    /// Unsigned, 8 bits.
-    Uint8,
-    /// Signed, 16 bits.
-    Int16,
-    /// Unsigned, 16 bits.
-    Uint16,
-    /// Floating-point, 4 bits of exponent and 3 of mantissa.
-    Float8e4m3fn,
-    /// Floating-point, 5 bits of exponent and 2 of mantissa.
-    Float8e5m2,
-}
-
-/// How a range is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CalibratorName {
-    /// The smallest and the largest number seen.
-    Minmax,
-    /// The average over the samples of the smallest and the largest number.
-    MovingAverage,
-    /// The range that holds `percentile` percent of the numbers.
-    Percentile,
-    /// The range whose integers keep the distribution best (smallest relative entropy).
-    Entropy,
-    /// The range with the smallest mean squared error.
-    Mse,
-}
-
-/// How a picture of other proportions fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FitName {
-    /// Stretched to the size.
-    Stretch,
-    /// Scaled in proportion until it covers the size, then the middle is cut out.
-    Crop,
-}
-
-/// The order of a picture tensor's dimensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LayoutName {
-    /// Batch, channels, height, width.
-    Nchw,
-    /// Batch, height, width, channels.
-    Nhwc,
-}
-
-/// The order of the colour channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ChannelsName {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red.
-    Bgr,
-    /// One channel of grey.
-    Grey,
-}
-
-/// What to do with a sample that cannot serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnBadFileName {
-    /// Stop with an error.
-    Stop,
-    /// Go on without it.
-    Skip,
 }
 
 /// The JSON Schema (draft 2020-12) of a policy.

@@ -1,14 +1,16 @@
 //! Reading a policy file, and finding the line of a key when something about it turns out wrong later.
 
 use super::limits;
-use super::places::{Node, Place};
+use super::places::Node;
+use super::places::Place;
 use super::raw::Raw;
 use super::wording;
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 /// The largest policy file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;

@@ -1,10 +1,12 @@
 //! The rules meet a model: what holds for each node and each value.
 
+use super::activations::ActivationSettings;
+use super::names::Mode;
 use super::nearest::{names, shown};
 use super::pattern::Pattern;
 use super::places::Place;
-use super::raw::Mode;
-use super::settings::{ActivationSettings, Rule, Settings, WeightSettings};
+use super::settings::{Rule, Settings};
+use super::weights::WeightSettings;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 

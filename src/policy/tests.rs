@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Error, Result};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
-use crate::quant::{IntType, Scheme};
+use crate::quant::{GridType, Scheme};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -97,7 +97,7 @@ fn what_a_mode_has_no_use_for_is_refused() {
             .unwrap();
     assert_eq!(
         (s.mode, s.weights.scheme.dtype, s.weights.block_size),
-        (Mode::WeightOnly, IntType::Uint4, DEFAULT_BLOCK_SIZE)
+        (Mode::WeightOnly, GridType::Uint4, DEFAULT_BLOCK_SIZE)
     );
     assert!(s.opset() == 21 && s.canonical()["weights"]["block_size"] == 32);
 }
@@ -182,9 +182,9 @@ fn a_policy_with_every_key_is_read() {
         (Some([224, 192]), Fit::Crop, Some(Layout::Nhwc), Some(Channels::Bgr))
     );
     assert_eq!((p.scale, p.mean, p.std), (Some(1.0 / 255.0), vec![0.485, 0.456, 0.406], vec![0.5]));
-    assert_eq!(s.activations.scheme, Scheme::new(IntType::Int8, true));
+    assert_eq!(s.activations.scheme, Scheme::new(GridType::Int8, true));
     assert_eq!(s.activations.calibrator, Calibrator::Percentile(99.9));
-    assert_eq!(s.weights.scheme, Scheme { reduce_range: true, ..Scheme::new(IntType::Uint8, true) });
+    assert_eq!(s.weights.scheme, Scheme { reduce_range: true, ..Scheme::new(GridType::Uint8, true) });
     assert_eq!(s.weights.granularity, Granularity::PerTensor);
     assert_eq!((s.rules.len(), s.rules[2].range, s.rules[2].place.line), (3, Some((1.0, 6.0)), 28));
     assert_eq!((s.thresholds.top1_drop, s.thresholds.top5_agreement), (Some(0.02), None));

@@ -2,7 +2,7 @@
 
 use super::tests::settings;
 use super::*;
-use crate::quant::IntType;
+use crate::quant::GridType;
 
 const NODES: [(&str, &str, &[&str]); 6] = [
     ("/model/conv1/Conv", "Conv", &["c1"]),
@@ -76,8 +76,8 @@ fn the_last_match_wins_key_by_key() {
     )
     .unwrap();
     let (first, head) = (&matched.nodes[0], &matched.nodes[2]);
-    assert_eq!((first.weights.scheme.dtype, first.weights.granularity), (IntType::Uint8, Granularity::PerChannel));
-    assert_eq!((head.weights.scheme.dtype, head.weights.granularity), (IntType::Uint8, Granularity::PerTensor));
+    assert_eq!((first.weights.scheme.dtype, first.weights.granularity), (GridType::Uint8, Granularity::PerChannel));
+    assert_eq!((head.weights.scheme.dtype, head.weights.granularity), (GridType::Uint8, Granularity::PerTensor));
     assert_eq!((first.reason.as_deref(), matched.nodes[4].reason.as_deref()), (Some("wide"), None));
     assert_eq!(head.activations.calibrator, DEFAULT_CALIBRATOR, "a rule about a value says nothing about its node");
     let (c1, h1) = (&matched.values[1], &matched.values[3]);

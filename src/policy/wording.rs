@@ -4,7 +4,8 @@
 //! told by the schema; what it is, and where, by the places.
 
 use super::nearest::{shown, unknown};
-use super::places::{Node, Place, Trouble};
+use super::places::Place;
+use super::places::{Node, Trouble};
 use super::raw::schema;
 use crate::error::{Error, Result};
 use serde::de::value::StrDeserializer;

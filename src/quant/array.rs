@@ -199,11 +199,11 @@ pub fn quantize_axis(values: &[f32], shape: &[usize], params: &AxisParams) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use super::super::IntType;
+    use super::super::GridType;
     use super::*;
 
     /// The integer that a byte stands for.
-    fn integer(byte: u8, dtype: IntType) -> i32 {
+    fn integer(byte: u8, dtype: GridType) -> i32 {
         if dtype.limits().0 < 0 { i32::from(byte as i8) } else { i32::from(byte) }
     }
 
@@ -212,7 +212,7 @@ mod tests {
         let values: Vec<f32> =
             (-3000..3000).map(|i| i as f32 * 0.0137).chain([f32::MAX, f32::MIN, 1e-40, 0.5, -0.5]).collect();
         for (dtype, symmetric) in
-            [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, true), (IntType::Uint8, false)]
+            [(GridType::Int8, true), (GridType::Int8, false), (GridType::Uint8, true), (GridType::Uint8, false)]
         {
             let params = Params::from_range(-20.0, 31.0, Scheme::new(dtype, symmetric));
             for (v, q) in values.iter().zip(quantize(&values, &params)) {
@@ -244,7 +244,7 @@ mod tests {
         for shape in shapes {
             let values = awkward(shape.iter().product());
             for axis in 0..shape.len() {
-                for (dtype, symmetric) in [(IntType::Int8, true), (IntType::Int8, false), (IntType::Uint8, false)] {
+                for (dtype, symmetric) in [(GridType::Int8, true), (GridType::Int8, false), (GridType::Uint8, false)] {
                     let scheme = Scheme::new(dtype, symmetric);
                     let ends = |c: usize| (-30.0 - c as f32, 31.75 + c as f32 / 7.0);
                     let mut channels: Vec<Params> =
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_channel_is_covered_whatever_the_shape_and_axis() {
-        let scheme = Scheme::new(IntType::Int8, false);
+        let scheme = Scheme::new(GridType::Int8, false);
         for shape in [&[5, 7, 4][..], &[1, 40, 3], &[40, 1], &[3, 100], &[2, 2, 50]] {
             let count: usize = shape.iter().product();
             let values: Vec<f32> = (0..count).map(|i| (i * 7919 % 1009) as f32 / 100.0 - 4.0).collect();
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_channel_has_its_own_grid_whatever_the_axis() {
-        let scheme = Scheme::new(IntType::Int8, true);
+        let scheme = Scheme::new(GridType::Int8, true);
         let values = [1.0, 10.0, -2.0, 20.0, 0.5, -40.0];
         let by_row = AxisParams::min_max(&values, &[3, 2], 0, scheme);
         assert_eq!(by_row.channels.len(), 3);

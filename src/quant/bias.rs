@@ -41,7 +41,7 @@ pub fn quantize_bias(bias: &[f32], input_scale: f32, weights: &[Params]) -> Quan
 
 #[cfg(test)]
 mod tests {
-    use super::super::IntType;
+    use super::super::GridType;
     use super::*;
 
     #[test]
@@ -51,7 +51,7 @@ mod tests {
         {
             let guarded = guard_weight_scale(weight_scale, input_scale, bias);
             let q =
-                quantize_bias(&[bias], input_scale, &[Params { dtype: IntType::Int8, scale: guarded, zero_point: 0 }]);
+                quantize_bias(&[bias], input_scale, &[Params { dtype: GridType::Int8, scale: guarded, zero_point: 0 }]);
             let back = f64::from(q.values[0]) * f64::from(q.scales[0]);
             let step = f64::from(q.scales[0]);
             assert!(
@@ -65,13 +65,13 @@ mod tests {
 
     #[test]
     fn one_grid_serves_every_element() {
-        let w = Params { dtype: IntType::Uint8, scale: 0.5, zero_point: 3 };
+        let w = Params { dtype: GridType::Uint8, scale: 0.5, zero_point: 3 };
         assert_eq!(quantize_bias(&[1.0, -2.0], 0.5, &[w]), QuantizedBias { values: vec![4, -8], scales: vec![0.25] });
     }
 
     #[test]
     fn groups_share_the_grids_of_a_transposed_weight() {
-        let grid = |scale| Params { dtype: IntType::Int8, scale, zero_point: 0 };
+        let grid = |scale| Params { dtype: GridType::Int8, scale, zero_point: 0 };
         let made = quantize_bias(&[1.0, 1.0, -2.0, -2.0], 0.5, &[grid(0.5), grid(2.0)]);
         assert_eq!(made, QuantizedBias { values: vec![4, 1, -8, -2], scales: vec![0.25, 1.0, 0.25, 1.0] });
     }

@@ -171,14 +171,14 @@ pub fn pack(integers: Vec<u8>, bits: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::IntType;
+    use super::super::GridType;
     use super::*;
 
     fn numbers(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 1009) as f32 / 100.0 - 4.0).collect()
     }
 
-    fn scheme(dtype: IntType, symmetric: bool) -> Scheme {
+    fn scheme(dtype: GridType, symmetric: bool) -> Scheme {
         Scheme::new(dtype, symmetric)
     }
 
@@ -195,9 +195,9 @@ mod tests {
             let values = numbers(shape.iter().product());
             for axis in 0..shape.len() {
                 for (size, dtype) in
-                    [(1, IntType::Int8), (3, IntType::Uint4), (16, IntType::Int4), (999, IntType::Uint8)]
+                    [(1, GridType::Int8), (3, GridType::Uint4), (16, GridType::Int4), (999, GridType::Uint8)]
                 {
-                    let symmetric = matches!(dtype, IntType::Int8 | IntType::Int4);
+                    let symmetric = matches!(dtype, GridType::Int8 | GridType::Int4);
                     let blocks = Blocks::new(shape, axis, size);
                     let mut grids = blocks.min_max(&values, scheme(dtype, symmetric));
                     assert_eq!(grids.len(), blocks.count());
@@ -238,12 +238,12 @@ mod tests {
         for (shape, axis, size) in shapes {
             let values = numbers(shape.iter().product());
             let blocks = Blocks::new(shape, axis, size);
-            let whole = blocks.min_max(&values, scheme(IntType::Int4, true));
+            let whole = blocks.min_max(&values, scheme(GridType::Int4, true));
             let (mut grids, mut packed, mut end) = (vec![], vec![], 0);
             for piece in blocks.pieces() {
                 assert!(piece.values.start == end && end % WHOLE_BYTES == 0 && piece.grids.start == grids.len());
                 end = piece.values.end;
-                let own = piece.blocks.min_max(&values[piece.values.clone()], scheme(IntType::Int4, true));
+                let own = piece.blocks.min_max(&values[piece.values.clone()], scheme(GridType::Int4, true));
                 packed.extend(pack(piece.blocks.quantize(&values[piece.values], &own), 4));
                 grids.extend(own);
                 assert_eq!(piece.grids.end, grids.len());
@@ -257,7 +257,7 @@ mod tests {
     fn zeros_stay_zeros_and_equal_weights_stay_equal() {
         let mut values = numbers(200);
         values.iter_mut().step_by(3).for_each(|v| *v = 0.0);
-        for (dtype, symmetric) in [(IntType::Int4, true), (IntType::Int4, false), (IntType::Uint4, false)] {
+        for (dtype, symmetric) in [(GridType::Int4, true), (GridType::Int4, false), (GridType::Uint4, false)] {
             let blocks = Blocks::new(&[200], 0, 32);
             let mut grids = blocks.min_max(&values, scheme(dtype, symmetric));
             blocks.least_error(&values, &mut grids);

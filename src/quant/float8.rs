@@ -109,7 +109,7 @@ fn power_of_two(power: i32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AxisParams, Blocks, IntType, Params, Scheme, quantize, quantize_axis};
+    use super::super::{AxisParams, Blocks, GridType, Params, Scheme, quantize, quantize_axis};
     use super::*;
 
     const BOTH: [Float8; 2] = [Float8::E4m3fn, Float8::E5m2];
@@ -166,7 +166,7 @@ mod tests {
     fn arrays_of_every_form_hold_the_bytes_of_single_numbers() {
         let values: Vec<f32> = (0..240).map(|i: i32| ((i * 7919 % 1009) as f32 / 90.0 - 5.0).powi(3)).collect();
         for kind in BOTH {
-            let scheme = Scheme::new(IntType::Float8(kind), false);
+            let scheme = Scheme::new(GridType::Float8(kind), false);
             let one = Params::from_range(-130.0, 90.0, scheme);
             assert_eq!((one.scale, one.zero_point), (130.0 / kind.largest() as f32, 0));
             assert_eq!(

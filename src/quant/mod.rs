@@ -22,5 +22,5 @@ pub use float8::Float8;
 pub use half::{HalfType, Loss};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::{Params, next_power_of_two};
-pub use scheme::{IntType, Scheme};
+pub use scheme::{GridType, Scheme};
 pub use search::{Channel, Moments, best_scale};

@@ -1,13 +1,13 @@
 //! Scale and zero point of one grid, from a range.
 
-use super::scheme::{IntType, Scheme};
+use super::scheme::{GridType, Scheme};
 
 /// One affine grid: `real = scale * (q - zero_point)`. Of floating-point numbers of 8 bits the zero point is 0, and the steps
 /// are as long as theirs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Params {
     /// The integer type.
-    pub dtype: IntType,
+    pub dtype: GridType,
     /// The step, a positive normal float32.
     pub scale: f32,
     /// The integer that stands for zero; 0 of a floating-point type.
@@ -91,8 +91,8 @@ pub fn next_power_of_two(scale: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const U8: Scheme = Scheme::new(IntType::Uint8, false);
-    const S8: Scheme = Scheme::new(IntType::Int8, true);
+    const U8: Scheme = Scheme::new(GridType::Uint8, false);
+    const S8: Scheme = Scheme::new(GridType::Int8, true);
 
     #[test]
     fn a_positive_range_starts_at_zero() {
@@ -112,7 +112,7 @@ mod tests {
     fn a_symmetric_range_reaches_both_ends_alike() {
         let p = Params::from_range(-2.0, 1.0, S8);
         assert_eq!((p.zero_point, p.quantize(-2.0), p.quantize(2.0)), (0, -127, 127));
-        let u = Params::from_range(-2.0, 1.0, Scheme { dtype: IntType::Uint8, ..S8 });
+        let u = Params::from_range(-2.0, 1.0, Scheme { dtype: GridType::Uint8, ..S8 });
         assert_eq!((u.zero_point, u.quantize(-2.0), u.quantize(2.0)), (128, 1, 255));
     }
 
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn zero_points_take_the_bytes_of_their_type() {
         let of = |dtype| Params { dtype, scale: 1.0, zero_point: -2 }.zero_point_bytes();
-        assert_eq!((of(IntType::Int16), of(IntType::Int8)), (vec![0xfe, 0xff], vec![0xfe]));
+        assert_eq!((of(GridType::Int16), of(GridType::Int8)), (vec![0xfe, 0xff], vec![0xfe]));
     }
 
     #[test]
     fn ties_go_to_even() {
-        let p = Params { dtype: IntType::Int8, scale: 1.0, zero_point: 0 };
+        let p = Params { dtype: GridType::Int8, scale: 1.0, zero_point: 0 };
         assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(|v| p.quantize(v)), [0, 2, 2, 0, -2]);
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 /// A type that activations or weights are stored in: integers, or floating-point numbers of 8 bits, which stand beside them
 /// wherever a grid is spoken of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IntType {
+pub enum GridType {
     /// Signed 8 bits.
     Int8,
     /// Unsigned 8 bits.
@@ -29,7 +29,7 @@ pub enum IntType {
     Float8(Float8),
 }
 
-impl IntType {
+impl GridType {
     /// How many bits one number takes.
     pub fn bits(self) -> u32 {
         match self {
@@ -89,7 +89,7 @@ impl IntType {
     }
 }
 
-impl fmt::Display for IntType {
+impl fmt::Display for GridType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.data_type().fmt(f)
     }
@@ -99,7 +99,7 @@ impl fmt::Display for IntType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scheme {
     /// The integer type.
-    pub dtype: IntType,
+    pub dtype: GridType,
     /// Whether the grid is symmetric about zero: zero point 0 (signed) or 128 (unsigned). Floating-point numbers always are.
     pub symmetric: bool,
     /// Whether one bit is left unused, for x86 kernels whose 16-bit sums saturate (CPUs without VNNI).
@@ -110,10 +110,10 @@ pub struct Scheme {
 
 impl Scheme {
     /// The scheme that uses all of its type, with any step.
-    pub const fn new(dtype: IntType, symmetric: bool) -> Self {
+    pub const fn new(dtype: GridType, symmetric: bool) -> Self {
         Self {
             dtype,
-            symmetric: symmetric || matches!(dtype, IntType::Float8(_)),
+            symmetric: symmetric || matches!(dtype, GridType::Float8(_)),
             reduce_range: false,
             power_of_two: false,
         }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_type_less_what_the_scheme_gives_up() {
-        use IntType::{Int2, Int4, Int8, Int16, Uint2, Uint4, Uint8, Uint16};
+        use GridType::{Int2, Int4, Int8, Int16, Uint2, Uint4, Uint8, Uint16};
         let limits = |dtype, symmetric, reduce_range| Scheme { reduce_range, ..Scheme::new(dtype, symmetric) }.limits();
         let all = [(Int8, [(-127, 127), (-128, 127)]), (Uint8, [(1, 255), (0, 255)])];
         let fours = [(Int4, [(-7, 7), (-8, 7)]), (Uint4, [(1, 15), (0, 15)])];

@@ -187,9 +187,9 @@ fn errors_of_tile(tile: &[Line], scales: &Line, low: &Line, high: &Line) -> [f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quant::{IntType, Scheme};
+    use crate::quant::{GridType, Scheme};
 
-    const S8: Scheme = Scheme::new(IntType::Int8, true);
+    const S8: Scheme = Scheme::new(GridType::Int8, true);
 
     fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
@@ -234,7 +234,7 @@ mod tests {
     fn blocks_side_by_side_get_the_scales_that_they_get_alone() {
         for (count, symmetric) in [(1, true), (9, false), (32, true), (32, false), (1100, true)] {
             let blocks: Vec<Vec<f32>> = (0..SIDE_BY_SIDE as u32).map(|seed| numbers(count, 7 * seed + 1)).collect();
-            let scheme = Scheme::new(IntType::Int4, symmetric);
+            let scheme = Scheme::new(GridType::Int4, symmetric);
             let widest = |i: usize| {
                 let most = blocks[i].iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
                 Params::from_range(most.0, most.1, scheme)

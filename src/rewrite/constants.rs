@@ -19,7 +19,7 @@ struct Key {
     value: ValueId,
     axis: Option<usize>,
     block: Option<usize>,
-    dtype: quant::IntType,
+    dtype: quant::GridType,
     /// Empty for blocks, which are as many as a thirty-second of the weights: theirs are known by how they are made.
     grids: Vec<(u32, i32)>,
     made: Option<(quant::Scheme, bool)>,

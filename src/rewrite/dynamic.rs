@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::ops::{self, Bias};
 use crate::plan::ConstantPlan;
-use crate::quant::{IntType, SumOrder};
+use crate::quant::{GridType, SumOrder};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(super) struct Dynamic {
     quantized: HashMap<ValueId, Quantized>,
     /// Matrices the other way round.
     turned: HashMap<ValueId, ValueId>,
-    zero_points: HashMap<(IntType, i32), ValueId>,
+    zero_points: HashMap<(GridType, i32), ValueId>,
     /// Values without the columns that run in float.
     inliers: HashMap<ValueId, ValueId>,
 }
@@ -147,7 +147,7 @@ impl Dynamic {
         })
     }
 
-    fn zero_point(&mut self, graph: &mut Graph, dtype: IntType, zero: i32) -> ValueId {
+    fn zero_point(&mut self, graph: &mut Graph, dtype: GridType, zero: i32) -> ValueId {
         *self.zero_points.entry((dtype, zero)).or_insert_with(|| {
             let byte = Bytes::copy_from_slice(&[zero as u8]);
             let tensor = Tensor::new(dtype.data_type(), vec![], byte).expect("one byte for one element");

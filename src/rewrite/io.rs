@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
 use crate::plan::IntegerIo;
-use crate::quant::IntType;
+use crate::quant::GridType;
 use std::collections::HashMap;
 
 /// Puts integers in the place of each input and output of `io`. `quantized` holds what QuantizeLinear makes of each value, by
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub(super) fn expose(
     graph: &mut Graph,
     io: &[IntegerIo],
-    quantized: &HashMap<(ValueId, IntType), ValueId>,
+    quantized: &HashMap<(ValueId, GridType), ValueId>,
 ) -> Result<()> {
     for one in io {
         let integers = quantized.get(&(one.value, one.dtype)).copied();

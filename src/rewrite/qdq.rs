@@ -13,7 +13,7 @@ use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
 use crate::policy::ActivationSettings;
 use crate::qoperators::MICROSOFT;
-use crate::quant::{IntType, Params};
+use crate::quant::{GridType, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -103,9 +103,9 @@ struct Writer<'a> {
     plan: &'a Plan,
     resolved: &'a Resolved,
     /// Scale and zero point initializers of each grid, by the value it belongs to and its type.
-    grids: HashMap<(ValueId, IntType), (ValueId, ValueId)>,
+    grids: HashMap<(ValueId, GridType), (ValueId, ValueId)>,
     /// What QuantizeLinear makes of a value, by type.
-    quantized: HashMap<(ValueId, IntType), ValueId>,
+    quantized: HashMap<(ValueId, GridType), ValueId>,
     /// For what a DequantizeLinear makes: the value that it stands for, and the grid.
     behind: HashMap<ValueId, (ValueId, Params)>,
     constants: Constants,

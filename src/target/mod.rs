@@ -5,7 +5,7 @@ mod onnxruntime;
 pub use onnxruntime::OnnxRuntimeCpu;
 
 use crate::ir::{Graph, NodeId};
-use crate::quant::IntType;
+use crate::quant::GridType;
 
 /// One runtime's rules.
 pub trait Target {
@@ -17,10 +17,10 @@ pub trait Target {
 
     /// Whether those kernels take activations of this type; where they do not, the node computes in float between its
     /// conversions.
-    fn takes(&self, dtype: IntType) -> bool;
+    fn takes(&self, dtype: GridType) -> bool;
 
     /// What has to be known before a model with activations of this type is run, if there is something.
-    fn caution(&self, dtype: IntType) -> Option<&'static str>;
+    fn caution(&self, dtype: GridType) -> Option<&'static str>;
 
     /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;

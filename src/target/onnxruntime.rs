@@ -2,7 +2,7 @@
 
 use super::Target;
 use crate::ir::{Graph, NodeId};
-use crate::quant::IntType;
+use crate::quant::GridType;
 
 /// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
 const INTEGER_KERNELS: &[&str] = &[
@@ -98,11 +98,11 @@ impl Target for OnnxRuntimeCpu {
         node.domain().is_empty() && INTEGER_KERNELS.contains(&node.op_type())
     }
 
-    fn takes(&self, dtype: IntType) -> bool {
+    fn takes(&self, dtype: GridType) -> bool {
         dtype.bits() == 8 && !dtype.is_float()
     }
 
-    fn caution(&self, dtype: IntType) -> Option<&'static str> {
+    fn caution(&self, dtype: GridType) -> Option<&'static str> {
         dtype.is_float().then_some(FLOAT8)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ir::{Model, ValueId};
-use crate::quant::{self, IntType, Params};
+use crate::quant::{self, GridType, Params};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,6 @@ impl Border {
     }
 }
 
-fn integer(dtype: DataType) -> Option<IntType> {
-    [IntType::Int8, IntType::Uint8, IntType::Int16, IntType::Uint16].into_iter().find(|ty| ty.data_type() == dtype)
+fn integer(dtype: DataType) -> Option<GridType> {
+    [GridType::Int8, GridType::Uint8, GridType::Int16, GridType::Uint16].into_iter().find(|ty| ty.data_type() == dtype)
 }

@@ -129,7 +129,7 @@ fn book_matrix(found: &NodeProto, scope: &Scope<'_>, inner: usize, outer: usize)
         (bytes_of(constant(found, scope, 1)?, DataType::Uint8)?, floats(constant(found, scope, 2)?)?);
     let number = |i: usize| {
         let byte = *packed.get(i / 2)?;
-        let code = if i % 2 == 0 { byte >> 4 } else { byte & 0x0f };
+        let code = if i.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f };
         Some(book.numbers()[usize::from(code)] * scales.get(i / size)?)
     };
     (0..inner * outer).map(number).collect()

@@ -3,7 +3,7 @@
 use crate::ir::Graph;
 use crate::plan::{IntegerNode, NodePlan, Placement, Plan};
 use crate::qoperators;
-use crate::quant::IntType;
+use crate::quant::GridType;
 use std::fmt;
 
 /// What an integer node is written as.
@@ -55,7 +55,7 @@ fn written(graph: &Graph, plan: &Plan, node: &NodePlan, integer: &IntegerNode) -
     let mut operands: Vec<_> = inputs.chain(constants).filter_map(|(slot, dtype)| Some((slot, dtype?))).collect();
     operands.sort_by_key(|(slot, _)| *slot);
     let Some(&(_, first)) = operands.first() else { return Written::As(form.op_type) };
-    let odd = operands.iter().find(|&&(slot, dtype)| dtype != first && !(weight(slot) && first == IntType::Uint8));
+    let odd = operands.iter().find(|&&(slot, dtype)| dtype != first && !(weight(slot) && first == GridType::Uint8));
     if let Some((_, dtype)) = odd {
         return Written::Kept(format!("ONNX Runtime has no kernel for {first} with {dtype}"));
     }

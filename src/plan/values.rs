@@ -1,0 +1,95 @@
+//! The values that get a grid.
+
+use super::place::Placed;
+use super::{Placement, Plan, RangeSource, ValuePlan};
+use crate::error::{Error, Result};
+use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops;
+use crate::ops::{OutputRange, Role};
+use crate::policy::Matched;
+
+impl Plan {
+    /// Whether each grid that the policy states is one of its value's type.
+    pub(super) fn check_grids(&self) -> Result<()> {
+        for value in &self.values {
+            let RangeSource::Grid { zero_point, .. } = value.range else { continue };
+            let dtype = value.settings.scheme.dtype;
+            let (low, high) = dtype.limits();
+            if dtype.is_float() && zero_point != 0 {
+                let why = format!("has the zero_point {zero_point} by a rule of the policy; that of {dtype} is 0");
+                return Err(Error::value(&value.name, why));
+            }
+            if !(low..=high).contains(&zero_point) {
+                let why = format!(
+                    "has the zero_point {zero_point} by a rule of the policy; its type, {dtype}, reaches from {low} to {high}"
+                );
+                return Err(Error::value(&value.name, why));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_value(&mut self, graph: &Graph, id: ValueId, range: RangeSource, matched: &Matched) {
+        let settings = &matched.values[id.index()];
+        let range = match (settings.range, settings.grid, range) {
+            (_, _, RangeSource::SameAs(_)) | (None, None, _) => range,
+            (Some((low, high)), ..) => RangeSource::Given(low, high),
+            (None, Some((scale, zero_point)), _) => RangeSource::Grid { scale, zero_point },
+        };
+        let name = graph.value(id).name().to_owned();
+        self.index.insert(id, self.values.len());
+        let settings = settings.activations;
+        self.values.push(ValuePlan { id, name, settings, also: vec![], range, channels: None, layout: None });
+    }
+
+    pub(super) fn add_outputs(
+        &mut self,
+        graph: &Graph,
+        id: NodeId,
+        placement: &Placement,
+        placed: &Placed,
+        matched: &Matched,
+    ) {
+        let outputs = graph.node(id).outputs().iter().flatten().copied();
+        match placement {
+            Placement::Integer(node) if node.quantized_output && node.clamps.is_empty() => {
+                let op = ops::lookup(graph, id);
+                let moved = op.filter(|op| op.role == Role::Movement).and_then(|_| graph.node(id).input(0));
+                let range = match (moved, op.map(|op| op.range)) {
+                    // The one that has a range: following a chain of movements again for each would be quadratic.
+                    (Some(from), _) => RangeSource::SameAs(self.root(from)),
+                    (None, Some(range)) => fixed(range),
+                    (None, None) => RangeSource::Observed,
+                };
+                outputs.for_each(|v| self.add_value(graph, v, range, matched));
+            }
+            Placement::Clamp { into, .. } if placed.clamps[into.index()].last() == Some(&id) => {
+                let quantized = self
+                    .nodes
+                    .iter()
+                    .rev()
+                    .find(|n| n.id == *into)
+                    .is_some_and(|n| matches!(&n.placement, Placement::Integer(node) if node.quantized_output));
+                if quantized {
+                    outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
+                }
+            }
+            Placement::Float { .. }
+            | Placement::Half(_)
+            | Placement::Lookup(_)
+            | Placement::Weight(_)
+            | Placement::Dynamic(_) => {
+                let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
+                outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn fixed(range: OutputRange) -> RangeSource {
+    match range {
+        OutputRange::Calibrated => RangeSource::Observed,
+        known => RangeSource::Fixed(known),
+    }
+}

@@ -1,0 +1,217 @@
+//! How weights become integers: the policy as used, and what a mode cannot have.
+
+use super::activations::settled;
+use super::names::{Mode, WeightForm, WeightTypeName};
+use super::raw::Weights;
+use crate::quant::{CodeBook, Float8, GridType, Scheme};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::fmt;
+
+/// How many weights make a block where the policy does not say.
+pub const DEFAULT_BLOCK_SIZE: usize = 32;
+/// The first operator set whose integers of 8 bits may have a scale for each channel.
+pub(super) const OLDEST_OPSET: i64 = 13;
+/// The oldest operator set with float8.
+pub(super) const FLOAT8_OPSET: i64 = 19;
+
+/// How far the integers of a weight reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRange {
+    /// To the largest weight.
+    Minmax,
+    /// As far as gives the least error behind the layer, for inputs of the mean and variance that calibration saw.
+    LeastError,
+}
+
+/// The type of the bias of an integer layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasType {
+    /// Integers of the scale in which the layer sums up.
+    Int32,
+    /// As it is.
+    Float32,
+}
+
+/// How a weight becomes integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightSettings {
+    /// Whether weights are kept small enough for the 16-bit sums of x86 kernels without VNNI.
+    pub avoid_saturation: bool,
+    /// Type, symmetry, and whether one bit is left unused. Always symmetric where the granularity is per channel.
+    pub scheme: Scheme,
+    /// How many scales there are.
+    pub granularity: Granularity,
+    /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
+    pub block_size: usize,
+    /// How integers that only weights are stored as stand in the model.
+    pub form: WeightForm,
+    /// What the integers stand for, where these are not steps of one length.
+    pub codes: Option<CodeBook>,
+    /// How far the integers reach.
+    pub range: WeightRange,
+    /// The type of the bias of an integer layer.
+    pub bias: BiasType,
+}
+
+impl Default for WeightSettings {
+    fn default() -> Self {
+        let scheme = Scheme::new(GridType::Int8, true);
+        Self {
+            avoid_saturation: true,
+            scheme,
+            granularity: Granularity::PerChannel,
+            block_size: DEFAULT_BLOCK_SIZE,
+            form: WeightForm::Qdq,
+            codes: None,
+            range: WeightRange::LeastError,
+            bias: BiasType::Int32,
+        }
+    }
+}
+
+impl WeightSettings {
+    /// The same with what `over` says instead.
+    pub(super) fn with(self, over: &Weights) -> Self {
+        let scheme = Scheme {
+            dtype: over.dtype.map_or(self.scheme.dtype, GridType::from),
+            symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
+            reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
+            power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
+        };
+        let scheme = settled(scheme);
+        Self {
+            avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
+            scheme,
+            granularity: over.granularity.unwrap_or(self.granularity),
+            block_size: over.block_size.unwrap_or(self.block_size),
+            form: over.form.unwrap_or(self.form),
+            codes: over.dtype.map_or(self.codes, codes),
+            range: over.range.unwrap_or(self.range),
+            bias: over.bias.unwrap_or(self.bias),
+        }
+    }
+
+    /// Whether the scales of least error are searched for: the search knows integers alone.
+    pub fn searches(self) -> bool {
+        self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
+    }
+
+    /// The oldest operator set that stores such weights; `contrib` says whether ONNX Runtime's own domain may be used.
+    pub(super) fn opset(self, contrib: bool) -> i64 {
+        match (self.scheme.dtype, self.granularity) {
+            _ if self.form == WeightForm::Contrib => OLDEST_OPSET,
+            (GridType::Int2 | GridType::Uint2, _) => 25,
+            (_, Granularity::PerBlock) => 21,
+            (GridType::Int4 | GridType::Uint4, _) if !contrib => 21,
+            (GridType::Float8(_), _) => FLOAT8_OPSET,
+            _ => OLDEST_OPSET,
+        }
+    }
+
+    /// Why it cannot be in `mode`, with the key to blame.
+    pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
+        let eight_bits = self.scheme.dtype.bits() == 8;
+        let contrib = self.form == WeightForm::Contrib;
+        match mode {
+            Mode::Static | Mode::Dynamic if contrib => Some(("form", CONTRIB)),
+            _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
+            Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
+            Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
+            Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
+            Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
+                Some(("symmetric", ASYMMETRIC_CHANNELS))
+            }
+            Mode::WeightOnly if self.codes.is_some() && !contrib => Some(("type", CODES)),
+            Mode::WeightOnly if self.codes.is_some() && self.scheme.power_of_two => Some(("power_of_two", NO_STEPS)),
+            Mode::WeightOnly if contrib && self.granularity != Granularity::PerBlock => {
+                Some(("granularity", CONTRIB_BLOCKS))
+            }
+            Mode::WeightOnly if contrib && !CONTRIB_SIZES.contains(&self.block_size) => {
+                Some(("block_size", CONTRIB_SIZE))
+            }
+            Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
+            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
+        }
+    }
+}
+
+const CONTRIB: &str = "form: contrib is for weights alone; remove it, or set mode: weight-only";
+
+const CODES: &str = "only MatMulBnb4 reads nf4 and fp4; set form: contrib, or type: int4";
+
+const NO_STEPS: &str = "nf4 and fp4 have no steps of one length; remove it";
+
+const CONTRIB_BLOCKS: &str = "the operators of form: contrib read blocks; set granularity: per_block";
+
+const CONTRIB_SIZE: &str =
+    "the operators of form: contrib read blocks of 16, 32, 64, 128 or 256 weights; set one of these";
+
+/// What ONNX Runtime's MatMulNBits takes.
+const CONTRIB_SIZES: [usize; 5] = [16, 32, 64, 128, 256];
+
+/// The code book of a type that has one.
+fn codes(name: WeightTypeName) -> Option<CodeBook> {
+    match name {
+        WeightTypeName::Nf4 => Some(CodeBook::Nf4),
+        WeightTypeName::Fp4 => Some(CodeBook::Fp4),
+        _ => None,
+    }
+}
+
+const REDUCED_FLOAT: &str = "reduce_range is for integer kernels, and float8 has none; remove it";
+
+const DYNAMIC_FLOAT: &str =
+    "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
+
+const FOUR_BITS: &str = "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only";
+
+const BLOCKS: &str =
+    "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only";
+
+/// Runtimes need one zero point for all channels.
+const ASYMMETRIC_CHANNELS: &str =
+    "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
+
+const REDUCED: &str = "reduce_range is for integer kernels, and mode weight-only has none; remove it";
+
+/// How many scales a weight has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Granularity {
+    /// One for each output channel.
+    PerChannel,
+    /// One for the whole tensor.
+    PerTensor,
+    /// One for each block of `block_size` weights of an output channel; the last may be shorter.
+    PerBlock,
+}
+
+impl fmt::Display for Granularity {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PerChannel => "per_channel",
+            Self::PerTensor => "per_tensor",
+            Self::PerBlock => "per_block",
+        })
+    }
+}
+
+impl From<WeightTypeName> for GridType {
+    fn from(name: WeightTypeName) -> Self {
+        match name {
+            WeightTypeName::Int8 => Self::Int8,
+            WeightTypeName::Uint8 => Self::Uint8,
+            WeightTypeName::Int4 => Self::Int4,
+            WeightTypeName::Int2 => Self::Int2,
+            WeightTypeName::Uint2 => Self::Uint2,
+            // Codes are as large, and stored unsigned.
+            WeightTypeName::Uint4 | WeightTypeName::Nf4 | WeightTypeName::Fp4 => Self::Uint4,
+            WeightTypeName::Float8e4m3fn => Self::Float8(Float8::E4m3fn),
+            WeightTypeName::Float8e5m2 => Self::Float8(Float8::E5m2),
+        }
+    }
+}
