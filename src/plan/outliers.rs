@@ -19,6 +19,9 @@ pub struct Split {
     pub threshold: f32,
 }
 
+/// Where each node stands in the plan.
+type Places = HashMap<NodeId, usize>;
+
 impl Plan {
     /// Plans the splits that the policy asks for, and what has to be observed for them. `order` and `matched` are parallel.
     ///
@@ -39,10 +42,13 @@ impl Plan {
         if thresholds.is_empty() {
             return Ok(());
         }
+        let places: Places = self.nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
         let mut splits = Vec::new();
         for (at, node) in self.nodes.iter().enumerate() {
             let Some(&threshold) = thresholds.get(&node.id) else { continue };
-            let Some(value) = self.splittable(graph, at).filter(|&v| self.all_split(graph, v, &thresholds)) else {
+            let Some(value) =
+                self.splittable(graph, at, &places).filter(|&v| self.all_split(graph, v, &thresholds, &places))
+            else {
                 continue;
             };
             splits.push((at, Split { value, threshold }));
@@ -66,7 +72,7 @@ impl Plan {
     }
 
     /// What product number `at` of the nodes reads, if it has one matrix of weights and reads what was computed in float.
-    fn splittable(&self, graph: &Graph, at: usize) -> Option<ValueId> {
+    fn splittable(&self, graph: &Graph, at: usize, places: &Places) -> Option<ValueId> {
         let node = &self.nodes[at];
         let weight = match &node.placement {
             Placement::Integer(integer) if integer.clamps.is_empty() => {
@@ -81,20 +87,21 @@ impl Plan {
         let read = graph.node(node.id).input(0).filter(|_| columns && weight.slot == 1 && shape.len() == 2)?;
         // On a grid that integers made, what passes the threshold is lost already.
         let own = self.value(read).is_none_or(|value| value.range == RangeSource::Observed && value.also.is_empty());
-        let maker = graph.value(read).producer().and_then(|id| self.nodes.iter().find(|node| node.id == id));
+        let maker = graph.value(read).producer().and_then(|id| self.nodes.get(*places.get(&id)?));
         let float =
             !maker.is_some_and(|node| matches!(node.placement, Placement::Integer(_) | Placement::Clamp { .. }));
         (own && float).then_some(read)
     }
 
     /// Whether every integer node that reads `value` is to be split by the same threshold: they share one grid.
-    fn all_split(&self, graph: &Graph, value: ValueId, thresholds: &HashMap<NodeId, f32>) -> bool {
+    fn all_split(&self, graph: &Graph, value: ValueId, thresholds: &HashMap<NodeId, f32>, places: &Places) -> bool {
         let mut found = None;
         graph.value(value).readers().all(|(reader, _)| {
-            let Some(at) = self.nodes.iter().position(|node| node.id == reader) else { return true };
+            let Some(&at) = places.get(&reader) else { return true };
             match &self.nodes[at].placement {
                 Placement::Integer(_) | Placement::Dynamic(_) => {
-                    let own = thresholds.get(&reader).filter(|_| self.splittable(graph, at) == Some(value)).copied();
+                    let own =
+                        thresholds.get(&reader).filter(|_| self.splittable(graph, at, places) == Some(value)).copied();
                     own.is_some() && *found.get_or_insert(own) == own
                 }
                 _ => true,
