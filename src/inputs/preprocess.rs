@@ -106,6 +106,12 @@ impl Preprocess {
         let mean = f64::from(self.mean.first().copied().unwrap_or(0.0));
         let std = f64::from(self.std.first().copied().unwrap_or(1.0));
         let scale = f64::from(self.scale.unwrap_or(1.0 / 255.0));
+        let step = (scale / std) as f32;
+        if !(step.is_normal() && step > 0.0) {
+            return Err(format!(
+                "a level is worth {step} of what the model reads, and a scale is a normal number above 0"
+            ));
+        }
         let zero = mean / scale;
         // The policy's decimals stand for what they were rounded from.
         let level = zero.round();
@@ -114,7 +120,7 @@ impl Preprocess {
                 "a number of 0 has the level {zero:.3}, and no byte is that; a zero point is a whole number from 0 to 255"
             ));
         }
-        Ok(((scale / std) as f32, level as i32))
+        Ok((step, level as i32))
     }
 
     /// Completes the settings from `input`, the model's only input.

@@ -13,7 +13,12 @@ pub(super) fn beside(graph: &mut Graph, id: NodeId, read: ValueId, columns: &[us
     };
     let Some(weight) = graph.constant(value)? else { return Ok(None) };
     let &[rows, width] = weight.shape() else { return Ok(None) };
-    let outputs = if turned { rows } else { width };
+    let (outputs, summed) = if turned { (rows, width) } else { (width, rows) };
+    if let Some(beyond) = columns.iter().find(|&&column| column >= summed) {
+        let why =
+            format!("reads column {beyond} of what has {summed}: the statistics are of another model; calibrate again");
+        return Err(graph.node_error(id, why));
+    }
     let mut rest = weight.to_f32()?.into_owned();
     let mut own = Vec::with_capacity(columns.len() * outputs);
     for &column in columns {

@@ -3,7 +3,7 @@
 use super::mend::Scope;
 use super::message::{int, node};
 use super::operators::Built;
-use super::own::{Kernel, Own, Wired};
+use super::own::{Kernel, shaped_like_first};
 use super::unpack;
 use crate::quant::Float8;
 use crate::tensor::DataType;
@@ -65,7 +65,8 @@ pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let code = node.get_attr::<i64>("to")?;
     let kind = i32::try_from(code).ok().and_then(DataType::from_onnx).and_then(Float8::of);
     let kind = kind.with_context(|| format!("TareFloat8 to a type with the number {code}"))?;
-    Ok((expand(Steps { kind, axis: node.get_attr("axis")? }), vec![]))
+    let steps = Steps { kind, axis: node.get_attr("axis")? };
+    Ok((shaped_like_first(steps, 2, Some(f32::datum_type())), vec![]))
 }
 
 /// `x / scale`, rounded to a type and saturated.
@@ -74,27 +75,6 @@ struct Steps {
     kind: Float8,
     /// The axis that the scales lie along, where there are several.
     axis: i64,
-}
-
-impl Expansion for Steps {
-    fn name(&self) -> StaticName {
-        Kernel::name(self)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> TractResult<()> {
-        check_input_arity(inputs, 2)?;
-        solver.equals(&outputs[0].datum_type, f32::datum_type())?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
-        model.wire_node(prefix, Own(self.clone()), inputs)
-    }
 }
 
 impl Kernel for Steps {

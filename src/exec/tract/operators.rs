@@ -1,6 +1,6 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
-use super::own::{Kernel, Own, Stock, Wired, wrapped};
+use super::own::{Kernel, Own, Stock, Wired, shaped_like_first, wrapped};
 use super::{attention, axes, corners, dynamic, extreme, float8, pad, products, qdq, rounded, softmax, states};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -37,7 +37,9 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("TareFence", |_, _| Ok((expand(Fence), vec![])));
     operators.insert("TareFloat8", float8::build);
     operators.insert("TareRound", rounded::build);
-    operators.insert("TareReverse", |_, node| Ok((expand(Reverse(node.get_attr::<i64>("axis")? as usize)), vec![])));
+    operators.insert("TareReverse", |_, node| {
+        Ok((shaped_like_first(Reverse(node.get_attr::<i64>("axis")? as usize), 1, None), vec![]))
+    });
     operators.insert("TareStates", states::build);
     operators.insert("Celu", |context, node| {
         let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.0);
@@ -142,31 +144,14 @@ impl Kernel for Fence {
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Reverse(usize);
 
-impl Expansion for Reverse {
-    fn name(&self) -> StaticName {
-        Kernel::name(self)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> TractResult<()> {
-        check_input_arity(inputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
-        ensure!(self.0 < model.outlet_fact(inputs[0])?.rank(), "a sequence of too low a rank");
-        model.wire_node(prefix, Own(self.clone()), inputs)
-    }
-}
-
 impl Kernel for Reverse {
     fn name(&self) -> StaticName {
         "TareReverse".into()
+    }
+
+    fn facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(self.0 < inputs[0].rank(), "a sequence of too low a rank");
+        Ok(tvec!(inputs[0].without_value()))
     }
 
     fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {

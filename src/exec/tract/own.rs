@@ -83,6 +83,43 @@ impl<K: Kernel> EvalOp for Own<K> {
     op_out_of_plan!();
 }
 
+/// An operator of `inputs` inputs that becomes one node, which makes something of the shape of the first of them: of its type,
+/// or of `dtype`.
+pub fn shaped_like_first<K: Kernel>(kernel: K, inputs: usize, dtype: Option<DatumType>) -> Box<dyn InferenceOp> {
+    expand(LikeFirst { kernel, inputs, dtype })
+}
+
+#[derive(Debug, Clone)]
+struct LikeFirst<K> {
+    kernel: K,
+    inputs: usize,
+    dtype: Option<DatumType>,
+}
+
+impl<K: Kernel> Expansion for LikeFirst<K> {
+    fn name(&self) -> StaticName {
+        self.kernel.name()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> TractResult<()> {
+        check_input_arity(inputs, self.inputs)?;
+        match self.dtype {
+            Some(dtype) => solver.equals(&outputs[0].datum_type, dtype)?,
+            None => solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?,
+        }
+        solver.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
+        model.wire_node(prefix, Own(self.kernel.clone()), inputs)
+    }
+}
+
 /// The outlets of the nodes that an operator became, or why it could not.
 pub type Wired = TractResult<TVec<OutletId>>;
 

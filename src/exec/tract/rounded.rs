@@ -1,7 +1,7 @@
 //! Rounding of float32 numbers to those that a type of 16 bits holds, for models that run in float32 in its place.
 
 use super::operators::Built;
-use super::own::{Kernel, Own, Wired};
+use super::own::{Kernel, shaped_like_first};
 use half::bf16;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -17,34 +17,13 @@ pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let code = node.get_attr::<i64>("rounds_to")?;
     let brain = code == DataType::Bfloat16 as i64;
     ensure!(brain || code == DataType::Float16 as i64, "TareRound to a type with the number {code}");
-    Ok((expand(Round { brain }), vec![]))
+    Ok((shaped_like_first(Round { brain }, 1, None), vec![]))
 }
 
 /// Rounds to float16, or to bfloat16.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Round {
     brain: bool,
-}
-
-impl Expansion for Round {
-    fn name(&self) -> StaticName {
-        Kernel::name(self)
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        solver: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> TractResult<()> {
-        check_input_arity(inputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {
-        model.wire_node(prefix, Own(self.clone()), inputs)
-    }
 }
 
 impl Kernel for Round {
