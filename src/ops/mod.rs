@@ -5,11 +5,13 @@
 
 mod conditions;
 mod halves;
+mod op;
 mod runtime;
 mod table;
 mod work;
 
 pub use halves::{Half, half, half_opset, half_risk};
+pub use op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 pub use runtime::{carries_dequantization, stays_float};
-pub use table::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis, lookup};
+pub use table::lookup;
 pub use work::multiply_accumulates;

@@ -1,7 +1,8 @@
 //! Nodes that would be integers by themselves, but that ONNX Runtime then fails at for what stands around them.
 
 use super::conditions::dilated;
-use super::table::{Role, lookup};
+use super::op::Role;
+use super::table::lookup;
 use crate::ir::{Graph, NodeId};
 
 /// What ONNX Runtime carries a DequantizeLinear through, by writing a pair behind it where there is none.

@@ -28,6 +28,8 @@ mod settings;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_modes;
+#[cfg(test)]
 mod tests_rules;
 #[cfg(test)]
 mod tests_schema;

@@ -1,0 +1,149 @@
+//! Modes, types and forms: what goes together and what is refused.
+
+use super::tests::{fails, settings};
+use super::*;
+use crate::quant::GridType;
+use std::path::Path;
+
+#[test]
+fn what_a_mode_has_no_use_for_is_refused() {
+    fails(
+        "weights: { type: int4 }",
+        2,
+        18,
+        "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only",
+    );
+    fails(
+        "weights: { granularity: per_block }",
+        2,
+        25,
+        "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only",
+    );
+    fails("weights: { block_size: 8 }", 2, 24, "block_size is only for granularity: per_block");
+    fails(
+        "mode: weight-only\nweights: { granularity: per_block, block_size: 0 }",
+        3,
+        48,
+        "block_size must be at least 1; found 0",
+    );
+    fails(
+        "mode: weight-only\nweights: { reduce_range: true }",
+        3,
+        26,
+        "reduce_range is for integer kernels, and mode weight-only has none; remove it",
+    );
+    let float = "in mode weight-only no activation has a scale of its own; remove this, or set mode: static";
+    fails("mode: weight-only\nactivations: { type: int8 }", 3, 14, float);
+    fails("mode: weight-only\nrules: [{ match: { value: a }, range: [0, 1] }]", 3, 39, float);
+    fails(
+        "rules: [{ match: { value: a }, mode: static }]",
+        2,
+        38,
+        "mode belongs to nodes; match a node or an op_type, without value",
+    );
+    fails(
+        "mode: weight_only",
+        2,
+        7,
+        "unknown value \"weight_only\"; did you mean \"weight-only\"? Known here: weight-only, static, dynamic, float16, bfloat16, float32",
+    );
+    let s =
+        settings("version: 1\nmode: weight-only\nweights: { type: uint4, symmetric: false, granularity: per_block }")
+            .unwrap();
+    assert_eq!(
+        (s.mode, s.weights.scheme.dtype, s.weights.block_size),
+        (Mode::WeightOnly, GridType::Uint4, DEFAULT_BLOCK_SIZE)
+    );
+    assert!(s.opset() == 21 && s.canonical()["weights"]["block_size"] == 32);
+}
+
+#[test]
+fn operators_on_integers_are_for_mode_static() {
+    let why = "format qoperator is made of integer activations, which mode static alone stores; set format: qdq";
+    fails("mode: weight-only\nformat: qoperator", 3, 9, why);
+    fails("format: qop", 2, 9, "unknown value \"qop\". Known here: qdq, qoperator");
+    let s = settings("version: 1\nformat: qoperator").unwrap();
+    assert_eq!((s.format, s.canonical()["format"].as_str()), (Format::Qoperator, Some("qoperator")));
+    // The digest of policies without the key stays what it was.
+    assert!(settings("version: 1\nformat: qdq").unwrap().canonical().get("format").is_none());
+    let mut raw = Raw::parse("version: 1\n", Path::new("dir/p.yaml")).unwrap();
+    raw.override_with(&Overrides { format: Some(Format::Qoperator), ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().format, Format::Qoperator);
+}
+
+#[test]
+fn the_runtimes_own_domain_spares_a_newer_opset() {
+    let opset = |text: &str| settings(&format!("version: 1\n{text}")).unwrap().opset();
+    let wide = "activations: { type: uint16 }\n";
+    let four = "mode: weight-only\nweights: { type: int4 }\n";
+    let blocks = "mode: weight-only\nweights: { type: int4, granularity: per_block }\n";
+    let both = |text: &str| [opset(text), opset(&format!("{text}contrib: true\n"))];
+    assert_eq!([both(wide), both(four), both(blocks)], [[21, 13], [21, 13], [21, 21]]);
+    assert_eq!(settings("version: 1\ncontrib: true").unwrap().canonical()["contrib"], true);
+    assert!(settings("version: 1\ncontrib: false").unwrap().canonical().get("contrib").is_none());
+}
+
+#[test]
+fn floats_of_eight_bits_go_together_and_have_no_steps_to_search() {
+    let both = "activations: { type: float8e4m3fn }\nweights: { type: float8e5m2 }";
+    let s = settings(&format!("version: 1\n{both}")).unwrap();
+    assert_eq!((s.opset(), s.activations.scheme.symmetric, s.weights.searches()), (19, true, false));
+    assert_eq!(s.canonical()["weights"]["type"], "float8e5m2");
+    let blocks = "version: 1\nmode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }";
+    assert_eq!(settings(blocks).unwrap().opset(), 21);
+    let mixed =
+        "activations of float8e4m3fn do not go with weights of int8; set both types to float8, or both to integers";
+    fails("activations: { type: float8e4m3fn }", 2, 22, mixed);
+    let mixed =
+        "activations of uint8 do not go with weights of float8e5m2; set both types to float8, or both to integers";
+    fails("weights: { type: float8e5m2 }", 2, 18, mixed);
+    let zero = "floating-point numbers have zero point 0; remove this";
+    fails("mode: weight-only\nweights: { type: float8e5m2, symmetric: false }", 3, 41, zero);
+    fails("activations: { type: float8e5m2, symmetric: false }", 2, 45, zero);
+    let bias = "biases stay float32 beside weights of float8; remove this, or set it to float32";
+    fails("weights: { type: float8e5m2, bias: int32 }", 2, 36, bias);
+    let range = "range: least_error compares the steps of integers; remove this, or set it to minmax, for float8";
+    fails("weights: { type: float8e5m2, range: least_error }", 2, 37, range);
+    let reduced = "reduce_range is for integer kernels, and float8 has none; remove it";
+    fails("weights: { type: float8e5m2, reduce_range: true }", 2, 44, reduced);
+    let dynamic = "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
+    fails("mode: dynamic\nweights: { type: float8e5m2 }", 3, 18, dynamic);
+}
+
+#[test]
+fn numbers_of_16_bits_have_keys_of_their_own() {
+    let s = settings("version: 1\nmode: float16\nhalf: { keep_io: false, block: Softmax }").expect("a policy");
+    assert_eq!((s.half.convert_io, s.half.block.as_slice()), (true, &["Softmax".to_owned()][..]));
+    let bare = settings("version: 1\nmode: float16").expect("a policy");
+    assert_ne!(s.canonical(), bare.canonical());
+    assert!(bare.canonical().get("half").is_none());
+    let why = "half is for the modes float16 and bfloat16; set one of them, or remove this";
+    fails("half: { keep_io: false }", 2, 7, why);
+    fails("mode: bfloat16\nhalf: { block: [] }", 3, 16, "block names no operator; name one, or remove the key");
+    fails(
+        "mode: float16\nactivations: { type: int8 }",
+        3,
+        14,
+        "in mode float16 no activation has a scale of its own; remove this, or set mode: static",
+    );
+}
+
+#[test]
+fn a_form_and_the_types_that_need_it_fit_each_other() {
+    for (text, why) in [
+        ("mode: weight-only\nweights: { type: nf4, granularity: per_block }", "only MatMulBnb4 reads nf4 and fp4"),
+        ("mode: weight-only\nweights: { form: contrib }", "set granularity: per_block"),
+        ("mode: weight-only\nweights: { form: contrib, granularity: per_block, block_size: 48 }", "blocks of 16, 32"),
+        ("weights: { form: contrib }", "form: contrib is for weights alone"),
+        ("weights: { type: fp4 }", "kernels for integer activations take weights of 8 bits"),
+    ] {
+        let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
+        assert!(error.contains(why), "{text}: {error}");
+    }
+    let text = "version: 1\nmode: weight-only\nweights: { form: contrib, granularity: per_block }\nrules:\n- { match: { op_type: MatMul }, weights: { type: nf4 } }\n";
+    let s = settings(text).expect("a type that the policy's form reads");
+    assert_eq!((s.opset(), &s.canonical()["weights"]["form"]), (13, &serde_json::json!("contrib")));
+    assert_eq!(s.canonical()["rules"][0]["weights"]["type"], "nf4");
+    let two = settings("version: 1\nmode: weight-only\nweights: { type: uint2 }").expect("a policy");
+    assert_eq!(two.opset(), 25);
+}
