@@ -72,13 +72,7 @@ impl Settings {
 
     /// Whether anything may become integers whose scale is found from calibration samples.
     pub fn calibrates(&self) -> bool {
-        self.modes().any(|mode| mode == Mode::Static) || self.splits_outliers()
-    }
-
-    /// Whether any layer may be split by the columns that calibration samples show to be large.
-    fn splits_outliers(&self) -> bool {
-        let rules = self.rules.iter().any(|rule| rule.activations.outlier_threshold.is_some());
-        rules || self.activations.outlier_threshold.is_some()
+        self.modes().any(|mode| mode == Mode::Static)
     }
 
     /// The types of 16 bits that nodes may compute in.
@@ -88,7 +82,9 @@ impl Settings {
 
     /// Whether samples, where there are some, are looked at before the model is written.
     pub fn looks_at_samples(&self) -> bool {
-        self.calibrates() || self.halves().any(|kind| kind == HalfType::Float16)
+        let rules = self.rules.iter().map(|rule| &rule.activations.outlier_threshold);
+        let outliers = self.activations.outlier_threshold.is_some() || rules.flatten().next().is_some();
+        outliers || self.calibrates() || self.halves().any(|kind| kind == HalfType::Float16)
     }
 
     /// Whether bodies of If, Loop and Scan may change: what calibration would have to observe there cannot be.
