@@ -8,6 +8,7 @@ pub mod exec;
 pub mod file;
 pub mod inputs;
 pub mod ir;
+pub mod mapped;
 pub mod ops;
 pub mod pass;
 pub mod patterns;

@@ -1,6 +1,7 @@
 //! A dense tensor in memory: an element type, a shape, and little-endian bytes in C order.
 
 use crate::error::{Error, Result};
+use crate::mapped;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -133,6 +134,9 @@ pub fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
 }
 
+/// Elements of a piece of a tensor.
+const PIECE: usize = 1 << 20;
+
 /// A dense tensor. Cloning shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
@@ -244,7 +248,7 @@ impl Tensor {
 
     /// Some of the elements of a float32 tensor, in C order: borrowed where the bytes are aligned, so that a large tensor can
     /// be read piece by piece whatever its place in the file. Panics where the tensor has another type or fewer elements.
-    pub fn f32_slice(&self, elements: Range<usize>) -> Cow<'_, [f32]> {
+    fn f32_slice(&self, elements: Range<usize>) -> Cow<'_, [f32]> {
         assert_eq!(self.dtype, Float32, "the elements are not float32");
         let bytes = self.f32_bytes(elements);
         match bytemuck::try_cast_slice(bytes) {
@@ -254,8 +258,44 @@ impl Tensor {
     }
 
     /// The bytes of some of the elements of a float32 tensor.
-    pub fn f32_bytes(&self, elements: Range<usize>) -> &[u8] {
+    fn f32_bytes(&self, elements: Range<usize>) -> &[u8] {
         &self.data[elements.start * size_of::<f32>()..elements.end * size_of::<f32>()]
+    }
+
+    /// A matrix with its axes exchanged, as float32. What is no matrix stays as it is.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_f32`].
+    pub fn transposed(&self) -> Result<Self> {
+        let &[rows, columns] = self.shape() else { return Ok(self.clone()) };
+        let numbers = self.to_f32()?;
+        let mut turned = vec![0f32; numbers.len()];
+        // In squares, so that what is read and what is written both stay in the cache.
+        const SIDE: usize = 32;
+        for top in (0..rows).step_by(SIDE) {
+            for left in (0..columns).step_by(SIDE) {
+                for row in top..(top + SIDE).min(rows) {
+                    for column in left..(left + SIDE).min(columns) {
+                        turned[column * rows + row] = numbers[row * columns + column];
+                    }
+                }
+            }
+        }
+        Ok(Self::from_f32(vec![columns, rows], &turned))
+    }
+
+    /// The elements of a float32 tensor in pieces that are worth a turn of a thread.
+    pub fn pieces(&self) -> impl ExactSizeIterator<Item = Range<usize>> + Send + use<> {
+        let count = self.len();
+        (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..((piece + 1) * PIECE).min(count))
+    }
+
+    /// Shows some of the elements of a float32 tensor. Of a mapped file they are in memory no longer than that. Panics as
+    /// [`Tensor::f32_slice`] does.
+    pub fn with_piece<T>(&self, elements: Range<usize>, look: impl FnOnce(&[f32]) -> T) -> T {
+        let seen = look(&self.f32_slice(elements.clone()));
+        mapped::let_go(self.f32_bytes(elements));
+        seen
     }
 
     /// The elements as int64.
@@ -283,5 +323,19 @@ impl Tensor {
     /// The first element as float32, if there is one and it is a real number.
     pub fn first_f32(&self) -> Option<f32> {
         self.to_f32().ok()?.first().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_turned() {
+        let numbers: Vec<f32> = (0..70 * 33).map(|i| i as f32).collect();
+        let turned = Tensor::from_f32(vec![70, 33], &numbers).transposed().expect("numbers");
+        assert_eq!(turned.shape(), [33, 70]);
+        let found = turned.to_f32().expect("numbers");
+        assert!((0..70 * 33).all(|i| found[i] == numbers[i % 70 * 33 + i / 70]));
     }
 }

@@ -1,12 +1,28 @@
 //! Work on all cores.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Does `work` on each item, on as many threads as the machine runs at once. Which thread does an item, and when, is open:
-/// what comes out must not depend on it.
+/// The most threads that [`for_each`] takes; 0 stands for as many as the machine runs at once.
+static LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Limits the threads of this process to `threads`.
+pub fn limit(threads: usize) {
+    LIMIT.store(threads, Ordering::Relaxed);
+}
+
+fn allowed() -> usize {
+    match LIMIT.load(Ordering::Relaxed) {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        limit => limit,
+    }
+}
+
+/// Does `work` on each item, on as many threads as are allowed. Which thread does an item, and when, is open: what comes out
+/// must not depend on it.
 pub fn for_each<T: Send>(items: impl ExactSizeIterator<Item = T> + Send, work: impl Fn(T) + Sync) {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = allowed().min(items.len());
     if threads <= 1 {
         return items.for_each(work);
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&str] = &[
     "error",
     "threads",
+    "mapped",
     "tensor",
     "progress",
     "proto",
@@ -220,7 +221,7 @@ fn an_import_from_above_is_found() {
     ] {
         let faults = faults("ir/graph.rs", code);
         assert_eq!(faults.len(), 1, "{code}: {faults:?}");
-        assert!(faults[0].contains("`ir` (floor 6) imports `pipeline`"), "{}", faults[0]);
+        assert!(faults[0].contains("`ir` (floor 7) imports `pipeline`"), "{}", faults[0]);
     }
 }
 

@@ -73,7 +73,7 @@ pub struct Model {
 pub struct Data {
     #[command(flatten)]
     pub set: Samples,
-    /// Samples that run side by side; by default as many as there are cores. The result is the same.
+    /// Samples, and pieces of weights, that are worked on side by side; by default as many as there are cores. The result is the same.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }

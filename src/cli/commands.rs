@@ -1,12 +1,12 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Dequantize, Init, Model, Output, Quantize, Validate};
+use super::args::{Calibrate, Data, Dequantize, Init, Model, Output, Quantize, Validate};
 use super::progress::Bars;
 use std::path::Path;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
-use tare::{file, policy, report, validate as checks};
+use tare::{file, policy, report, threads, validate as checks};
 
 /// Prints to standard output; a closed pipe ends the program quietly.
 fn print(text: impl std::fmt::Display) {
@@ -38,10 +38,17 @@ pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
     Ok(Verdict::Good)
 }
 
+/// The threads that `data` allows, for samples and for weights.
+fn context<'a>(data: &Data, progress: &'a Bars) -> Context<'a> {
+    let threads = data.threads();
+    threads::limit(threads);
+    Context { threads, progress }
+}
+
 pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
     let bars = Bars::new(output.quiet);
-    let context = Context { threads: args.data.threads(), progress: &bars };
+    let context = context(&args.data, &bars);
     let report = pipeline::quantize(&settings, args.ranges.as_deref(), &context)?;
     if !output.quiet {
         print(&report);
@@ -68,7 +75,7 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
     file::check_writable(&args.output)?;
     let bars = Bars::new(output.quiet);
     let planned = Planned::new(&settings)?;
-    let context = Context { threads: args.data.threads(), progress: &bars };
+    let context = context(&args.data, &bars);
     let (calibration, summary) = planned.calibrate(&settings, &context)?;
     file::write_atomically(&args.output, calibration.to_json()?.as_bytes())?;
     if !output.quiet {
@@ -84,7 +91,7 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         file::check_writable(path)?;
     }
     let bars = Bars::new(output.quiet);
-    let context = Context { threads: args.data.threads(), progress: &bars };
+    let context = context(&args.data, &bars);
     let comparison = pipeline::compare(&args.float, &args.quantized, &settings, &context)?;
     let missed = checks::misses(&settings.thresholds, Some(&comparison));
     if let Some(path) = &args.report {

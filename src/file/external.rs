@@ -4,9 +4,9 @@
 //! the model remembers that it wants external data when it is written again.
 
 use super::atomic::Beside;
-use super::maps;
 use super::tensors::for_each;
 use crate::error::{Error, Result};
+use crate::mapped;
 use crate::proto::tensor_proto::DataLocation;
 use crate::proto::{ModelProto, StringStringEntryProto, TensorProto};
 use crate::tensor::DataType;
@@ -131,11 +131,9 @@ pub fn map_file(path: &Path) -> Result<Bytes> {
     if file.metadata().map_err(failed)?.len() == 0 {
         return Ok(Bytes::new());
     }
-    // SAFETY: the mapping is private and read-only. Should another program truncate the file meanwhile, the operating
-    // system ends this one; the bytes never change under a reader that this program itself gave them to, because its
-    // own writes go to a new file that is renamed into place.
-    let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-    Ok(maps::keep(mapped))
+    // SAFETY: should another program truncate the file meanwhile, the operating system ends this one; the bytes never change
+    // under a reader that this program itself gave them to, because its own writes go to a new file that is renamed into place.
+    unsafe { mapped::map(&file) }.map_err(failed)
 }
 
 /// Moves external tensors inside the model, as their `raw_data`.
@@ -162,6 +160,7 @@ pub fn write(model: &mut ModelProto, path: &Path) -> Result<(String, Beside)> {
         let padding = offset.next_multiple_of(ALIGNMENT) - offset;
         file.write(&vec![0; padding as usize])?;
         file.write(&bytes)?;
+        mapped::let_go(&bytes);
         offset += padding;
         let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
         tensor.external_data = vec![

@@ -2,13 +2,11 @@
 
 mod atomic;
 mod external;
-mod maps;
 mod outline;
 mod sink;
 mod tensors;
 
 pub use atomic::{check_writable, write_atomically};
-pub use maps::let_go;
 pub use outline::outline;
 
 use crate::error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
 use super::tensors::tensor_to_proto;
+use crate::mapped;
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, NodeProto};
 use crate::tensor::{DataType, Tensor};
@@ -52,7 +53,10 @@ impl Graph {
     pub fn add_initializer(&mut self, stem: &str, tensor: &Tensor) -> ValueId {
         let id = self.new_value(stem, Source::Initializer);
         let name = self.values[id.index()].name.clone();
-        self.values[id.index()].constant = Some(tensor_to_proto(&name, tensor));
+        let mut proto = tensor_to_proto(&name, tensor);
+        // Of a large model all that is made may be more than memory holds.
+        proto.raw_data = proto.raw_data.map(mapped::aside);
+        self.values[id.index()].constant = Some(proto);
         self.initializers.push(id);
         id
     }

@@ -155,7 +155,7 @@ impl Placer<'_> {
             let Some(tensor) = self.graph.constant(value)? else {
                 return Ok(Some(Err("a constant input is sparse".to_owned())));
             };
-            let loss = kind.loss(&tensor.to_f32()?);
+            let loss = kind.loss(&tensor)?;
             let why = match loss.beyond {
                 Some(number) if !row.bounds() => {
                     self.beyond[id.index()] = true;

@@ -3,7 +3,6 @@
 use super::place::{makes_no_floats, policy_reason};
 use super::{ConstantPlan, Placement, Stored};
 use crate::error::Result;
-use crate::file;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
 use crate::policy::{Granularity, NodeSettings, WeightForm, WeightSettings};
@@ -66,21 +65,16 @@ pub(super) fn usable(graph: &Graph, id: NodeId, slot: usize) -> Result<std::resu
     Ok(unfit.map_or(Ok(tensor), Err))
 }
 
-/// Weights that are looked at in one go.
-const PIECE: usize = 1 << 20;
-
-/// Whether a float32 tensor holds neither NaN nor infinity. Of a mapped file no more is in memory than is looked at.
+/// Whether a float32 tensor holds neither NaN nor infinity.
 pub(super) fn is_finite(tensor: &Tensor) -> bool {
     let finite = AtomicBool::new(true);
-    threads::for_each(0..tensor.len().div_ceil(PIECE), |piece| {
-        let elements = piece * PIECE..((piece + 1) * PIECE).min(tensor.len());
+    threads::for_each(tensor.pieces(), |elements| {
         if finite.load(Ordering::Relaxed) {
-            let numbers = tensor.f32_slice(elements.clone());
             // Without a branch for each number: this goes through all of a large model.
-            if numbers.chunks(1024).any(|chunk| !chunk.iter().fold(true, |all, v| all & v.is_finite())) {
+            let all = |numbers: &[f32]| numbers.iter().fold(true, |all, v| all & v.is_finite());
+            if tensor.with_piece(elements, |numbers| !numbers.chunks(1024).all(all)) {
                 finite.store(false, Ordering::Relaxed);
             }
-            file::let_go(tensor.f32_bytes(elements));
         }
     });
     finite.into_inner()

@@ -1,6 +1,8 @@
 //! Floating-point numbers of 16 bits: what they hold, and what float32 numbers lose by them.
 
+use crate::error::{Error, Result};
 use crate::tensor::{DataType, Tensor};
+use crate::threads;
 use ::half::{bf16, f16};
 use bytes::Bytes;
 use std::fmt;
@@ -71,37 +73,82 @@ impl HalfType {
         }
     }
 
-    /// What `values` lose.
-    pub fn loss(self, values: &[f32]) -> Loss {
-        let mut loss = Loss { beyond: None, exact: true, relative: 0.0 };
-        let (mut signal, mut noise) = (0f64, 0f64);
+    /// What a float32 tensor loses.
+    ///
+    /// # Errors
+    /// When it has another type.
+    pub fn loss(self, tensor: &Tensor) -> Result<Loss> {
+        self.check(tensor)?;
+        let mut parts = vec![Part::default(); tensor.pieces().len()];
+        let pieces = tensor.pieces().zip(parts.iter_mut());
+        threads::for_each(pieces, |(piece, part)| *part = tensor.with_piece(piece, |values| self.part(values)));
+        let sum = |of: fn(&Part) -> f64| parts.iter().map(of).sum::<f64>();
+        let (signal, noise) = (sum(|part| part.signal), sum(|part| part.noise));
+        Ok(Loss {
+            beyond: parts.iter().find_map(|part| part.beyond),
+            exact: parts.iter().all(|part| !part.inexact),
+            relative: if noise > 0.0 { (noise / signal).sqrt() } else { 0.0 },
+        })
+    }
+
+    fn part(self, values: &[f32]) -> Part {
+        let mut part = Part::default();
         for &value in values.iter().filter(|v| v.is_finite()) {
             let rounded = self.round(value);
-            loss.exact &= rounded == value;
+            part.inexact |= rounded != value;
             if rounded.is_infinite() {
-                loss.beyond.get_or_insert(value);
+                part.beyond.get_or_insert(value);
                 continue;
             }
-            signal += f64::from(value).powi(2);
-            noise += (f64::from(value) - f64::from(rounded)).powi(2);
+            part.signal += f64::from(value).powi(2);
+            part.noise += (f64::from(value) - f64::from(rounded)).powi(2);
         }
-        loss.relative = if noise > 0.0 { (noise / signal).sqrt() } else { 0.0 };
-        loss
+        part
+    }
+
+    fn check(self, tensor: &Tensor) -> Result<()> {
+        let found = tensor.dtype();
+        let float32 = found == DataType::Float32;
+        float32
+            .then_some(())
+            .ok_or_else(|| Error::other(format!("a tensor of {found} cannot become {self}; expected float32")))
     }
 
     /// A float32 tensor in this type.
     ///
     /// # Errors
-    /// When its elements are no real numbers.
-    pub fn tensor(self, tensor: &Tensor) -> crate::error::Result<Tensor> {
-        let values = tensor.to_f32()?;
-        let bits = |&v: &f32| match self {
-            Self::Float16 => f16::from_f32(v).to_bits(),
-            Self::Bfloat16 => bf16::from_f32(v).to_bits(),
-        };
-        let bytes: Vec<u8> = values.iter().flat_map(|v| bits(v).to_le_bytes()).collect();
+    /// When it has another type.
+    pub fn tensor(self, tensor: &Tensor) -> Result<Tensor> {
+        self.check(tensor)?;
+        let mut bytes = vec![0u8; tensor.len() * size_of::<u16>()];
+        let (mut rest, mut parts) = (bytes.as_mut_slice(), Vec::new());
+        for piece in tensor.pieces() {
+            let (own, after) = rest.split_at_mut(piece.len() * size_of::<u16>());
+            parts.push((piece, own));
+            rest = after;
+        }
+        threads::for_each(parts.into_iter(), |(piece, own)| {
+            tensor.with_piece(piece, |values| {
+                for (bytes, &value) in own.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                    *bytes = match self {
+                        Self::Float16 => f16::from_f32(value).to_le_bytes(),
+                        Self::Bfloat16 => bf16::from_f32(value).to_le_bytes(),
+                    };
+                }
+            });
+        });
         Tensor::new(self.dtype(), tensor.shape().to_vec(), Bytes::from(bytes))
     }
+}
+
+/// What a piece of an array loses.
+#[derive(Debug, Clone, Copy, Default)]
+struct Part {
+    beyond: Option<f32>,
+    inexact: bool,
+    /// Squares of the numbers in range, and of their errors.
+    signal: f64,
+    noise: f64,
 }
 
 impl fmt::Display for HalfType {
@@ -132,12 +179,14 @@ mod tests {
 
     #[test]
     fn losses_tell_range_exactness_and_tiny_numbers() {
-        let loss = HalfType::Float16.loss(&[1.0, -7e4, f32::INFINITY]);
+        let float16 =
+            |numbers: &[f32]| HalfType::Float16.loss(&Tensor::from_f32(vec![numbers.len()], numbers)).expect("float32");
+        let loss = float16(&[1.0, -7e4, f32::INFINITY]);
         assert_eq!((loss.beyond, loss.exact), (Some(-7e4), false));
-        assert!(HalfType::Bfloat16.loss(&[1.0, -7e4]).beyond.is_none());
-        assert_eq!(HalfType::Float16.loss(&[0.5, 0.0]), Loss { beyond: None, exact: true, relative: 0.0 });
-        assert!(HalfType::Float16.loss(&[1e-8]).relative > 0.9);
+        assert!(HalfType::Bfloat16.loss(&Tensor::from_f32(vec![2], &[1.0, -7e4])).expect("float32").beyond.is_none());
+        assert_eq!(float16(&[0.5, 0.0]), Loss { beyond: None, exact: true, relative: 0.0 });
+        assert!(float16(&[1e-8]).relative > 0.9);
         // Tiny numbers beside normal ones lose nothing that counts.
-        assert!(HalfType::Float16.loss(&[1e-8, 0.1]).relative < HalfType::Float16.tolerated());
+        assert!(float16(&[1e-8, 0.1]).relative < HalfType::Float16.tolerated());
     }
 }

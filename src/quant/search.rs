@@ -52,16 +52,40 @@ pub struct Channel<'a> {
 }
 
 /// The scale of least error for channels that share one, at least `least`; that of `widest` where none is better. The zero
-/// point stays.
+/// point stays. No weight lies beyond `widest`.
 pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        #[target_feature(enable = "avx2")]
+        fn wide(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
+            best_of_all(channels, widest, variance, least)
+        }
+        #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
+        // SAFETY: the processor was just asked.
+        return unsafe { wide(channels, widest, variance, least) };
+    }
+    best_of_all(channels, widest, variance, least)
+}
+
+#[inline(always)]
+fn best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
     let base = widest.scale.max(least);
-    let candidates = (0..STEPS).map(|i| share(i, widest));
     let (low, high) = widest.dtype.limits();
-    let (low, high) = ((low - widest.zero_point) as f32, (high - widest.zero_point) as f32);
-    let error_at = |scale: f32| -> f64 { channels.iter().map(|c| error(c, scale, low, high, variance)).sum() };
-    let mut best = (error_at(base), base);
-    for scale in candidates.map(|share| base * share).filter(|&scale| scale >= least && scale.is_normal()) {
-        let error = error_at(scale);
+    let ends = ((low - widest.zero_point) as f32, (high - widest.zero_point) as f32);
+    let error_at = |share: f32| {
+        let of = |channel| match share < 1.0 {
+            true => error::<true>(channel, base * share, ends, variance),
+            false => error::<false>(channel, base * share, ends, variance),
+        };
+        channels.iter().map(of).sum::<f64>()
+    };
+    let mut best = (error_at(1.0), base);
+    for share in (0..STEPS).map(|i| share(i, widest)) {
+        let scale = base * share;
+        if scale < least || !scale.is_normal() {
+            continue;
+        }
+        let error = error_at(share);
         if error < best.0 {
             best = (error, scale);
         }
@@ -89,7 +113,8 @@ fn off<const CLIP: bool>(steps: f32, low: f32, high: f32) -> f32 {
 }
 
 /// The mean squared error behind the layer at one scale.
-fn error(channel: &Channel<'_>, scale: f32, low: f32, high: f32, variance: f32) -> f64 {
+#[inline(always)]
+fn error<const CLIP: bool>(channel: &Channel<'_>, scale: f32, (low, high): (f32, f32), variance: f32) -> f64 {
     let inverse = scale.recip();
     let (mut squares, mut shifts) = ([0f32; LANES], [0f32; LANES]);
     let (weights, rest) = channel.weights.as_chunks::<LANES>();
@@ -98,7 +123,7 @@ fn error(channel: &Channel<'_>, scale: f32, low: f32, high: f32, variance: f32) 
     for (weights, means) in weights.chunks(LINES).zip(means.chunks(LINES)) {
         for (w, m) in weights.iter().zip(means) {
             for lane in 0..LANES {
-                let e = off::<true>(w[lane] * inverse, low, high);
+                let e = off::<CLIP>(w[lane] * inverse, low, high);
                 squares[lane] += e * e;
                 shifts[lane] += m[lane] * e;
             }
@@ -108,7 +133,7 @@ fn error(channel: &Channel<'_>, scale: f32, low: f32, high: f32, variance: f32) 
         (squares, shifts) = ([0.0; LANES], [0.0; LANES]);
     }
     for (&w, &m) in rest.iter().zip(rest_means) {
-        let e = off::<true>(w * inverse, low, high);
+        let e = off::<CLIP>(w * inverse, low, high);
         square += f64::from(e * e);
         shift += f64::from(m * e);
     }

@@ -3,8 +3,8 @@
 use super::contrib::Operators;
 use super::weights::{Around, grids, in_blocks};
 use crate::error::Result;
-use crate::file;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
+use crate::mapped;
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
 use crate::quant::{self, AxisParams, Moments, Params};
@@ -170,7 +170,7 @@ impl Constants {
             }
             (None, _) => (grids, quant::pack(quant::quantize(&tensor.to_f32()?, &grids[0]), bits)),
         };
-        file::let_go(tensor.bytes());
+        mapped::let_go(tensor.bytes());
         let integers = Tensor::new(dtype, shape.clone(), Bytes::from(integers))?;
         match (plan.axis, plan.block) {
             (Some(axis), Some(size)) => shape[axis] = shape[axis].div_ceil(size),

@@ -2,8 +2,8 @@
 
 use super::weights::in_blocks;
 use crate::error::Result;
-use crate::file;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
+use crate::mapped;
 use crate::plan::{ConstantPlan, Placement, Plan, Stored};
 use crate::qoperators::MICROSOFT;
 use crate::quant::{self, CodeBook, Scheme};
@@ -81,7 +81,7 @@ impl Operators {
 fn store(graph: &mut Graph, name: &str, tensor: &Tensor, plan: &ConstantPlan, layout: Layout) -> Result<Operands> {
     let turned;
     let rows = if layout == Layout::Columns {
-        turned = transposed(tensor);
+        turned = tensor.transposed()?;
         &turned
     } else {
         tensor
@@ -91,37 +91,18 @@ fn store(graph: &mut Graph, name: &str, tensor: &Tensor, plan: &ConstantPlan, la
         Stored::Codes(book) => of_codes(rows, book, size, plan.least_error)?,
         Stored::InBlocks | Stored::Plain => of_integers(rows, plan, size, layout == Layout::Table)?,
     };
-    file::let_go(tensor.bytes());
+    mapped::let_go(tensor.bytes());
     let [integers, scales] = [("quantized", &tensors.0), ("scale", &tensors.1)]
         .map(|(what, tensor)| graph.add_initializer(&format!("{name}_{what}"), tensor));
     let zeros = tensors.2.map(|zeros| graph.add_initializer(&format!("{name}_zero_point"), &zeros));
     Ok(Operands { integers, scales, zeros })
 }
 
-/// A matrix with its axes exchanged.
-fn transposed(tensor: &Tensor) -> Tensor {
-    let (rows, columns) = (tensor.shape()[0], tensor.shape()[1]);
-    let numbers = tensor.f32_slice(0..tensor.len());
-    let mut turned = vec![0f32; numbers.len()];
-    // In squares, so that what is read and what is written both stay in the cache.
-    const SIDE: usize = 32;
-    for top in (0..rows).step_by(SIDE) {
-        for left in (0..columns).step_by(SIDE) {
-            for row in top..(top + SIDE).min(rows) {
-                for column in left..(left + SIDE).min(columns) {
-                    turned[column * rows + row] = numbers[row * columns + column];
-                }
-            }
-        }
-    }
-    Tensor::from_f32(vec![columns, rows], &turned)
-}
-
 type Tensors = (Tensor, Tensor, Option<Tensor>);
 
 /// The codes of all rows one behind the other, two in a byte, the first above, and the scale of each block.
 fn of_codes(rows: &Tensor, book: CodeBook, size: usize, least_error: bool) -> Result<Tensors> {
-    let (scales, mut codes) = book.quantize(&rows.f32_slice(0..rows.len()), size, least_error);
+    let (scales, mut codes) = book.quantize(&rows.to_f32()?, size, least_error);
     codes.resize(codes.len().next_multiple_of(2), book.zero());
     let packed: Vec<u8> = codes.chunks(2).map(|two| two[0] << 4 | two[1]).collect();
     let codes = Tensor::new(DataType::Uint8, vec![packed.len()], Bytes::from(packed))?;
@@ -216,18 +197,4 @@ fn add(graph: &mut Graph, id: NodeId, bias: ValueId) {
     let new = NewNode { op_type: "Add", name: &format!("{name}_Add"), inputs, ints: vec![] };
     let (node, _) = graph.add_node(new, &format!("{name}_sum"));
     graph.take_over_output(node, 0, output);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_matrix_is_turned() {
-        let numbers: Vec<f32> = (0..70 * 33).map(|i| i as f32).collect();
-        let turned = transposed(&Tensor::from_f32(vec![70, 33], &numbers));
-        assert_eq!(turned.shape(), [33, 70]);
-        let found = turned.to_f32().expect("numbers");
-        assert!((0..70 * 33).all(|i| found[i] == numbers[i % 70 * 33 + i / 70]));
-    }
 }

@@ -110,7 +110,7 @@ impl Dynamic {
             None => {
                 let Some(tensor) = graph.constant(value)? else { return Ok(plan) };
                 let name = graph.value(value).name().to_owned();
-                let turned = graph.add_initializer(&name, &transposed(&tensor)?);
+                let turned = graph.add_initializer(&name, &tensor.transposed()?);
                 *self.turned.entry(value).or_insert(turned)
             }
         };
@@ -160,15 +160,6 @@ impl Dynamic {
 fn summed_length(graph: &Graph, id: NodeId, turned: bool) -> usize {
     let ty = graph.node(id).input(1).and_then(|weight| graph.stated_type(weight));
     ty.and_then(|ty| ty.dims.get(usize::from(turned)).copied().flatten()).unwrap_or(0)
-}
-
-/// A matrix of float32, its rows as columns.
-fn transposed(matrix: &Tensor) -> Result<Tensor> {
-    let &[rows, columns] = matrix.shape() else { return Ok(matrix.clone()) };
-    let numbers = matrix.to_f32()?;
-    let turned: Vec<f32> =
-        (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c)).map(|i| numbers[i]).collect();
-    Ok(Tensor::from_f32(vec![columns, rows], &turned))
 }
 
 /// A bias, one number for each channel, so that it is added along the axis of channels with `behind` axes behind it.

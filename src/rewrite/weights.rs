@@ -1,7 +1,6 @@
 //! The grids of weights and of other constants.
 
 use crate::error::Result;
-use crate::file;
 use crate::plan::ConstantPlan;
 use crate::quant::{self, AxisParams, Blocks, Channel, Moments, Params};
 use crate::tensor::{DataType, Tensor};
@@ -72,14 +71,14 @@ pub(super) fn in_blocks(
         parts.push((piece, own, stored));
     }
     threads::for_each(parts.into_iter(), |(piece, own, stored)| {
-        let numbers = tensor.f32_slice(piece.values.clone());
-        own.copy_from_slice(&piece.blocks.min_max(&numbers, plan.scheme));
-        if plan.least_error {
-            piece.blocks.least_error(&numbers, own);
-        }
-        settle_steps(plan, own);
-        stored.copy_from_slice(&quant::pack(piece.blocks.quantize(&numbers, own), bits));
-        file::let_go(tensor.f32_bytes(piece.values));
+        tensor.with_piece(piece.values, |numbers| {
+            own.copy_from_slice(&piece.blocks.min_max(numbers, plan.scheme));
+            if plan.least_error {
+                piece.blocks.least_error(numbers, own);
+            }
+            settle_steps(plan, own);
+            stored.copy_from_slice(&quant::pack(piece.blocks.quantize(numbers, own), bits));
+        });
     });
     (grids, packed)
 }
@@ -101,16 +100,24 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
         return;
     };
     let (rows, length) = (shape[..axis].iter().product::<usize>(), shape[axis + 1..].iter().product::<usize>());
-    let (channels, mut weights) = (shape[axis], Vec::with_capacity(rows * length));
-    for (channel, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
-        weights.clear();
-        let runs = (0..rows).map(|row| &numbers[(row * channels + channel) * length..][..length]);
-        runs.for_each(|run| weights.extend_from_slice(run));
-        let means = means(moments, shape, axis, channel, weights.len());
-        let one = Channel { weights: &weights, means: &means };
-        grid.scale = quant::best_scale(&[one], grid, moments.variance, least);
-    }
+    let (channels, count) = (shape[axis], rows * length);
+    let together = TOGETHER.div_ceil(count.max(1));
+    let parts = grids.chunks_mut(together).zip(least.chunks(together)).enumerate();
+    threads::for_each(parts, |(part, (grids, least))| {
+        let mut weights = Vec::with_capacity(count);
+        for (channel, (grid, &least)) in (part * together..).zip(grids.iter_mut().zip(least)) {
+            weights.clear();
+            let runs = (0..rows).map(|row| &numbers[(row * channels + channel) * length..][..length]);
+            runs.for_each(|run| weights.extend_from_slice(run));
+            let means = means(moments, shape, axis, channel, count);
+            let one = Channel { weights: &weights, means: &means };
+            grid.scale = quant::best_scale(&[one], grid, moments.variance, least);
+        }
+    });
 }
+
+/// Weights, in whole channels, that are worth a turn of a thread.
+const TOGETHER: usize = 1 << 16;
 
 /// The mean of the input that each weight of an output channel meets.
 fn means(moments: &Moments, shape: &[usize], axis: usize, channel: usize, count: usize) -> Vec<f32> {
