@@ -104,13 +104,15 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
     let together = TOGETHER.div_ceil(count.max(1));
     let parts = grids.chunks_mut(together).zip(least.chunks(together)).enumerate();
     threads::for_each(parts, |(part, (grids, least))| {
-        let mut weights = Vec::with_capacity(count);
-        for (channel, (grid, &least)) in (part * together..).zip(grids.iter_mut().zip(least)) {
-            weights.clear();
-            let runs = (0..rows).map(|row| &numbers[(row * channels + channel) * length..][..length]);
-            runs.for_each(|run| weights.extend_from_slice(run));
-            let means = means(moments, shape, axis, channel, count);
-            let one = Channel { weights: &weights, means: &means };
+        let (first, mut weights) = (part * together, vec![0f32; grids.len() * count]);
+        // Row by row: channels may lie side by side.
+        for row in 0..rows {
+            let runs = numbers[(row * channels + first) * length..].chunks_exact(length.max(1)).take(grids.len());
+            runs.enumerate().for_each(|(i, run)| weights[i * count + row * length..][..length].copy_from_slice(run));
+        }
+        for (i, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
+            let means = means(moments, shape, axis, first + i, count);
+            let one = Channel { weights: &weights[i * count..][..count], means: &means };
             grid.scale = quant::best_scale(&[one], grid, moments.variance, least);
         }
     });
