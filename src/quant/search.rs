@@ -108,7 +108,7 @@ const IN_CACHE: usize = 2048;
 /// Adding 1.5 * 2^23 rounds a float32 of magnitude below 2^22 half to even.
 const ROUND: f32 = 12_582_912.0;
 /// Numbers that are looked at side by side, so that the compiler can use vector instructions.
-const LANES: usize = 16;
+const LANES: usize = 32;
 /// Lines of numbers that are added up in float32 before float64 takes over.
 const LINES: usize = 64;
 
