@@ -129,17 +129,21 @@ fn off<const CLIP: bool>(steps: f32, low: f32, high: f32) -> f32 {
 fn add<const CLIP: bool>(
     (weights, means): (&[f32], &[f32]),
     scale: f32,
-    (low, high): (f32, f32),
+    ends: (f32, f32),
     (square, shift): &mut (f64, f64),
 ) {
     let inverse = scale.recip();
     let (weights, rest) = weights.as_chunks::<LANES>();
     let (means, rest_means) = means.as_chunks::<LANES>();
-    for (weights, means) in weights.chunks(LINES).zip(means.chunks(LINES)) {
+    // Zeros have no error.
+    let (mut last, mut last_means) = ([0f32; LANES], [0f32; LANES]);
+    last[..rest.len()].copy_from_slice(rest);
+    last_means[..rest.len()].copy_from_slice(rest_means);
+    for (weights, means) in weights.chunks(LINES).zip(means.chunks(LINES)).chain([(&[last][..], &[last_means][..])]) {
         let (mut squares, mut shifts) = ([0f32; LANES], [0f32; LANES]);
         for (w, m) in weights.iter().zip(means) {
             for lane in 0..LANES {
-                let e = off::<CLIP>(w[lane] * inverse, low, high);
+                let e = off::<CLIP>(w[lane] * inverse, ends.0, ends.1);
                 squares[lane] += e * e;
                 shifts[lane] += m[lane] * e;
             }
@@ -148,11 +152,6 @@ fn add<const CLIP: bool>(
             *square += f64::from(squares[lane]);
             *shift += f64::from(shifts[lane]);
         }
-    }
-    for (&w, &m) in rest.iter().zip(rest_means) {
-        let e = off::<CLIP>(w * inverse, low, high);
-        *square += f64::from(e * e);
-        *shift += f64::from(m * e);
     }
 }
 
