@@ -117,12 +117,34 @@ fn nodes_in_bodies_read_weights_from_around() {
         };
         let wanted = flagged(0, 1.0);
         assert!(wanted.iter().any(|v| *v != 0.0), "{}", case.op_type);
-        // Where both branches are constants the engine is not asked for more than one If.
-        for depth in 1..=if case.own { 1 } else { 2 } {
+        for depth in [1, 2] {
             assert_eq!(flagged(depth, 1.0), wanted, "{} in {depth}", case.op_type);
             let turned = if depth == 1 { -1.0 } else { 1.0 };
             let opposite: Vec<f32> = wanted.iter().map(|v| v * turned).collect();
             assert_eq!(flagged(depth, 0.0), opposite, "{} in {depth}, the other branch", case.op_type);
         }
     }
+}
+
+#[test]
+fn what_follows_constant_branches_reads_the_one_that_was_chosen() {
+    let branch = |name: &str, number: f32| {
+        let graph = Builder::new(13).floats(&format!("{name}_c"), &[2], &[number, 2.0 * number]);
+        let graph = graph.node("Identity", &[&format!("{name}_c")], &[name], vec![]).output(name, &[2]);
+        graph.proto().graph.expect("a graph")
+    };
+    let bodies = || vec![body("then_branch", branch("t", 1.0)), body("else_branch", branch("e", 5.0))];
+    let net = Builder::new(13).input("x", &[1]).floats("half", &[1], &[0.5]);
+    let net = net.node("Greater", &["x", "half"], &["is"], vec![]).node("If", &["is"], &["c"], bodies());
+    let model = net.node("Neg", &["c"], &["y"], vec![]).output("y", &[2]).build();
+    for (flag, wanted) in [(1.0, [-1.0, -2.0]), (0.0, [-5.0, -10.0])] {
+        let made = run(&model, &[Tensor::from_f32(vec![1], &[flag])]);
+        assert_eq!(*made[0].to_f32().expect("numbers"), wanted);
+    }
+    // A condition that is known goes as before.
+    let known = Tensor::new(DataType::Bool, vec![], vec![0].into()).expect("a flag");
+    let net = Builder::new(13).input("x", &[2]).constant("is", &known).node("If", &["is"], &["c"], bodies());
+    let model = net.node("Add", &["c", "x"], &["y"], vec![]).output("y", &[2]).build();
+    let made = run(&model, &[Tensor::from_f32(vec![2], &[0.0, 1.0])]);
+    assert_eq!(*made[0].to_f32().expect("numbers"), [5.0, 11.0]);
 }
