@@ -6,6 +6,8 @@ mod bad_values;
 mod conversions;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/levels.rs"]
+mod levels;
 #[path = "cli/other_commands.rs"]
 mod other_commands;
 

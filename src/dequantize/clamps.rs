@@ -126,7 +126,10 @@ impl Walk<'_> {
             "Sigmoid" | "HardSigmoid" | "Softmax" => Some((0.0, 1.0)),
             "Abs" | "Exp" | "Sqrt" | "Softplus" => Some((0.0, f32::INFINITY)),
             "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "Dropout" | "Identity" | "ReduceMean" => own(0),
-            "Pad" => own(0).map(|(low, high)| (low.min(0.0), high.max(0.0))),
+            "Pad" => {
+                let padding = constant(2, 0.0)?;
+                own(0).map(|(low, high)| (low.min(padding), high.max(padding)))
+            }
             op_type if qoperators::moves_integers(op_type) => own(0),
             "Concat" => all().map(|all| {
                 all.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |b, one| (b.0.min(one.0), b.1.max(one.1)))

@@ -1,11 +1,13 @@
 //! A set of samples of whatever kind: opened once, read as often as needed, one sample in memory at a time.
 
 use super::arrays::{Arrays, Cursor, LABELS};
+use super::levels::Levels;
 use super::listing::{Found, look};
 use super::preprocess::{PictureSettings, Preprocess};
 use super::test_data::TestData;
 use super::{InputSpec, OnBadFile, Sample, Source, labels, picture};
 use crate::error::{Error, Result};
+use crate::tensor::Tensor;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
@@ -72,6 +74,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Dataset {
     inner: Arc<Inner>,
+    /// For each input that reads levels: what they are, and what is taken from each.
+    levels: Arc<[Option<(Levels, i32)>]>,
 }
 
 impl Dataset {
@@ -144,7 +148,15 @@ impl Dataset {
         let description = Description { path: source.path.clone(), kind, count, pictures, notes };
         tracing::debug!("{description}");
         let (on_bad_file, skipped) = (source.on_bad_file, Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { samples, labels, on_bad_file, description, skipped }) })
+        let inner = Arc::new(Inner { samples, labels, on_bad_file, description, skipped });
+        Ok(Self { inner, levels: Arc::new([]) })
+    }
+
+    /// The same samples for a model some of whose inputs read levels where those read `(level - zero) * scale`: one entry
+    /// for each input, with what is taken from each level.
+    #[must_use]
+    pub fn with_levels(self, levels: Vec<Option<(Levels, i32)>>) -> Self {
+        Self { levels: levels.into(), ..self }
     }
 
     /// Number of samples, counting bad files, which are not known before they are read.
@@ -174,7 +186,8 @@ impl Dataset {
     /// set that cannot be read is passed over, so fewer samples than indices may come; a damaged array always ends it.
     pub fn read(&self, indices: &[usize]) -> Reader {
         let indices: VecDeque<usize> = indices.iter().copied().collect();
-        Reader { data: Arc::clone(&self.inner), indices, cursor: Cursor::default(), ended: false }
+        let (data, levels) = (Arc::clone(&self.inner), Arc::clone(&self.levels));
+        Reader { data, levels, indices, cursor: Cursor::default(), ended: false }
     }
 
     /// The files passed over so far by any reader, each with what was wrong with it, sorted by name.
@@ -250,6 +263,7 @@ impl Inner {
 /// The samples that were asked of [`Dataset::read`], in that order.
 pub struct Reader {
     data: Arc<Inner>,
+    levels: Arc<[Option<(Levels, i32)>]>,
     indices: VecDeque<usize>,
     cursor: Cursor,
     ended: bool,
@@ -261,7 +275,8 @@ impl Iterator for Reader {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
             let Some(index) = self.indices.pop_front() else { break };
-            match self.data.sample(index, &mut self.cursor) {
+            let sample = self.data.sample(index, &mut self.cursor);
+            match sample.and_then(|sample| sample.map(|sample| as_levels(sample, &self.levels)).transpose()) {
                 Ok(Some(sample)) => return Some(Ok(sample)),
                 Ok(None) => {}
                 Err(error) => {
@@ -280,3 +295,13 @@ impl Iterator for Reader {
 }
 
 impl std::iter::FusedIterator for Reader {}
+
+fn as_levels(mut sample: Sample, levels: &[Option<(Levels, i32)>]) -> Result<Sample> {
+    for (input, levels) in sample.inputs.iter_mut().zip(levels) {
+        let Some((levels, less)) = levels else { continue };
+        let found = levels.of(input).map_err(|e| Error::other(format!("sample {}: {e}", sample.name)))?;
+        let numbers: Vec<f32> = found.to_f32()?.iter().map(|level| level - *less as f32).collect();
+        *input = Tensor::from_f32(found.shape().to_vec(), &numbers);
+    }
+    Ok(sample)
+}

@@ -10,6 +10,7 @@ mod convert;
 mod dataset;
 mod jpeg;
 mod labels;
+mod levels;
 mod listing;
 mod npy;
 mod npz;
@@ -29,6 +30,7 @@ mod tests_arrays;
 mod tests_pictures;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
+pub use levels::{Levels, common_level};
 pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
 pub use split::{split, spread};

@@ -7,10 +7,6 @@ use crate::error::{Error, Result};
 use crate::tensor::{DataType, element_count};
 use std::fmt;
 
-/// How far the level of a 0 may lie from a whole one: what decimals of a policy were rounded by, not what a picture would
-/// show.
-const LEVEL_TOLERANCE: f64 = 0.02;
-
 /// How a picture comes to the wanted size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fit {
@@ -93,36 +89,6 @@ pub struct PictureSettings {
 }
 
 impl Preprocess {
-    /// Scale and zero point of the uint8 grid whose integers are the levels of a picture: `level * scale - mean) / std` is
-    /// `(level - mean / scale) * (scale / std)`.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn level_grid(&self) -> std::result::Result<(f32, i32), String> {
-        let same = |numbers: &[f32]| numbers.iter().all(|&v| v == numbers[0]);
-        if !same(&self.mean) || !same(&self.std) {
-            return Err("mean and std differ from channel to channel, and an input has one scale".to_owned());
-        }
-        let mean = f64::from(self.mean.first().copied().unwrap_or(0.0));
-        let std = f64::from(self.std.first().copied().unwrap_or(1.0));
-        let scale = f64::from(self.scale.unwrap_or(1.0 / 255.0));
-        let step = (scale / std) as f32;
-        if !(step.is_normal() && step > 0.0) {
-            return Err(format!(
-                "a level is worth {step} of what the model reads, and a scale is a normal number above 0"
-            ));
-        }
-        let zero = mean / scale;
-        // The policy's decimals stand for what they were rounded from.
-        let level = zero.round();
-        if (zero - level).abs() > LEVEL_TOLERANCE || !(0.0..=255.0).contains(&level) {
-            return Err(format!(
-                "a number of 0 has the level {zero:.3}, and no byte is that; a zero point is a whole number from 0 to 255"
-            ));
-        }
-        Ok((step, level as i32))
-    }
-
     /// Completes the settings from `input`, the model's only input.
     ///
     /// # Errors

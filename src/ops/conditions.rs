@@ -50,9 +50,14 @@ pub fn pad(graph: &Graph, node: NodeId) -> Option<String> {
     if graph.node(node).attributes().text("mode").is_some_and(|m| m != "constant") {
         return None;
     }
-    let value = graph.node(node).input(2)?;
-    let constant = graph.constant(value).ok().flatten().and_then(|t| t.first_f32());
-    (constant != Some(0.0)).then(|| "pads with a number that may lie outside the grid".to_owned())
+    graph.node(node).input(2)?;
+    (padding(graph, node) != Some(0.0)).then(|| "pads with a number that may lie outside the grid".to_owned())
+}
+
+/// The constant that a node pads with, if it does.
+pub fn padding(graph: &Graph, node: NodeId) -> Option<f32> {
+    let value = graph.node(node).input(2).filter(|_| graph.node(node).is("Pad"))?;
+    graph.constant(value).ok().flatten().and_then(|t| t.first_f32())
 }
 
 /// Only picking the nearest number keeps to the grid.

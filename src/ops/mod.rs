@@ -10,6 +10,7 @@ mod runtime;
 mod table;
 mod work;
 
+pub use conditions::padding;
 pub use halves::{Half, half, half_opset, half_risk};
 pub use op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 pub use runtime::{carries_dequantization, stays_float};

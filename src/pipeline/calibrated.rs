@@ -4,9 +4,10 @@ use super::{Context, Planned};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::inputs::{self, Dataset};
+use crate::inputs::{self, Dataset, InputSpec, Levels};
 use crate::policy::{self, Settings, Validation};
 use crate::report::CalibrationSummary;
+use std::fmt::Write;
 use std::path::Path;
 
 impl Planned {
@@ -17,7 +18,7 @@ impl Planned {
     pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
         self.check_quantizable()?;
         if self.plan.observed().next().is_none() {
-            let calibration = Calibration { model: file::digest(&self.path)?, ..Calibration::default() };
+            let calibration = Calibration { model: self.statistics_of()?, ..Calibration::default() };
             let (source, statistics_sha256) = ("none: there is nothing to observe".to_owned(), calibration.digest()?);
             let summary =
                 CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
@@ -27,7 +28,12 @@ impl Planned {
         let data = data.ok_or_else(|| {
             Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
         })?;
-        let set = Dataset::open(&data.source, &self.inputs()?)?;
+        let inputs = self.inputs()?;
+        let levels = |input: &InputSpec| {
+            let folded = self.folded().find(|one| one.name == input.name)?;
+            Some((folded.levels.clone(), folded.taken.zero_point))
+        };
+        let set = Dataset::open(&data.source, &inputs)?.with_levels(inputs.iter().map(levels).collect());
         let indices = match &settings.validation {
             Validation::Samples(_) | Validation::Off => inputs::spread(set.len(), data.samples),
             Validation::HeldBack => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
@@ -35,7 +41,7 @@ impl Planned {
         if indices.is_empty() {
             return Err(Error::file(&data.source.path, "holds no samples"));
         }
-        let digest = file::digest(&self.path)?;
+        let digest = self.statistics_of()?;
         let source = (&set, indices.as_slice());
         let (mut calibration, mut skipped) = calibrate::collect(
             &self.model,
@@ -62,17 +68,29 @@ impl Planned {
         Ok((calibration, summary))
     }
 
+    /// What statistics are of: the model file, and whether it took levels in the place of what it reads.
+    fn statistics_of(&self) -> Result<String> {
+        let mut digest = file::digest(&self.path)?;
+        for input in self.folded() {
+            let Levels { scale, zero, .. } = &input.levels;
+            let _ = write!(digest, ", levels of {:?} from {scale:?}, {zero:?}", input.name);
+        }
+        Ok(digest)
+    }
+
     /// Statistics that were saved before, if they are of this model.
     ///
     /// # Errors
     /// When they are of another model.
     pub fn load_ranges(&self, path: &Path) -> Result<(Calibration, CalibrationSummary)> {
         let calibration = Calibration::load(path)?;
-        if calibration.model != file::digest(&self.path)? {
+        if calibration.model != self.statistics_of()? {
             let model = self.path.display();
             return Err(Error::file(
                 path,
-                format!("holds the statistics of another model than {model}; calibrate again"),
+                format!(
+                    "holds the statistics of another model than {model}, or of another normalization; calibrate again"
+                ),
             ));
         }
         let (source, samples) = (path.display().to_string(), calibration.samples);

@@ -2,6 +2,7 @@
 
 mod advised;
 mod calibrated;
+mod levels;
 mod planned;
 mod reported;
 mod validated;

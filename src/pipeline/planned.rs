@@ -1,5 +1,6 @@
 //! Load, prepare, plan, resolve, rewrite: what happens to the model.
 
+use super::levels::{self, LevelInput};
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
 use crate::dequantize;
@@ -31,6 +32,8 @@ pub struct Planned {
     pub plan: Plan,
     /// The runtime it is for.
     pub target: OnnxRuntimeCpu,
+    /// Inputs that take the levels of a picture.
+    pub(super) levels: Vec<LevelInput>,
     pub(super) path: PathBuf,
     pub(super) executor: Tract,
 }
@@ -57,9 +60,11 @@ impl Planned {
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
-        let plan = plan(&model.graph, settings, &target, &[]).map_err(|e| e.in_model(&path))?;
+        let levels = levels::fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
+        let settled = levels::with_grids(settings, &levels);
+        let plan = plan(&model.graph, &settled, &target, &[]).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { original, model, plan, target, path, executor })
+        Ok(Self { original, model, plan, target, levels, path, executor })
     }
 
     /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
@@ -109,6 +114,11 @@ impl Planned {
         input_specs(&self.model).map_err(|e| e.in_model(&self.path))
     }
 
+    /// The inputs that take levels because layers behind them were changed.
+    pub(super) fn folded(&self) -> impl Iterator<Item = &LevelInput> {
+        self.levels.iter().filter(|input| input.taken.changed)
+    }
+
     /// Chooses the grids. Joins whose inputs turn out to be unlike are taken back to float first.
     ///
     /// # Errors
@@ -122,7 +132,8 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
-        let anew = plan(graph, settings, &self.target, &kept).map_err(|e| e.in_model(&self.path))?;
+        let settled = levels::with_grids(settings, &self.levels);
+        let anew = plan(graph, &settled, &self.target, &kept).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
@@ -168,9 +179,15 @@ impl Planned {
             rewrite::to_contrib(&mut model)?;
         }
         for one in &self.plan.io {
+            let name = self.model.graph.value(one.value).name();
+            // What the input means to the original model, not to what the layers behind it became.
+            if let Some(input) = self.folded().find(|input| one.output.is_none() && input.name == name) {
+                validate::note_levels(&mut model, name, &input.levels);
+                continue;
+            }
             let own = resolved.params(one.value).filter(|params| params.dtype == one.dtype);
             if let Some(params) = own.or_else(|| resolved.converted(one.value, one.dtype)) {
-                validate::note_grid(&mut model, self.model.graph.value(one.value).name(), &params);
+                validate::note_grid(&mut model, name, &params);
             }
         }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));

@@ -33,7 +33,7 @@ pub(super) fn integer_io(graph: &Graph, settings: &Settings, matched: &mut Match
             let name = graph.value(value).name();
             let Some(dtype) = side.of(name).and_then(IoType::integer) else { continue };
             let named = matches!(side, OneOrEach::Each(_));
-            match trouble(graph, value, input) {
+            match no_integers(graph, value, input) {
                 None => all.push(IntegerIo { value, dtype, output: (!input).then_some(index) }),
                 // One type for all is one for those that can have it.
                 Some(why) if named => return Err(Error::value(name, format!("cannot be {dtype}: {why}"))),
@@ -67,7 +67,7 @@ fn check_names(graph: &Graph, side: &OneOrEach<IoType>, values: &[ValueId], inpu
 }
 
 /// Why a value cannot be handed over as integers.
-fn trouble(graph: &Graph, value: ValueId, input: bool) -> Option<&'static str> {
+pub fn no_integers(graph: &Graph, value: ValueId, input: bool) -> Option<&'static str> {
     let ty = graph.known_type(value);
     if ty.is_some_and(|ty| ty.dtype != DataType::Float32) {
         return Some("it is not float32 in the float model");
@@ -84,23 +84,15 @@ fn trouble(graph: &Graph, value: ValueId, input: bool) -> Option<&'static str> {
 
 /// States the grid of uint8 inputs on which each integer is the level of a picture.
 fn fold_normalization(graph: &Graph, settings: &Settings, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
-    let pictures = integer.iter().filter(|one| one.output.is_none() && one.dtype == GridType::Uint8);
-    let Some(data) = settings.calibration.as_ref().or(settings.validation.samples()) else {
-        return Err(Error::other(
-            "io.fold_normalization needs data.preprocess, which says how levels become the model's input; there is no data",
-        ));
-    };
-    let preprocess = &data.source.preprocess;
-    let (scale, zero_point) = preprocess.level_grid().map_err(|why| {
-        Error::other(format!("io.fold_normalization cannot be exact: {why}; leave it out, or change data.preprocess"))
-    })?;
-    for one in pictures {
+    for one in integer.iter().filter(|one| one.output.is_none() && one.dtype == GridType::Uint8) {
+        let name = graph.value(one.value).name();
+        let Some(&grid) = settings.io.levels.get(name) else { continue };
         let value = &mut matched.values[one.value.index()];
         if value.range.is_some() || value.grid.is_some() {
             let why = "has a range or scale by a rule of the policy, and io.fold_normalization gives it another";
-            return Err(Error::value(graph.value(one.value).name(), why));
+            return Err(Error::value(name, why));
         }
-        value.grid = Some((scale, zero_point));
+        value.grid = Some(grid);
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub use assemble::plan;
 pub use bias::per_channel_bias;
 pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
-pub use io::IntegerIo;
+pub use io::{IntegerIo, no_integers};
 pub use joins::unlike_joins;
 pub use outliers::Split;
 pub use structure::Structure;

@@ -5,6 +5,7 @@
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Op, Role};
 use crate::policy::{Matched, Mode, NodeSettings};
+use crate::quant::Params;
 use crate::target::Target;
 
 /// Nodes that stay float for the sake of what stands around them, each with the reason.
@@ -69,7 +70,7 @@ pub(super) fn place(
         placed.candidates[id.index()] = Some(match (why.or(preferred), &forbidden[id.index()]) {
             _ if makes_no_floats(graph, id) => Candidate::NoFloats,
             (Some(reason), _) => Candidate::No(reason),
-            (None, forbidden) => match (candidate(graph, id, target), forbidden) {
+            (None, forbidden) => match (candidate(graph, id, matched, target), forbidden) {
                 (Candidate::Yes(_), Some(reason)) => Candidate::No(reason.clone()),
                 (other, _) => other,
             },
@@ -104,11 +105,11 @@ fn role(placed: &Placed, id: NodeId) -> Option<Role> {
     }
 }
 
-fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
+fn candidate(graph: &Graph, id: NodeId, matched: &Matched, target: &dyn Target) -> Candidate {
     let Some(op) = ops::lookup(graph, id) else {
         return Candidate::No(format!("{} has no integer form", graph.node(id).op_type()));
     };
-    if let Some(reason) = (op.unless)(graph, id) {
+    if let Some(reason) = (op.unless)(graph, id).filter(|_| !pads_on_grid(graph, id, matched)) {
         return Candidate::No(reason);
     }
     if op.role == Role::Float {
@@ -128,6 +129,28 @@ fn candidate(graph: &Graph, id: NodeId, target: &dyn Target) -> Candidate {
         return Candidate::No(format!("{} has no integer kernel for it", target.name()));
     }
     Candidate::Yes(op)
+}
+
+/// Whether a node pads with a number of the grid that is stated for what it pads.
+fn pads_on_grid(graph: &Graph, id: NodeId, matched: &Matched) -> bool {
+    let (Some(value), Some(padding)) = (graph.node(id).input(0), ops::padding(graph, id)) else { return false };
+    let mut root = value;
+    // What only moves numbers has the grid of what it moves.
+    while let Some(mover) = graph.value(root).producer().filter(|&mover| moves_first(graph, mover)) {
+        let Some(moved) = graph.node(mover).input(0) else { break };
+        root = moved;
+    }
+    let stated = &matched.values[root.index()];
+    let dtype = stated.activations.scheme.dtype;
+    stated.grid.is_some_and(|(scale, zero_point)| {
+        let params = Params { dtype, scale, zero_point };
+        params.dequantize(params.quantize(padding)) == padding
+    })
+}
+
+fn moves_first(graph: &Graph, id: NodeId) -> bool {
+    let moves = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Movement && (op.unless)(graph, id).is_none());
+    moves && graph.node(id).inputs().iter().flatten().skip(1).all(|&v| graph.is_constant(v))
 }
 
 /// The clamps behind a node that nothing else reads in between.

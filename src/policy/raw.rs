@@ -80,8 +80,8 @@ pub struct RawIo {
     pub inputs: Option<OneOrEach<IoType>>,
     /// The type of all float32 outputs, or of each by its name.
     pub outputs: Option<OneOrEach<IoType>>,
-    /// Whether uint8 inputs take the levels of a picture as they are: scale, mean and std of `data.preprocess` become the
-    /// input's scale and zero point.
+    /// Whether uint8 inputs take the levels of a picture as they are: scale, mean and std of `data.preprocess` go into the
+    /// input's scale and zero point and into the layers that read it.
     #[schemars(extend("default" = false))]
     pub fold_normalization: Option<bool>,
 }

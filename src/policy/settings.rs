@@ -143,7 +143,7 @@ impl Validation {
 }
 
 /// The element types of inputs and outputs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct IoSettings {
     /// Of the inputs; `None` leaves them as they are.
     pub inputs: Option<OneOrEach<IoType>>,
@@ -151,6 +151,8 @@ pub struct IoSettings {
     pub outputs: Option<OneOrEach<IoType>>,
     /// Whether uint8 inputs take the levels of a picture.
     pub fold_normalization: bool,
+    /// Scale and zero point of the inputs that do, by name: no policy says so, but the model that was prepared for it.
+    pub levels: BTreeMap<String, (f32, i32)>,
 }
 
 impl IoType {

@@ -14,12 +14,14 @@ mod hard;
 mod identity;
 mod inputs;
 mod kernels;
+mod levels;
 mod matmul;
 mod opset;
 mod pad;
 mod types;
 mod widen;
 
+pub use levels::{TakesLevels, take_levels};
 pub use widen::{has_halves, widen};
 
 use crate::error::Result;

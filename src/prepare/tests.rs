@@ -14,6 +14,7 @@ mod fuse;
 mod hard;
 mod kernels;
 mod later;
+mod levels;
 mod matmul;
 mod older;
 mod opset;

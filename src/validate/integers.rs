@@ -1,6 +1,7 @@
 //! Models whose inputs or outputs are integers, fed and read as if they were float: scale and zero point stand in the metadata.
 
 use crate::error::{Error, Result};
+use crate::inputs::Levels;
 use crate::ir::{Model, ValueId};
 use crate::quant::{self, GridType, Params};
 use crate::tensor::{DataType, Tensor};
@@ -11,26 +12,77 @@ use serde::{Deserialize, Serialize};
 const PREFIX: &str = "tare.io.";
 
 /// What the entry says, as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Grid(GridEntry),
+    Levels(LevelsEntry),
+}
+
+/// One grid for all numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct GridEntry {
     scale: f32,
     zero_point: i32,
 }
 
+/// The levels of a picture, for all channels or each along an axis.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelsEntry {
+    scale: Vec<f64>,
+    zero_point: Vec<f64>,
+    axis: usize,
+}
+
 /// Notes the grid of the integer input or output `name` in the metadata.
 pub fn note_grid(model: &mut Model, name: &str, params: &Params) {
-    let entry = Entry { scale: params.scale, zero_point: params.zero_point };
-    // Two numbers always have a form in JSON.
-    let text = serde_json::to_string(&entry).unwrap_or_default();
+    note(model, name, &Entry::Grid(GridEntry { scale: params.scale, zero_point: params.zero_point }));
+}
+
+/// Notes in the metadata what numbers the levels stand for that the uint8 input `name` takes.
+pub fn note_levels(model: &mut Model, name: &str, levels: &Levels) {
+    let Levels { scale, zero, axis } = levels.clone();
+    note(model, name, &Entry::Levels(LevelsEntry { scale, zero_point: zero, axis }));
+}
+
+fn note(model: &mut Model, name: &str, entry: &Entry) {
+    // Finite numbers always have a form in JSON.
+    let text = serde_json::to_string(entry).unwrap_or_default();
     model.set_metadata(&format!("{PREFIX}{name}"), &text);
+}
+
+/// What the integers of an input or output stand for.
+#[derive(Debug, Clone)]
+enum Meaning {
+    Grid(Params),
+    Levels(Levels),
+}
+
+impl Entry {
+    /// What it means for integers of `dtype`; `None` where it cannot be.
+    fn meaning(self, dtype: GridType) -> Option<Meaning> {
+        match self {
+            Self::Grid(GridEntry { scale, zero_point }) => {
+                let (low, high) = dtype.limits();
+                let right = scale.is_normal() && scale > 0.0 && (low..=high).contains(&zero_point);
+                right.then_some(Meaning::Grid(Params { dtype, scale, zero_point }))
+            }
+            Self::Levels(LevelsEntry { scale, zero_point: zero, axis }) => {
+                let normal = scale.iter().all(|&v| (v as f32).is_normal()) && zero.iter().all(|v| v.is_finite());
+                let right = dtype == GridType::Uint8 && normal && !scale.is_empty() && scale.len() == zero.len();
+                right.then_some(Meaning::Levels(Levels { scale, zero, axis }))
+            }
+        }
+    }
 }
 
 /// The grids of a model's inputs and outputs: `None` for those that are no integers on a grid.
 #[derive(Debug, Default)]
 pub struct Border {
-    inputs: Vec<Option<Params>>,
-    outputs: Vec<Option<Params>>,
+    inputs: Vec<Option<Meaning>>,
+    outputs: Vec<Option<Meaning>>,
 }
 
 impl Border {
@@ -46,11 +98,8 @@ impl Border {
             let wrong = |why: String| Error::value(name, format!("its metadata entry {PREFIX}{name} {why}"));
             let entry: Entry =
                 serde_json::from_str(text).map_err(|e| wrong(format!("is no scale and zero_point: {e}")))?;
-            let (low, high) = dtype.limits();
-            if !(entry.scale.is_normal() && entry.scale > 0.0 && (low..=high).contains(&entry.zero_point)) {
-                return Err(wrong(format!("is no grid of {dtype}: {text}")));
-            }
-            Ok(Some(Params { dtype, scale: entry.scale, zero_point: entry.zero_point }))
+            let meaning = entry.meaning(dtype).ok_or_else(|| wrong(format!("is no grid of {dtype}: {text}")))?;
+            Ok(Some(meaning))
         };
         let inputs = model.graph.inputs().map(grid).collect::<Result<_>>()?;
         Ok(Self { inputs, outputs: model.graph.outputs().map(grid).collect::<Result<_>>()? })
@@ -61,8 +110,12 @@ impl Border {
     /// # Errors
     /// When a tensor is malformed.
     pub fn quantize(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let one = |(tensor, grid): (&Tensor, &Option<Params>)| match grid {
-            Some(grid) if tensor.dtype().is_float() => {
+        let one = |(tensor, meaning): (&Tensor, &Option<Meaning>)| match meaning {
+            Some(Meaning::Levels(levels)) if tensor.dtype().is_float() => {
+                let bytes: Vec<u8> = levels.of(tensor)?.to_f32()?.iter().map(|&level| level as u8).collect();
+                Tensor::new(DataType::Uint8, tensor.shape().to_vec(), bytes.into())
+            }
+            Some(Meaning::Grid(grid)) if tensor.dtype().is_float() => {
                 let bytes = Bytes::from(quant::quantize(&tensor.to_f32()?, grid));
                 Tensor::new(grid.dtype.data_type(), tensor.shape().to_vec(), bytes)
             }
@@ -76,12 +129,13 @@ impl Border {
     /// # Errors
     /// When a tensor is malformed.
     pub fn dequantize(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
-        let one = |(tensor, grid): (Tensor, &Option<Params>)| match grid {
-            Some(grid) => {
+        let one = |(tensor, meaning): (Tensor, &Option<Meaning>)| match meaning {
+            Some(Meaning::Grid(grid)) => {
                 let numbers: Vec<f32> = tensor.to_f32()?.iter().map(|&q| grid.dequantize(q as i32)).collect();
                 Ok(Tensor::from_f32(tensor.shape().to_vec(), &numbers))
             }
-            None => Ok(tensor),
+            // No output is a picture.
+            Some(Meaning::Levels(_)) | None => Ok(tensor),
         };
         outputs.into_iter().zip(&self.outputs).map(one).collect()
     }

@@ -7,7 +7,7 @@ mod thresholds;
 mod twin;
 
 pub use compare::{Comparison, compare};
-pub use integers::note_grid;
+pub use integers::{note_grid, note_levels};
 pub use metrics::{Classification, OutputError};
 pub use thresholds::{Miss, misses};
 

@@ -1,8 +1,11 @@
 //! Measures and thresholds on numbers made by hand.
 
+use super::integers::Border;
 use super::metrics::{Ranking, Sums};
 use super::*;
+use crate::ir::build::Builder;
 use crate::policy::Thresholds;
+use crate::tensor::{DataType, Tensor};
 
 fn error_of(samples: &[(&str, &[f32], &[f32])]) -> OutputError {
     let sums: Vec<_> = samples.iter().map(|(name, a, b)| (*name, Sums::of(a, b))).collect();
@@ -166,4 +169,39 @@ fn an_output_that_became_zero_misses_every_least_value() {
     assert_eq!(missed(&thresholds, Some(&zeroed)), ["sqnr_db", "cosine"]);
     let raised = comparison(vec![error_of(&[("a", &[0.0, 0.0], &[3.0, 4.0])])], None);
     assert_eq!(missed(&thresholds, Some(&raised)), ["sqnr_db", "cosine"]);
+}
+
+/// What the model with the entry `text` for its uint8 input makes of numbers.
+fn fed(text: &str, numbers: &[f32]) -> crate::error::Result<Vec<f32>> {
+    let net = Builder::new(13).input("x", &[1, 3, 1, -1]).node("Identity", &["x"], &["y"], vec![]);
+    let mut model = net.output("y", &[1, 3, 1, -1]).build();
+    let input = model.graph.find("x").expect("an input");
+    model.graph.set_element_type(input, DataType::Uint8);
+    model.set_metadata("tare.io.x", text);
+    let sample = Tensor::from_f32(vec![1, 3, 1, numbers.len() / 3], numbers);
+    let fed = Border::of(&model)?.quantize(&[sample])?;
+    assert_eq!(fed[0].dtype(), DataType::Uint8);
+    Ok(fed[0].to_f32()?.into_owned())
+}
+
+#[test]
+fn integer_inputs_are_fed_what_their_entry_says() {
+    let numbers = [0.0, 1.0, 0.0, 1.0, -2.0, 100.0];
+    assert_eq!(fed(r#"{"scale":0.5,"zero_point":3}"#, &numbers).expect("bytes"), [3.0, 5.0, 3.0, 5.0, 0.0, 203.0]);
+    let one = r#"{"scale":[0.5],"zero_point":[3.4],"axis":0}"#;
+    assert_eq!(fed(one, &numbers).expect("bytes"), [3.0, 5.0, 3.0, 5.0, 0.0, 203.0]);
+    let each = r#"{"scale":[0.5,0.25,-1.0],"zero_point":[3.4,100.2,110.0],"axis":1}"#;
+    assert_eq!(fed(each, &numbers).expect("bytes"), [3.0, 5.0, 100.0, 104.0, 112.0, 10.0]);
+    for wrong in [
+        "{}",
+        r#"{"scale":0.0,"zero_point":3}"#,
+        r#"{"scale":1.0,"zero_point":256}"#,
+        r#"{"scale":[],"zero_point":[],"axis":1}"#,
+        r#"{"scale":[1.0],"zero_point":[1.0,2.0],"axis":1}"#,
+        r#"{"scale":[0.0],"zero_point":[1.0],"axis":1}"#,
+        r#"{"scale":[1.0,1.0],"zero_point":[1.0,1.0],"axis":7}"#,
+        r#"{"scale":[1.0],"zero_point":[1.0],"axis":1,"more":1}"#,
+    ] {
+        assert!(fed(wrong, &numbers).is_err(), "{wrong}");
+    }
 }

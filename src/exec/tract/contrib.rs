@@ -52,8 +52,7 @@ fn count(found: &NodeProto, name: &str) -> Option<usize> {
 }
 
 fn constant<'a>(found: &NodeProto, scope: &'a Scope<'_>, slot: usize) -> Option<&'a TensorProto> {
-    let name = found.input.get(slot).filter(|name| !name.is_empty())?;
-    scope.initializers.iter().find(|t| t.name == *name)
+    found.input.get(slot).filter(|name| !name.is_empty()).and_then(|name| scope.constant(name))
 }
 
 fn is_given(found: &NodeProto, slot: usize) -> bool {

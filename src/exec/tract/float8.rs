@@ -20,7 +20,7 @@ pub fn kind(tensor: &TensorProto) -> Option<Float8> {
 /// The type of the zero point of a QuantizeLinear or DequantizeLinear, if it has 8 bits and is no integer.
 fn zero_point(found: &NodeProto, scope: &Scope<'_>) -> Option<Float8> {
     let name = found.input.get(2).filter(|name| !name.is_empty())?;
-    let constant = scope.initializers.iter().find(|t| t.name == *name);
+    let constant = scope.constant(name);
     constant.or_else(|| scope.known.get(name)).and_then(kind)
 }
 
@@ -45,7 +45,7 @@ pub fn quantized(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
 /// For a DequantizeLinear of what [`quantized`] gives a product; one of constants is computed.
 pub fn dequantized(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     let ([input, scale, ..], [output, ..]) = (&found.input[..], &found.output[..]) else { return vec![found] };
-    let constant = |name: &String| scope.initializers.iter().find(|t| t.name == *name);
+    let constant = |name: &String| scope.constant(name);
     if constant(input).is_some() || zero_point(&found, scope).is_none() {
         return unpack::unpacked(found, scope);
     }

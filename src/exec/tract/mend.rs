@@ -5,7 +5,7 @@ use super::message::{Constants, Writer, int, node, row, text};
 use super::{float8, qoperators};
 use std::collections::HashMap;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto};
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto};
 
 /// What a rewriting may look at, and add to.
 pub struct Scope<'a> {
@@ -17,6 +17,24 @@ pub struct Scope<'a> {
     pub makers: &'a HashMap<String, String>,
     /// Initializers of this graph.
     pub initializers: &'a mut Vec<TensorProto>,
+    /// What this graph reads from its caller.
+    pub inputs: &'a [ValueInfoProto],
+    /// Initializers of the graphs around this one, innermost last.
+    pub around: &'a [&'a [TensorProto]],
+}
+
+impl Scope<'_> {
+    /// The constant that a value is, here or in a graph around.
+    pub fn constant(&self, name: &str) -> Option<&TensorProto> {
+        if let Some(own) = self.initializers.iter().find(|t| t.name == name) {
+            return Some(own);
+        }
+        // What has the same name in this graph is another value.
+        if self.makers.contains_key(name) || self.inputs.iter().any(|i| i.name == name) {
+            return None;
+        }
+        self.around.iter().rev().find_map(|graph| graph.iter().find(|t| t.name == name))
+    }
 }
 
 /// The nodes to put in the place of `found`: mostly itself.

@@ -38,7 +38,7 @@ impl Message {
         let mut taken = HashSet::new();
         gather_names(&graph, &mut taken);
         let mut writer = Writer { opset, taken, next: 0, labels: Labels::default(), refused: None };
-        writer.graph(&mut graph, &mut Constants::default());
+        writer.graph(&mut graph, &mut Constants::default(), &[]);
         if let Some((label, why)) = writer.refused.filter(|_| strict) {
             return Err(Failure::at(label, why));
         }
@@ -125,7 +125,8 @@ impl Writer {
         }
     }
 
-    fn graph(&mut self, graph: &mut GraphProto, known: &mut Constants) {
+    /// `around`: the initializers of the graphs around, innermost last.
+    fn graph(&mut self, graph: &mut GraphProto, known: &mut Constants, around: &[&[TensorProto]]) {
         for tensor in &graph.initializer {
             // Only small ones tell an operator how to work.
             if tensor.dims.iter().product::<i64>() <= 64 {
@@ -143,13 +144,15 @@ impl Writer {
             }
             for attribute in &mut node.attribute {
                 for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                    self.graph(body, &mut known.clone());
+                    let around = [around, &[graph.initializer.as_slice()]].concat();
+                    self.graph(body, &mut known.clone(), &around);
                 }
             }
             if let Some(value) = node.attribute.iter().find(|a| node.op_type == "Constant" && a.name == "value") {
                 known.extend(node.output.first().cloned().zip(value.t.clone()));
             }
-            let mut scope = mend::Scope { writer: self, known, makers: &makers, initializers: &mut graph.initializer };
+            let GraphProto { initializer: initializers, input: inputs, .. } = &mut *graph;
+            let mut scope = mend::Scope { writer: self, known, makers: &makers, initializers, inputs, around };
             for mut made in mend::rewritten(node, &mut scope) {
                 // Names may repeat, or be left out; the first output is there and unique.
                 made.name = made.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();

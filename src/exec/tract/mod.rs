@@ -3,6 +3,7 @@
 mod attention;
 mod axes;
 mod bounds;
+mod branches;
 mod contrib;
 mod convert;
 mod corners;

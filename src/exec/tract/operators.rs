@@ -1,7 +1,9 @@
 //! Operators of our own for tract, and those of tract's that are wrapped.
 
 use super::own::{Kernel, Own, Stock, Wired, shaped_like_first, wrapped};
-use super::{attention, axes, corners, dynamic, extreme, float8, pad, products, qdq, rounded, softmax, states};
+use super::{
+    attention, axes, branches, corners, dynamic, extreme, float8, pad, products, qdq, rounded, softmax, states,
+};
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -13,11 +15,12 @@ use tract_onnx::tract_hir::ops::activations::Elu;
 pub type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 /// What tract's own builders are called once ours stand in their place.
-const STOCK: [(&str, &str); 10] = [
+const STOCK: [(&str, &str); 11] = [
     ("Attention", "stock Attention"),
     ("Celu", "stock Celu"),
     ("Gemm", "stock Gemm"),
     ("DynamicQuantizeLinear", "stock DynamicQuantizeLinear"),
+    ("If", "stock If"),
     ("MatMul", "stock MatMul"),
     ("Pad", "stock Pad"),
     ("ReduceMax", "stock ReduceMax"),
@@ -63,6 +66,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
         })
     });
     operators.insert("Attention", attention::build);
+    operators.insert("If", branches::build);
     operators.insert("Pad", pad::build);
     operators.insert("Resize", corners::build);
     operators.insert("Softmax", |context, node| rewired(context, node, "stock Softmax", softmax::wire));

@@ -102,7 +102,7 @@ fn dequantize(
 /// A constant with the product of an input's scale and those of a weight.
 fn product([input, weight]: [Option<&String>; 2], scope: &mut Scope<'_>) -> Option<String> {
     let scales = |name: &String, scope: &Scope<'_>| {
-        let stored = scope.initializers.iter().find(|t| t.name == *name);
+        let stored = scope.constant(name);
         stored.or_else(|| scope.known.get(name)).and_then(|t| Some((t.dims.clone(), floats(t)?)))
     };
     let ((_, input), (dims, weight)) = (scales(input?, scope)?, scales(weight?, scope)?);

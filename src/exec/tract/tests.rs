@@ -1,5 +1,6 @@
 //! Tests of the tract executor: exact quantization, observed values, errors instead of panics.
 
+mod around;
 mod hostile;
 mod linear;
 mod mended;

@@ -11,10 +11,8 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 /// itself otherwise.
 pub fn unpacked(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     let attribute = |name: &str| found.attribute.iter().find(|a| a.name == name).map(|a| a.i);
-    let constant = |slot: usize| {
-        let name = found.input.get(slot).filter(|name| !name.is_empty())?;
-        scope.initializers.iter().find(|t| t.name == *name)
-    };
+    let constant =
+        |slot: usize| found.input.get(slot).filter(|name| !name.is_empty()).and_then(|name| scope.constant(name));
     let Some((integers, scales)) = constant(0).zip(constant(1)) else { return vec![found] };
     let block = attribute("block_size").unwrap_or(0);
     if block == 0 && bits(integers) == Some(8) && float8::kind(integers).is_none() {

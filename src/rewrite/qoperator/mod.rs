@@ -11,6 +11,7 @@ use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
 use crate::plan::{Placement, Plan};
 use crate::qoperators::{self, Form, MICROSOFT, Output, Part};
+use crate::tensor::Tensor;
 use operands::{Grid, Operand};
 
 /// An integer node that keeps its DequantizeLinear and QuantizeLinear nodes.
@@ -115,13 +116,29 @@ fn move_integers(graph: &mut Graph, id: NodeId) -> std::result::Result<&'static 
         }
         quantizers.push((slot, quantizer));
     }
-    graph.set_input(id, 0, Some(operand.integers));
     let node = graph.node(id);
     if node.is("Pad") && node.attributes().text("mode").is_none_or(|mode| mode == "constant") {
-        graph.set_input(id, 2, Some(operand.grid.zero_point));
+        let padding = padding_integer(graph, id, operand.grid)?.unwrap_or(operand.grid.zero_point);
+        graph.set_input(id, 2, Some(padding));
     }
+    graph.set_input(id, 0, Some(operand.integers));
     quantizers.into_iter().for_each(|(slot, quantizer)| make_integers(graph, id, slot, quantizer));
     Ok("")
+}
+
+/// The integer that stands for what a Pad puts in, where that is not 0.
+fn padding_integer(graph: &mut Graph, id: NodeId, grid: Grid) -> std::result::Result<Option<ValueId>, String> {
+    let Some(number) = ops::padding(graph, id).filter(|&number| number != 0.0) else { return Ok(None) };
+    let constant = |value: ValueId| graph.constant(value).ok().flatten();
+    let (scale, zero_point) = (constant(grid.scale).and_then(|t| t.first_f32()), constant(grid.zero_point));
+    let parts =
+        scale.zip(zero_point).and_then(|(scale, zero)| Some((scale, zero.dtype(), *zero.to_i64().ok()?.first()?)));
+    let (scale, dtype, zero_point) = parts.ok_or("its grid is no constant")?;
+    // The plan takes no number that is not on the grid.
+    let integer = (number / scale).round() as i64 + zero_point;
+    let bytes = integer.to_le_bytes()[..dtype.bits().unwrap_or(8) / 8].to_vec();
+    let integer = Tensor::new(dtype, vec![], bytes.into()).map_err(|e| e.to_string())?;
+    Ok(Some(graph.add_initializer(&format!("{}_padding", graph.label(id)), &integer)))
 }
 
 /// The inputs of `form` in the place of `id`.

@@ -54,14 +54,6 @@ fn an_output_that_nodes_read_too_keeps_both() {
 }
 
 #[test]
-fn levels_of_pictures_come_in_as_they_are() {
-    let data = "data: { calibration: { path: p }, preprocess: { scale: 0.0078125, mean: 0.9921875 } }\n";
-    let made = with_io("inputs: uint8, fold_normalization: true", data, three());
-    let params = made.resolved.params(made.plan.io[0].value).expect("a grid");
-    assert_eq!((params.scale, params.zero_point), (0.0078125, 127));
-}
-
-#[test]
 fn what_cannot_be_is_refused() {
     let refused = |io: &str, rest: &str, net: Builder| {
         let settings = settings(&format!("io: {{ {io} }}\n{rest}"));
@@ -78,12 +70,33 @@ fn what_cannot_be_is_refused() {
     let rule = "rules: [{ match: { value: x }, quantize: false }]\n";
     let error = refused("inputs: uint8", rule, three());
     assert!(error.contains("a rule of the policy keeps it float"), "{error}");
-    let fold = "inputs: uint8, fold_normalization: true";
-    let data = |preprocess: &str| format!("data: {{ calibration: {{ path: p }}, preprocess: {{ {preprocess} }} }}\n");
-    let error = refused(fold, &data("mean: [0.485, 0.456, 0.406]"), three());
-    assert!(error.contains("differ from channel to channel, and an input has one scale"), "{error}");
-    let error = refused(fold, &data("mean: 0.485"), three());
-    assert!(error.contains("has the level 123.675, and no byte is that"), "{error}");
-    let error = refused(fold, "", three());
-    assert!(error.contains("there is no data"), "{error}");
+}
+
+/// A picture with one more channel that holds `mark`, and a layer behind it.
+fn marked(mark: f32) -> Builder {
+    let net = Builder::new(13).input("x", &[1, 3, 8, 8]).ints("pads", &[0, 0, 0, 0, 0, 1, 0, 0]);
+    let net = net.floats("mark", &[], &[mark]).node("Pad", &["x", "pads", "mark"], &["p"], vec![]);
+    conv(net, "p", "y").output("y", &[1, 4, 8, 8])
+}
+
+#[test]
+fn a_pad_with_a_number_of_a_stated_grid_moves_integers() {
+    let rule = "rules: [{ match: { value: x }, scale: 0.0078125, zero_point: 128 }]\n";
+    let made = with_io("inputs: uint8, outputs: uint8", rule, marked(-0.5));
+    let pad = made.the("Pad");
+    made.producer(made.input(pad, 0), "DequantizeLinear");
+    assert!(made.border_sqnr() > 30.0, "{} dB", made.border_sqnr());
+    let mut model = made.model.clone();
+    let kept = to_qoperators(&mut model, &made.plan).expect("sound constants");
+    assert!(kept.is_empty(), "{kept:?}");
+    let pad = model.graph.node_ids().find(|&id| model.graph.node(id).is("Pad")).expect("a Pad");
+    let mark = model.graph.node(pad).input(2).and_then(|v| model.graph.constant(v).ok().flatten()).expect("a constant");
+    assert_eq!((mark.dtype(), &mark.bytes()[..]), (DataType::Uint8, &[64][..]));
+    // Between two numbers of the grid, or beyond it, or on one that is found later.
+    for (rule, mark) in [(rule, 0.003), (rule, 1.5), ("", -0.5)] {
+        let made = with_io("inputs: uint8, outputs: uint8", rule, marked(mark));
+        let quantized = made.producer(made.input(made.named("Conv_y"), 0), "DequantizeLinear");
+        assert!(made.plan.nodes.iter().any(|n| n.op_type == "Pad" && matches!(n.placement, Placement::Float { .. })));
+        made.producer(made.input(quantized, 0), "QuantizeLinear");
+    }
 }

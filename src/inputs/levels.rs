@@ -1,0 +1,162 @@
+//! What the levels of a picture, 0 to 255, are to a model: the numbers that it reads are `(level - zero) * scale`.
+
+use super::InputSpec;
+use super::axes::find_axes;
+use super::preprocess::{Layout, Preprocess};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// How far the level of a 0 may lie from a whole one: what decimals of a policy were rounded by, not what a picture would
+/// show.
+const LEVEL_TOLERANCE: f64 = 0.02;
+
+/// `number = (level - zero) * scale`, for all channels or for each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Levels {
+    /// What a level is worth: one number for all channels, or one for each. Finite, and none is 0.
+    pub scale: Vec<f64>,
+    /// The level of a 0, which need not be whole: as many as `scale`.
+    pub zero: Vec<f64>,
+    /// The axis of the channels, counted from the front. Without meaning where there is one scale.
+    pub axis: usize,
+}
+
+impl Levels {
+    /// The one byte that stands for 0 in every channel, if there is one.
+    pub fn common_zero(&self) -> Option<i32> {
+        common_level(&self.zero)
+    }
+
+    /// The levels, whole and from 0 to 255, that are nearest to the numbers of `tensor`, as float32; NaN stays NaN.
+    ///
+    /// # Errors
+    /// When the tensor is not of floats, or has another number of channels.
+    pub fn of(&self, tensor: &Tensor) -> Result<Tensor> {
+        let shape = tensor.shape();
+        let several = self.scale.len() > 1;
+        if several && shape.get(self.axis) != Some(&self.scale.len()) {
+            let (count, axis) = (self.scale.len(), self.axis);
+            let message = format!("a sample of shape {shape:?} does not have {count} channels along axis {axis}");
+            return Err(Error::other(message));
+        }
+        let inner: usize = if several { shape[self.axis + 1..].iter().product() } else { 1 };
+        let channel = |index: usize| if several { index / inner % self.scale.len() } else { 0 };
+        let level = |(index, &number): (usize, &f32)| {
+            let c = channel(index);
+            (f64::from(number) / self.scale[c] + self.zero[c]).round_ties_even().clamp(0.0, 255.0) as f32
+        };
+        let levels: Vec<f32> = tensor.to_f32()?.iter().enumerate().map(level).collect();
+        Ok(Tensor::from_f32(shape.to_vec(), &levels))
+    }
+}
+
+/// The whole level from 0 to 255 that all of `zeros` come to, if there is one.
+pub fn common_level(zeros: &[f64]) -> Option<i32> {
+    let level = zeros.first()?.round();
+    let near = zeros.iter().all(|zero| (zero - level).abs() <= LEVEL_TOLERANCE);
+    (near && (0.0..=255.0).contains(&level)).then_some(level as i32)
+}
+
+impl Preprocess {
+    /// What levels are to the input `input`: `(level * scale - mean) / std` is `(level - mean / scale) * (scale / std)`.
+    ///
+    /// # Errors
+    /// Why that is not so: a number is not finite or 0, or the channels differ and it cannot be told which axis is theirs.
+    pub fn levels(&self, input: &InputSpec) -> std::result::Result<Levels, String> {
+        let same = |numbers: &[f32]| numbers.iter().all(|&v| v == numbers[0]);
+        let several = !same(&self.mean) || !same(&self.std);
+        let count = if several { self.mean.len().max(self.std.len()) } else { 1 };
+        let axis = if several { self.channel_axis(input, count)? } else { 0 };
+        // One number is that of every channel.
+        let of = |numbers: &[f32], channel: usize, otherwise: f64| {
+            let own = numbers.get(channel).filter(|_| numbers.len() > 1).or(numbers.first());
+            own.map_or(otherwise, |&v| f64::from(v))
+        };
+        let factor = f64::from(self.scale.unwrap_or(1.0 / 255.0));
+        let scale: Vec<f64> = (0..count).map(|c| factor / of(&self.std, c, 1.0)).collect();
+        let zero: Vec<f64> = (0..count).map(|c| of(&self.mean, c, 0.0) / factor).collect();
+        if let Some(bad) = scale.iter().find(|v| !(**v as f32).is_normal()) {
+            return Err(format!("a level is worth {bad} of what the model reads, which is no number to multiply with"));
+        }
+        if let Some(bad) = zero.iter().find(|v| !v.is_finite()) {
+            return Err(format!("a number of 0 has the level {bad}"));
+        }
+        Ok(Levels { scale, zero, axis })
+    }
+
+    fn channel_axis(&self, input: &InputSpec, count: usize) -> std::result::Result<usize, String> {
+        let ty = &input.ty;
+        let axes = find_axes(&ty.dims, self.layout).map_err(|why| {
+            format!("mean and std differ from channel to channel, and which axis of {ty} is theirs: {why}")
+        })?;
+        let lens = [self.mean.len(), self.std.len()];
+        if axes.channels.is_some_and(|channels| channels != count) || lens.iter().any(|&n| n > 1 && n != count) {
+            return Err(format!("mean and std are for {count} channels, and the input is {ty}"));
+        }
+        Ok(match axes.layout {
+            Layout::Nchw => usize::from(axes.batch.is_some()),
+            Layout::Nhwc => ty.dims.len() - 1,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::{DataType, TensorType};
+
+    fn input(dims: &[usize]) -> InputSpec {
+        let dims = dims.iter().map(|&d| (d > 0).then_some(d)).collect();
+        InputSpec { name: "x".into(), ty: TensorType { dtype: DataType::Float32, dims } }
+    }
+
+    fn imagenet() -> Preprocess {
+        Preprocess { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225], ..Preprocess::default() }
+    }
+
+    #[test]
+    fn numbers_of_pictures_are_their_levels_again() {
+        for (dims, axis, inner) in [([0, 3, 2, 128], 1, 256), ([0, 2, 128, 3], 3, 1)] {
+            let levels = imagenet().levels(&input(&dims)).expect("levels");
+            assert_eq!(levels.axis, axis);
+            let shape: Vec<usize> = dims.iter().map(|&d| d.max(1)).collect();
+            let (mean, std) = (imagenet().mean, imagenet().std);
+            let whole: Vec<f32> = (0..768).map(|i| (i % 256) as f32).collect();
+            let number = |(i, level): (usize, &f32)| (level * (1.0 / 255.0) - mean[i / inner % 3]) / std[i / inner % 3];
+            let numbers: Vec<f32> = whole.iter().enumerate().map(number).collect();
+            let found = levels.of(&Tensor::from_f32(shape, &numbers)).expect("levels");
+            assert_eq!(*found.to_f32().expect("floats"), whole);
+        }
+    }
+
+    #[test]
+    fn one_mean_and_std_need_no_axis() {
+        let grey = Preprocess { mean: vec![0.286], std: vec![0.353, 0.353, 0.353], ..Preprocess::default() };
+        let levels = grey.levels(&input(&[0, 784])).expect("levels");
+        assert_eq!(levels.scale.len(), 1);
+        assert!((levels.zero[0] - 72.93).abs() < 1e-4 && levels.common_zero().is_none());
+        let found = levels.of(&Tensor::from_f32(vec![1, 3], &[f32::NAN, 100.0, -100.0])).expect("levels");
+        let found = found.to_f32().expect("floats").into_owned();
+        assert!(found[0].is_nan() && found[1..] == [255.0, 0.0]);
+    }
+
+    #[test]
+    fn a_whole_zero_may_be_written_with_few_decimals() {
+        let centred = Preprocess { mean: vec![0.498, 0.498, 0.498], std: vec![0.5, 0.4, 0.3], ..Preprocess::default() };
+        assert_eq!(centred.levels(&input(&[1, 3, 8, 8])).expect("levels").common_zero(), Some(127));
+        assert_eq!(imagenet().levels(&input(&[1, 3, 8, 8])).expect("levels").common_zero(), None);
+        assert_eq!(common_level(&[-3.0]), None);
+        assert_eq!(common_level(&[]), None);
+    }
+
+    #[test]
+    fn what_is_no_factor_or_axis_is_refused() {
+        let wrong = |preprocess: &Preprocess, dims: &[usize]| preprocess.levels(&input(dims)).expect_err("refused");
+        assert!(wrong(&imagenet(), &[0, 784]).contains("which axis of float32[?,784] is theirs"));
+        assert!(wrong(&imagenet(), &[0, 1, 8, 8]).contains("are for 3 channels"));
+        let flat = Preprocess { std: vec![f32::INFINITY], ..Preprocess::default() };
+        assert!(wrong(&flat, &[0, 3, 8, 8]).contains("a level is worth 0"));
+        let samples = imagenet().levels(&input(&[0, 3, 8, 8])).expect("levels");
+        assert!(samples.of(&Tensor::from_f32(vec![1, 1, 1, 1], &[0.0])).is_err());
+    }
+}
