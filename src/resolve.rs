@@ -151,6 +151,12 @@ fn grid(
     warnings: &mut Vec<(String, &'static str)>,
 ) -> Result<(Params, (f32, f32))> {
     let (low, high) = match value.range {
+        RangeSource::Known(params) => {
+            if settings.scheme.dtype == params.dtype {
+                return Ok((params, params.real_range()));
+            }
+            params.real_range()
+        }
         RangeSource::Grid { scale, zero_point } => {
             let params = Params { dtype: value.settings.scheme.dtype, scale, zero_point };
             if settings.scheme.dtype == params.dtype {

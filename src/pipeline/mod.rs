@@ -16,6 +16,7 @@ use crate::file;
 use crate::inputs::{self, Dataset};
 use crate::policy::Settings;
 use crate::progress::Progress;
+use crate::quant::KnownGrids;
 use crate::report::{self, Report, summarize};
 use crate::validate::{self, Comparison};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     pub threads: usize,
     /// Who hears of progress.
     pub progress: &'a dyn Progress,
+    /// Grids that are stated beside the model: they are neither observed nor chosen.
+    pub known: &'a KnownGrids,
 }
 
 /// Converts a model: the main job. Returns the report, after writing it where the settings say.
@@ -38,7 +41,7 @@ pub struct Context<'a> {
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
     let output = output(settings)?;
-    let mut planned = Planned::new(settings)?;
+    let mut planned = Planned::knowing(settings, context.known)?;
     planned.check(settings, &output)?;
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let (calibration, mut summary) = match ranges {

@@ -8,10 +8,11 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::{Model, NodeId};
-use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
+use crate::plan::{Known, Placement, Plan, out_of_range, plan, unlike_joins};
 use crate::policy::{Format, Settings};
 use crate::prepare;
 use crate::qoperators;
+use crate::quant::KnownGrids;
 use crate::report::{CalibrationSummary, FloatGroup, summarize};
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
@@ -31,6 +32,8 @@ pub struct Planned {
     pub plan: Plan,
     /// The runtime it is for.
     pub target: OnnxRuntimeCpu,
+    /// What was known before it was planned.
+    pub known: Known,
     pub(super) path: PathBuf,
     pub(super) executor: Tract,
 }
@@ -41,6 +44,14 @@ impl Planned {
     /// # Errors
     /// When there is no such model, it is malformed, or a rule of the policy matches nothing in it.
     pub fn new(settings: &Settings) -> Result<Self> {
+        Self::knowing(settings, &KnownGrids::default())
+    }
+
+    /// Loads, prepares and plans the model of `settings`, some of whose grids somebody states.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the stated grids do not fit the model.
+    pub fn knowing(settings: &Settings, told: &KnownGrids) -> Result<Self> {
         let path =
             settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
         let original = file::load(&path)?;
@@ -57,9 +68,10 @@ impl Planned {
         prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
-        let plan = plan(&model.graph, settings, &target, &[]).map_err(|e| e.in_model(&path))?;
+        let known = Known { told: told.clone(), ..Known::default() };
+        let plan = plan(&model.graph, settings, &target, &[], &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { original, model, plan, target, path, executor })
+        Ok(Self { original, model, plan, target, known, path, executor })
     }
 
     /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
@@ -122,7 +134,7 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
-        let anew = plan(graph, settings, &self.target, &kept).map_err(|e| e.in_model(&self.path))?;
+        let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }

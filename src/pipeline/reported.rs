@@ -7,7 +7,7 @@ use crate::exec::Types;
 use crate::file;
 use crate::plan::NodePlan;
 use crate::policy::Settings;
-use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, summarize};
+use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedGrid, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::target::Target;
@@ -59,6 +59,12 @@ pub fn report(
         validation,
         not_validated,
         split: split(planned, resolved),
+        known_not_used: planned
+            .plan
+            .unused
+            .iter()
+            .map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() })
+            .collect(),
         warnings,
     })
 }

@@ -63,8 +63,20 @@ pub struct Report {
     /// Layers some columns of which run in float beside the integer rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitLayer>,
+    /// Grids that were known beforehand and that nothing uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known_not_used: Vec<UnusedGrid>,
     /// What a user should look at.
     pub warnings: Vec<String>,
+}
+
+/// A known grid that nothing uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnusedGrid {
+    /// The value or constant.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A layer some columns of which run in float.
