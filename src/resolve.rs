@@ -88,7 +88,11 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
     for value in &plan.values {
         let Some(root) = plan.value(plan.root(value.id)) else { continue };
         for &settings in &value.also {
-            let (params, _) = grid(root, settings, calibration, &mut Vec::new())?;
+            let known = plan.known_also.get(&(root.id, settings.scheme.dtype)).copied();
+            let params = match known {
+                Some(params) => params,
+                None => grid(root, settings, calibration, &mut Vec::new())?.0,
+            };
             resolved.converted.insert((value.id, settings.scheme.dtype), params);
         }
     }

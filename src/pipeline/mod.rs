@@ -2,6 +2,7 @@
 
 mod advised;
 mod calibrated;
+mod completed;
 mod planned;
 mod reported;
 mod validated;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::exec::Tract;
 use crate::file;
 use crate::inputs::{self, Dataset};
-use crate::policy::Settings;
+use crate::policy::{QuantizedInput, Settings};
 use crate::progress::Progress;
 use crate::quant::KnownGrids;
 use crate::report::{self, Report, summarize};
@@ -41,6 +42,12 @@ pub struct Context<'a> {
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
     let output = output(settings)?;
+    if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
+        let loaded = file::load(path)?;
+        if completed::quantized_node(&loaded.graph).is_some() {
+            return saved(completed::keep(settings, (loaded, path), &output, context)?, settings);
+        }
+    }
     let mut planned = Planned::knowing(settings, context.known)?;
     planned.check(settings, &output)?;
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
@@ -62,6 +69,11 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
     let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
     report.warnings.extend(reported::kept(&kept));
+    saved(report, settings)
+}
+
+/// A report, after writing it where the settings say.
+fn saved(report: Report, settings: &Settings) -> Result<Report> {
     if let Some(path) = &settings.report {
         report.save(path)?;
     }

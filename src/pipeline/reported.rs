@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::exec::Types;
 use crate::file;
 use crate::plan::NodePlan;
-use crate::policy::Settings;
+use crate::policy::{QuantizedInput, Settings};
 use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedGrid, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
@@ -33,7 +33,7 @@ pub fn report(
     };
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
-    if !planned.is_quantized() {
+    if !planned.is_quantized() && settings.quantized_input != QuantizedInput::Keep {
         let what =
             "nothing in the model became integers: it was written as it is; `tare inspect` says why of each node";
         warnings.insert(0, what.to_owned());
@@ -56,6 +56,7 @@ pub fn report(
         calibration,
         placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
         missed: validate::misses(&settings.thresholds, validation.as_ref()),
+        quantized_input: planned.completes.then(|| completed(planned)),
         validation,
         not_validated,
         split: split(planned, resolved),
@@ -83,6 +84,15 @@ pub fn kept(kept: &[Kept]) -> Vec<String> {
         format!("between DequantizeLinear and QuantizeLinear, {} in all: {reason} ({names})", nodes.len())
     };
     groups.into_iter().map(line).collect()
+}
+
+/// What to say of a model whose quantized parts stay.
+fn completed(planned: &Planned) -> String {
+    let (activations, constants) = (planned.known.own.activations.len(), planned.known.own.constants.len());
+    format!(
+        "completed: {activations} activations and {constants} stored constants keep their grids; compared with the model \
+         turned back to float"
+    )
 }
 
 fn split(planned: &Planned, resolved: &Resolved) -> Vec<SplitLayer> {

@@ -41,6 +41,9 @@ pub fn plan(
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;
     let biases = known.biases.iter().filter_map(|(name, bias)| Some((graph.find(name)?, bias.clone())));
     plan.biases = biases.collect();
+    let also = known.own_also.iter().filter_map(|(name, grids)| Some((graph.find(name)?, grids)));
+    let also = also.flat_map(|(value, grids)| grids.iter().map(move |grid| ((value, grid.dtype), *grid)));
+    plan.known_also = also.collect();
     plan.list_unused(graph, &here, known);
     Ok(plan)
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
 use crate::policy::{Matched, Mode};
-use crate::quant::{Blocks, GridType, KnownConstant, KnownGrids, Params, Scheme};
+use crate::quant::{Blocks, GridType, KnownBias, KnownConstant, KnownGrids, Params, Scheme};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What is known of a model before anything is observed.
@@ -16,31 +16,12 @@ pub struct Known {
     pub told: KnownGrids,
     /// The grids that a model quantized in part has itself. They stay, whatever the plan would do without them.
     pub own: KnownGrids,
+    /// Grids of other types that it has activations on, too.
+    pub own_also: BTreeMap<String, Vec<Params>>,
     /// Its stored biases, by the name of the float32 constant that they have become.
     pub biases: BTreeMap<String, KnownBias>,
     /// Its layers on grids that each run finds anew, by the name of what they make.
     pub dynamic: BTreeSet<String>,
-}
-
-/// A bias as it was stored: its integers are more exact than float32.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KnownBias {
-    /// The integers.
-    pub integers: Vec<i32>,
-    /// The scale of all, or of each, or of each of a group.
-    pub scales: Vec<f32>,
-}
-
-impl KnownBias {
-    /// Whether these integers, in steps of `scales`, are the numbers `bias`.
-    pub fn is_of(&self, bias: &[f32], scales: &[f32]) -> bool {
-        let number = |(&integer, &scale): (&i32, &f32)| integer as f32 * scale;
-        let known = self.integers.iter().zip(self.scales.iter().cycle());
-        self.integers.len() == bias.len()
-            && !self.scales.is_empty()
-            && known.map(number).zip(bias).all(|(known, &number)| known == number)
-            && self.scales.iter().cycle().zip(scales.iter().cycle()).take(bias.len()).all(|(a, b)| a == b)
-    }
 }
 
 /// A grid that is known and that the plan does not use.

@@ -30,7 +30,7 @@ pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
 pub use io::IntegerIo;
 pub use joins::unlike_joins;
-pub use known::{Known, KnownBias, Unused};
+pub use known::{Known, Unused};
 pub use outliers::Split;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
@@ -38,7 +38,7 @@ pub use weights::NO_WEIGHTS;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, CodeBook, Params, Scheme, SumOrder};
+use crate::quant::{ChannelAxis, CodeBook, GridType, KnownBias, Params, Scheme, SumOrder};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ pub struct Plan {
     pub bodies: Vec<BodyPlan>,
     /// Constants that stay on their grids although no node of the plan stores them.
     pub kept: Vec<(ValueId, ConstantPlan)>,
+    /// Known grids of values for readers of another type than their own.
+    pub known_also: HashMap<(ValueId, GridType), Params>,
     /// Biases as they were stored, by the float32 constant that each has become.
     pub biases: HashMap<ValueId, KnownBias>,
     /// Grids that are known and not used.

@@ -41,7 +41,7 @@ mod wording;
 pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
 pub use check::ALIKE;
 pub use names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Target, TypeName,
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target, TypeName,
     WeightForm, WeightTypeName,
 };
 pub use one_or_each::OneOrEach;

@@ -54,6 +54,9 @@ pub struct Report {
     pub calibration: CalibrationSummary,
     /// What became of the nodes.
     pub placement: PlacementSummary,
+    /// What became of a model that was quantized already, and what it is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantized_input: Option<String>,
     /// The comparison with the float model, on samples that did not calibrate.
     pub validation: Option<Comparison>,
     /// Why there is no comparison.

@@ -32,7 +32,12 @@ impl Display for Report {
         if let Some(note) = &self.calibration.preprocessing {
             writeln!(f, "             {note}")?;
         }
-        write!(f, "{}", self.placement)?;
+        if let Some(what) = &self.quantized_input {
+            writeln!(f, "input        {what}")?;
+        }
+        if self.placement.nodes > 0 {
+            write!(f, "{}", self.placement)?;
+        }
         match (&self.validation, &self.not_validated) {
             (Some(comparison), _) => write!(f, "{comparison}")?,
             (None, Some(why)) => writeln!(f, "validation   not re-executed: {why}")?,

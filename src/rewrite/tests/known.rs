@@ -188,7 +188,7 @@ fn integers_of_a_bias_that_float32_does_not_hold_are_kept() {
         &[("x", grid(GridType::Uint8, input, 0)), ("y", grid(GridType::Uint8, 0.1, 0))],
         &[("w", constant(None, None, vec![grid(GridType::Int8, weight, 0)]))],
     );
-    known.biases.insert("b".to_owned(), crate::plan::KnownBias { integers: integers.clone(), scales: vec![scale] });
+    known.biases.insert("b".to_owned(), crate::quant::KnownBias { integers: integers.clone(), scales: vec![scale] });
     let stored = |known: &Known| {
         let made = quantized_knowing(net.clone(), MINMAX, known, calibrated);
         let bias = made.constant(made.the("Conv"), 2)[0].to_i64().expect("integers").into_owned();
