@@ -144,6 +144,30 @@ impl Constants {
         Ok(())
     }
 
+    /// Stores the biases that have integers for all who still read them in float.
+    pub fn keep_biases(&mut self, graph: &mut Graph) -> Result<()> {
+        let mut biases: Vec<_> = std::mem::take(&mut self.biases).into_iter().collect();
+        biases.sort_unstable_by_key(|(value, _)| *value);
+        for (value, known) in biases {
+            let readers: Vec<_> = graph.value(value).readers().collect();
+            let Some(tensor) = graph.constant(value)?.filter(|_| !readers.is_empty()) else { continue };
+            let (dims, count) = (tensor.shape().to_vec(), known.scales.len());
+            let along = count == 1 || dims.last() == Some(&count);
+            if !along || !known.is_of(&tensor.to_f32()?, &known.scales) {
+                continue;
+            }
+            let axis = (count > 1).then_some(dims.len() as i64 - 1);
+            let shape = if count > 1 { vec![count] } else { vec![] };
+            let name = graph.value(value).name().to_owned();
+            let integers = Tensor::from_i32(dims, &known.integers);
+            let zeros = Tensor::from_i32(shape.clone(), &vec![0; count]);
+            let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &known.scales), &zeros);
+            let (_, dequantized) = dequantize(graph, &name, stored, axis, None);
+            readers.into_iter().for_each(|(node, slot)| graph.set_input(node, slot, Some(dequantized)));
+        }
+        Ok(())
+    }
+
     fn constant(
         &mut self,
         graph: &mut Graph,

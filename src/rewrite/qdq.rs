@@ -84,6 +84,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
         }
     }
     plan.kept.iter().try_for_each(|(value, constant)| writer.constants.keep(graph, *value, constant))?;
+    writer.constants.keep_biases(graph)?;
     halves::convert(graph, plan)?;
     let vanished = writer.vanished(graph);
     io::expose(graph, &plan.io, &writer.quantized)?;

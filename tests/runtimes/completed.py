@@ -115,7 +115,7 @@ def stored(path):
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             tensors[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
             types[node.output[0]] = node.attribute[0].t.data_type
-    activations, constants, biases = set(), set(), set()
+    activations, made, constants, biases = set(), set(), set(), set()
 
     def grid(scale, zero):
         numbers = tensors[scale]
@@ -137,16 +137,19 @@ def stored(path):
         if node.op_type == "DequantizeLinear" and inputs[0] in tensors:
             constant(*inputs[:3])
         if node.op_type in ("QLinearConv", "QLinearMatMul", "QGemm"):
-            constant(*inputs[3:6]) if inputs[3] in tensors else None
-            at = 7 if node.op_type == "QGemm" else 6
-            output = inputs[7:9] if node.op_type == "QGemm" else inputs[6:8]
-            if inputs[8 if node.op_type == "QLinearConv" else 6] in tensors and node.op_type != "QLinearMatMul":
+            if inputs[3] in tensors:
+                constant(*inputs[3:6])
+            if node.op_type != "QLinearMatMul" and inputs[8 if node.op_type == "QLinearConv" else 6] in tensors:
                 biases.add(tensors[inputs[8 if node.op_type == "QLinearConv" else 6]].tobytes())
-            if output[0] in tensors:
-                activations.add((types[output[1]], *grid(*output)))
+        for scale, zero in zip(inputs, inputs[1:]):
+            # Scale and zero point of what an operator on integers makes.
+            if "Linear" in node.op_type or node.op_type == "QGemm":
+                single = scale in tensors and zero in tensors and tensors[scale].size == tensors[zero].size == 1
+                if single and tensors[scale].dtype == np.float32:
+                    made.add((types[zero], *grid(scale, zero)))
         if node.op_type == "MatMulInteger" and inputs[1] in tensors:
             constants.add((types[inputs[1]], tensors[inputs[1]].shape, tensors[inputs[1]].tobytes()))
-    return activations, constants, biases
+    return activations, activations | made, constants, biases
 
 
 def is_kept(found, kept):
@@ -183,7 +186,7 @@ def check(case, entry, way):
         # What another quantizer cannot do is no test of completing.
         case.note(f"not quantized: {str(error)[:80]!r}")
         return
-    activations, constants, biases = stored(partly)
+    activations, _, constants, biases = stored(partly)
     if not constants:
         case.note("nothing quantized")
         return
@@ -196,13 +199,12 @@ def check(case, entry, way):
     expected, found = run(original, validation), run(completed, validation)
     run(completed, validation, optimize=True)
     kept = stored(completed)
-    lost = [grid[:1] + grid[2:] for grid in activations if grid not in kept[0]]
+    lost = [grid[:1] + grid[2:] for grid in activations if grid not in kept[1]]
     case.expect(not lost, f"{len(lost)} of {len(activations)} grids of activations changed: {lost[:3]}")
-    lost = [constant[:2] for constant in constants if not is_kept(constant, kept[1])]
+    lost = [constant[:2] for constant in constants if not is_kept(constant, kept[2])]
     case.expect(not lost, f"{len(lost)} of {len(constants)} stored constants changed: {lost[:3]}")
-    if not policy.startswith("mode") and "weights" not in way:
-        lost = len(biases - kept[2])
-        case.expect(not lost, f"{lost} of {len(biases)} biases changed")
+    lost = len(biases - kept[3])
+    case.expect(not lost, f"{lost} of {len(biases)} biases changed")
 
     plain_report = folder / "plain.json"
     path.write_text(f"version: 1\n{policy}\n")
