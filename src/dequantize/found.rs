@@ -14,6 +14,8 @@ pub struct Found {
     pub grids: KnownGrids,
     /// Further grids of activations, each of another type.
     pub also: BTreeMap<String, Vec<Params>>,
+    /// Who reads the numbers of an activation that is on a grid as they were before.
+    pub direct: BTreeMap<String, Direct>,
     /// Biases stored as int32.
     pub biases: BTreeMap<String, KnownBias>,
     /// What layers make that run on grids that each run finds anew.
@@ -22,10 +24,20 @@ pub struct Found {
     pub lost: Vec<(String, &'static str)>,
 }
 
+/// Who reads a float value although it is quantized, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// Nodes, by name, or by that of their first output.
+    pub nodes: BTreeSet<String>,
+    /// Whether something goes by its name: an output of the model, or a body.
+    pub by_name: bool,
+}
+
 /// The same while values still change their names.
 #[derive(Default)]
 pub(super) struct Notes {
     activations: Vec<(ValueId, Params)>,
+    direct: HashMap<ValueId, (Vec<NodeId>, bool)>,
     constants: Vec<(ValueId, KnownConstant)>,
     biases: Vec<(ValueId, KnownBias)>,
     dynamic: Vec<ValueId>,
@@ -55,6 +67,23 @@ impl Walk<'_> {
         };
         let zero_point = zeros.first().map_or(0, |&zero| zero as i32);
         self.notes.activations.push((float, Params { dtype, scale, zero_point }));
+        // Once it is clear who reads the integers in the place of what, these are no longer told apart.
+        self.notes.direct.entry(float).or_insert_with(|| {
+            let readers = graph.value(float).readers().map(|(node, _)| node);
+            let quantizes = |id: &NodeId| graph.node(*id).op_type() == "QuantizeLinear";
+            (readers.filter(|id| !quantizes(id)).collect(), !goes_by_no_name(graph, float))
+        });
+        Ok(())
+    }
+
+    /// Notes that the model quantizes the constant `float` while it runs: stored on the same grid it is the same.
+    pub(super) fn note_quantized_constant(&mut self, graph: &Graph, float: ValueId, grid: Grid) -> Result<()> {
+        let before = self.notes.activations.len();
+        self.note_activation(graph, float, grid, float)?;
+        for (value, params) in self.notes.activations.split_off(before) {
+            let known = KnownConstant { axis: None, block: None, grids: vec![params] };
+            self.notes.constants.push((value, known));
+        }
         Ok(())
     }
 
@@ -115,8 +144,8 @@ impl Walk<'_> {
 
 /// The type of `integers`, if the node that makes them states it; without a zero point that is uint8.
 fn stated(graph: &Graph, integers: ValueId) -> Option<DataType> {
-    let node = graph.node(graph.value(integers).producer()?);
-    let dtype = node.attributes().int("output_dtype").filter(|&dtype| dtype != 0);
+    let Some(producer) = graph.value(integers).producer() else { return Some(DataType::Uint8) };
+    let dtype = graph.node(producer).attributes().int("output_dtype").filter(|&dtype| dtype != 0);
     Some(dtype.and_then(|dtype| DataType::from_onnx(i32::try_from(dtype).ok()?)).unwrap_or(DataType::Uint8))
 }
 
@@ -129,6 +158,7 @@ impl Notes {
             !value.uses().is_empty() && (value.producer().is_some() || value.source() != crate::ir::Source::Nowhere)
         };
         let mut first: HashMap<ValueId, Params> = HashMap::new();
+        let mut direct = self.direct;
         for (value, params) in self.activations {
             if !alive(value) {
                 continue;
@@ -136,6 +166,11 @@ impl Notes {
             if body {
                 found.lost.push((name(value), "it lies in the body of an If, Loop or Scan"));
                 continue;
+            }
+            if let Some((nodes, by_name)) = direct.remove(&value).filter(|(nodes, by_name)| *by_name || !nodes.is_empty()) {
+                let nodes = nodes.into_iter().filter(|&id| graph.get_node(id).is_some());
+                let nodes = nodes.map(|id| graph.label(id).to_owned()).collect();
+                found.direct.insert(name(value), Direct { nodes, by_name });
             }
             match *first.entry(value).or_insert(params) {
                 known if known == params => {

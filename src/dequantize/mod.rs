@@ -12,7 +12,7 @@ mod moved;
 mod stored;
 
 pub use clamps::{CLAMPS, clamps_as_text};
-pub use found::Found;
+pub use found::{Direct, Found};
 
 use crate::error::Result;
 use crate::ir::{Graph, Model, NodeId, Source, ValueId};
@@ -66,6 +66,7 @@ fn walk(
 ) -> Result<()> {
     let mut walk = Walk {
         opset,
+        inside,
         clamps,
         real: HashMap::new(),
         stored: HashMap::new(),
@@ -108,6 +109,8 @@ struct Real {
 /// One graph on its way.
 struct Walk<'a> {
     opset: i64,
+    /// Whether it is the body of a node.
+    inside: bool,
     clamps: &'a Clamps,
     /// The float value that each integer value stands for.
     real: HashMap<ValueId, Real>,
@@ -144,11 +147,14 @@ impl Walk<'_> {
             return Err(graph.node_error(id, "has no input, no scale or no output"));
         };
         let grid = Grid { scale, zero_point: node.input(2) };
+        self.done.quantizers += 1;
+        if is_constant(graph, float) {
+            self.real.insert(integers, Real { float, grid });
+            return self.note_quantized_constant(graph, float, grid);
+        }
         let float = self.clamped(graph, float, grid)?;
         self.real.insert(integers, Real { float, grid });
-        self.note_activation(graph, float, grid, integers)?;
-        self.done.quantizers += 1;
-        Ok(())
+        self.note_activation(graph, float, grid, integers)
     }
 
     fn dequantizer(&mut self, graph: &mut Graph, id: NodeId) -> Result<()> {
@@ -159,7 +165,8 @@ impl Walk<'_> {
         let grid = Grid { scale, zero_point: node.input(2) };
         if graph.value(integers).source() == Source::Input {
             // The caller feeds integers: to make numbers of them is part of what the model computes.
-            return self.note_activation(graph, output, grid, integers);
+            // What a body reads from around stays, too.
+            return if self.inside { Ok(()) } else { self.note_activation(graph, output, grid, integers) };
         }
         let axis = node.attributes().int("axis").unwrap_or(1);
         let block = node.attributes().int("block_size").unwrap_or(0);
@@ -175,6 +182,11 @@ impl Walk<'_> {
             graph.make_constant(output, &numbers);
             if plain {
                 self.stored.insert((integers, grid, axis), output);
+                // Under its own name, where that can be told.
+                let name = float_name(graph, integers);
+                if graph.find(&name).is_none() {
+                    graph.rename(output, &name);
+                }
             }
             self.done.stored += 1;
             return Ok(());
@@ -228,6 +240,12 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the model states the numbers of a value.
+fn is_constant(graph: &Graph, value: ValueId) -> bool {
+    let stated = graph.value(value).producer().is_some_and(|id| graph.node(id).is("Constant"));
+    stated || graph.value(value).source() == Source::Initializer
 }
 
 /// Whether two grids are the same numbers.

@@ -37,9 +37,12 @@ pub(super) fn take_apart(model: &mut Model, known: &mut Known) -> Result<()> {
         let why = format!("is quantized, but {why}, so its grid cannot be kept; make the model float: `tare dequantize`");
         return Err(Error::value(name, why));
     }
+    // What is gone leaves its names to what will be written in its place.
+    *model = Model::from_proto(model.to_proto()?)?;
     model.graph.verify()?;
-    let dequantize::Found { grids, also, biases, dynamic, .. } = found;
-    (known.own, known.own_also, known.biases, known.dynamic) = (grids, also, biases, dynamic);
+    let dequantize::Found { grids, also, direct, biases, dynamic, .. } = found;
+    (known.own, known.own_also, known.direct) = (grids, also, direct);
+    (known.biases, known.dynamic) = (biases, dynamic);
     Ok(())
 }
 

@@ -44,6 +44,12 @@ pub fn plan(
     let also = known.own_also.iter().filter_map(|(name, grids)| Some((graph.find(name)?, grids)));
     let also = also.flat_map(|(value, grids)| grids.iter().map(move |grid| ((value, grid.dtype), *grid)));
     plan.known_also = also.collect();
+    for (name, direct) in &known.direct {
+        let Some(value) = graph.find(name) else { continue };
+        let readers = graph.value(value).readers().map(|(node, _)| node);
+        plan.direct.extend(readers.filter(|&id| direct.nodes.contains(graph.label(id))).map(|id| (value, id)));
+        plan.direct_by_name.extend(direct.by_name.then_some(value));
+    }
     plan.list_unused(graph, &here, known);
     Ok(plan)
 }

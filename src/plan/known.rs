@@ -2,12 +2,13 @@
 
 use super::io::IntegerIo;
 use super::{ConstantPlan, Placement, Plan, RangeSource, Stored};
+use crate::dequantize::Direct;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
 use crate::policy::{Matched, Mode};
 use crate::quant::{Blocks, GridType, KnownBias, KnownConstant, KnownGrids, Params, Scheme};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What is known of a model before anything is observed.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Known {
     pub own: KnownGrids,
     /// Grids of other types that it has activations on, too.
     pub own_also: BTreeMap<String, Vec<Params>>,
+    /// Who reads the numbers of these as they are before they are rounded.
+    pub direct: BTreeMap<String, Direct>,
     /// Its stored biases, by the name of the float32 constant that they have become.
     pub biases: BTreeMap<String, KnownBias>,
     /// Its layers on grids that each run finds anew, by the name of what they make.
@@ -45,6 +48,8 @@ struct Activation {
 pub(super) struct Here<'a> {
     activations: HashMap<ValueId, Activation>,
     constants: HashMap<ValueId, (&'a KnownConstant, bool)>,
+    /// Constants that the model has as int32.
+    biases: HashSet<ValueId>,
     /// Why a known grid is not used, where that is clear before the plan is made.
     refused: BTreeMap<String, &'static str>,
 }
@@ -55,7 +60,8 @@ impl<'a> Here<'a> {
     /// # Errors
     /// When grids do not fit their constant.
     pub fn of(graph: &Graph, known: &'a Known) -> Result<Self> {
-        let mut here = Self::default();
+        let biases = known.biases.keys().filter_map(|name| graph.find(name)).collect();
+        let mut here = Self { biases, ..Self::default() };
         for (grids, own) in [(&known.told, false), (&known.own, true)] {
             for (name, &params) in &grids.activations {
                 let Some(value) = graph.find(name).filter(|&value| !graph.is_constant(value)) else { continue };
@@ -125,11 +131,13 @@ impl<'a> Here<'a> {
             settings.quantize |= known.own;
         }
         self.adopt_types(graph, order, matched);
+        let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         for (at, &id) in order.iter().enumerate() {
-            let settings = &mut matched.nodes[at];
             let stored = graph.node(id).inputs().iter().flatten().any(|v| self.constants.get(v).is_some_and(|c| c.1));
+            let settings = &mut matched.nodes[at];
             if self.was_integer(graph, id) {
                 (settings.mode, settings.quantize, settings.insists) = (Mode::Static, true, true);
+                self.with_clamps(graph, id, &at_node, matched);
             } else if stored && !matches!(settings.mode, Mode::Static | Mode::Dynamic | Mode::WeightOnly) {
                 // What it reads is float32.
                 (settings.mode, settings.quantize) = (Mode::WeightOnly, false);
@@ -202,6 +210,18 @@ impl<'a> Here<'a> {
         made && read.all(own)
     }
 
+    /// Lets the clamps between a node and the grid behind it be part of it.
+    fn with_clamps(&self, graph: &Graph, id: NodeId, at_node: &HashMap<NodeId, usize>, matched: &mut Matched) {
+        let mut made = graph.node(id).output(0);
+        while let Some(value) = made.filter(|value| !self.activations.contains_key(value)) {
+            let [Use::Input { node, slot: 0 }] = graph.value(value).uses() else { return };
+            if let Some(&at) = at_node.get(node) {
+                (matched.nodes[at].mode, matched.nodes[at].quantize) = (Mode::Static, true);
+            }
+            made = graph.node(*node).output(0);
+        }
+    }
+
     /// `plan` on the known grids of the constant that it is about, if there are any.
     pub fn apply(&self, graph: &Graph, id: NodeId, plan: ConstantPlan) -> ConstantPlan {
         let constant = graph.node(id).input(plan.slot).and_then(|value| self.constants.get(&value));
@@ -223,6 +243,9 @@ impl<'a> Here<'a> {
     /// When somebody states grids along another axis: those can be stated anew.
     pub fn unfit(&self, graph: &Graph, id: NodeId, slot: usize, axes: &[usize]) -> Result<Option<String>> {
         let Some(value) = graph.node(id).input(slot) else { return Ok(None) };
+        if self.biases.contains(&value) {
+            return Ok(Some("its constant is stored as int32, which no integer kernel reads there".to_owned()));
+        }
         let Some(&(known, own)) = self.constants.get(&value) else { return Ok(None) };
         let dtype = known.grids.first().map_or(GridType::Int8, |grid| grid.dtype);
         if dtype.bits() != 8 {

@@ -39,7 +39,7 @@ use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
 use crate::quant::{ChannelAxis, CodeBook, GridType, KnownBias, Params, Scheme, SumOrder};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The plan for one model.
@@ -59,6 +59,10 @@ pub struct Plan {
     pub bodies: Vec<BodyPlan>,
     /// Constants that stay on their grids although no node of the plan stores them.
     pub kept: Vec<(ValueId, ConstantPlan)>,
+    /// Nodes that read a value as it is before it is rounded to the grid on which it stays.
+    pub direct: HashSet<(ValueId, NodeId)>,
+    /// Values that are outputs of the model, or read by a body, as they are before that.
+    pub direct_by_name: HashSet<ValueId>,
     /// Known grids of values for readers of another type than their own.
     pub known_also: HashMap<(ValueId, GridType), Params>,
     /// Biases as they were stored, by the float32 constant that each has become.

@@ -182,7 +182,8 @@ impl Writer<'_> {
         };
         let dequantized = self.pair(graph, value, root, (value, params), |node, slot| {
             let integer = readers.get(&node).is_some_and(|n| n.activations.contains(&slot));
-            all || integer && !plan.also.iter().any(|other| wants(node, slot, other))
+            let direct = !made_by_integers && self.plan.direct.contains(&(value, node));
+            all && !direct || integer && !plan.also.iter().any(|other| wants(node, slot, other))
         });
         let source = if all { dequantized } else { value };
         for other in &plan.also {
@@ -191,7 +192,8 @@ impl Writer<'_> {
         }
         let goes_by_name = graph.value(value).is_output() || graph.value(value).is_captured();
         let input = graph.value(value).producer().is_none();
-        if all && !input && goes_by_name {
+        let direct = !made_by_integers && self.plan.direct_by_name.contains(&value);
+        if all && !direct && !input && goes_by_name {
             let stem = format!("{}_QuantizeLinear_Input", graph.value(value).name());
             graph.hand_over_name(value, dequantized, &stem);
         }

@@ -32,6 +32,8 @@ MARGIN_DB = 3.0
 CHANCE_DB = 40.0
 # The report rests on a float simulation, ONNX Runtime's kernels round a step here and there otherwise.
 AGREEMENT_DB = 1.0
+# So many ways are tried with each generated model.
+EACH = 2
 LAYERS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 QUANTIZERS = {"QuantizeLinear", "DynamicQuantizeLinear"}
 
@@ -147,14 +149,15 @@ def stored(path):
                 single = scale in tensors and zero in tensors and tensors[scale].size == tensors[zero].size == 1
                 if single and tensors[scale].dtype == np.float32:
                     made.add((types[zero], *grid(scale, zero)))
-        if node.op_type == "MatMulInteger" and inputs[1] in tensors:
-            constants.add((types[inputs[1]], tensors[inputs[1]].shape, tensors[inputs[1]].tobytes()))
+        looked_up = {"MatMulInteger": inputs[1], "ConvInteger": inputs[1], "Gather": inputs[0]}.get(node.op_type)
+        if looked_up in tensors and tensors[looked_up].dtype in (np.int8, np.uint8):
+            constants.add((types[looked_up], tensors[looked_up].shape, tensors[looked_up].tobytes()))
     return activations, activations | made, constants, biases
 
 
 def is_kept(found, kept):
-    # Of a product of integers the scales stand in another node.
-    return found in kept or any(found == other[:3] for other in kept)
+    # Of a product of integers, and of what is looked up as integers, the scales stand in another node.
+    return found in kept or any(found[:3] == other[:3] for other in kept if 3 in (len(found), len(other)))
 
 
 def noise(reference, found):
@@ -162,11 +165,8 @@ def noise(reference, found):
 
 
 def float_layers(report):
-    counts = {}
-    for group in json.loads(report.read_text())["placement"]["float"]:
-        if group["op_type"] in FLOAT_COMPUTE:
-            counts[group["op_type"]] = counts.get(group["op_type"], 0) + len(group["nodes"])
-    return counts
+    groups = json.loads(report.read_text())["placement"]["float"]
+    return [name for group in groups if group["op_type"] in FLOAT_COMPUTE for name in group["nodes"]]
 
 
 def check(case, entry, way):
@@ -195,7 +195,7 @@ def check(case, entry, way):
     data = ["--data", folder / "calibration.npz", "--validation", folder / "validation.npz"]
     tare("quantize", partly, "-c", path, *data, "-o", completed, "--report", report, "-q")
     onnx.checker.check_model(str(completed))
-    case.expect(interface(original) == interface(completed), "inputs or outputs changed their names, types or shapes")
+    case.expect(interface(partly) == interface(completed), "inputs or outputs changed their names, types or shapes")
     expected, found = run(original, validation), run(completed, validation)
     run(completed, validation, optimize=True)
     kept = stored(completed)
@@ -210,7 +210,7 @@ def check(case, entry, way):
     path.write_text(f"version: 1\n{policy}\n")
     tare("quantize", original, "-c", path, *data, "-o", plain, "--report", plain_report, "-q")
     allowed, left = float_layers(plain_report), float_layers(report)
-    case.expect(all(left[op] <= allowed.get(op, 0) for op in left), f"in float: {left}, without a first part {allowed}")
+    case.expect(len(left) <= len(allowed), f"in float: {left}, without a first part {allowed}")
     parts = [noise(expected, before), noise(expected, run(plain, validation))]
     for name, reference in expected.items():
         after = sqnr(reference, found[name])
@@ -244,8 +244,12 @@ def main():
     suite = Suite()
     entries = [(entry.name, entry) for entry in CATALOGUE if not entry.policy]
     entries.insert(0, ("classifier", SimpleNamespace(make=pictures)))
-    for name, entry in entries:
-        for way in WAYS:
+    for index, (name, entry) in enumerate(entries):
+        # All ways for the first and for what was asked for; otherwise each model takes the next few.
+        ways = list(WAYS)
+        if index > 0 and not suite.only:
+            ways = [ways[(index * EACH + turn) % len(ways)] for turn in range(EACH)]
+        for way in ways:
             if suite.chosen(f"{name}-{way}"):
                 with suite.case(f"{name}-{way}") as case:
                     check(case, entry, way)
