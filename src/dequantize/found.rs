@@ -46,7 +46,13 @@ pub(super) struct Notes {
 
 impl Walk<'_> {
     /// Notes that `float` was on `grid`, as integers of the type of `integers` where the zero point does not tell.
-    pub(super) fn note_activation(&mut self, graph: &Graph, float: ValueId, grid: Grid, integers: ValueId) -> Result<()> {
+    pub(super) fn note_activation(
+        &mut self,
+        graph: &Graph,
+        float: ValueId,
+        grid: Grid,
+        integers: ValueId,
+    ) -> Result<()> {
         let Some(scale) = graph.constant(grid.scale)? else {
             self.notes.lost.push((float, "its scale is computed while the model runs"));
             return Ok(());
@@ -167,7 +173,9 @@ impl Notes {
                 found.lost.push((name(value), "it lies in the body of an If, Loop or Scan"));
                 continue;
             }
-            if let Some((nodes, by_name)) = direct.remove(&value).filter(|(nodes, by_name)| *by_name || !nodes.is_empty()) {
+            if let Some((nodes, by_name)) =
+                direct.remove(&value).filter(|(nodes, by_name)| *by_name || !nodes.is_empty())
+            {
                 let nodes = nodes.into_iter().filter(|&id| graph.get_node(id).is_some());
                 let nodes = nodes.map(|id| graph.label(id).to_owned()).collect();
                 found.direct.insert(name(value), Direct { nodes, by_name });
@@ -187,7 +195,10 @@ impl Notes {
                 }
             }
         }
-        found.grids.constants.extend(self.constants.into_iter().filter(|c| alive(c.0)).map(|(v, known)| (name(v), known)));
+        found
+            .grids
+            .constants
+            .extend(self.constants.into_iter().filter(|c| alive(c.0)).map(|(v, known)| (name(v), known)));
         found.biases.extend(self.biases.into_iter().filter(|b| alive(b.0)).map(|(value, bias)| (name(value), bias)));
         found.dynamic.extend(self.dynamic.into_iter().map(name));
         found.lost.extend(self.lost.into_iter().filter(|lost| alive(lost.0)).map(|(value, why)| (name(value), why)));

@@ -7,7 +7,7 @@ use crate::calibrate::Calibration;
 use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::ir::{Graph, Model, NodeId};
+use crate::ir::{Graph, Model};
 use crate::plan::{Known, Plan};
 use crate::policy::Settings;
 use crate::qoperators::{self, MICROSOFT};
@@ -22,9 +22,23 @@ const WIDE_OPSET: i64 = 21;
 const FLOAT8_OPSET: i64 = 19;
 const TWO_BITS_OPSET: i64 = 25;
 
-/// The first node of a quantized model that says that it is one.
-pub(super) fn quantized_node(graph: &Graph) -> Option<NodeId> {
-    graph.node_ids().find(|&id| qoperators::is_quantized(graph.node(id).domain(), graph.node(id).op_type()))
+/// The first node, in bodies too, that says that a model is quantized: its name and its operator.
+///
+/// # Errors
+/// When a body is malformed.
+pub(super) fn quantized_node(graph: &Graph) -> Result<Option<(String, String)>> {
+    for id in graph.node_ids() {
+        let node = graph.node(id);
+        if qoperators::is_quantized(node.domain(), node.op_type()) {
+            return Ok(Some((graph.label(id).to_owned(), node.op_type().to_owned())));
+        }
+        for index in 0..graph.body_count(id) {
+            if let Some(found) = quantized_node(&graph.body(id, index)?)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Makes `model` float, and adds the grids that it had to `known`.
@@ -34,7 +48,8 @@ pub(super) fn quantized_node(graph: &Graph) -> Option<NodeId> {
 pub(super) fn take_apart(model: &mut Model, known: &mut Known) -> Result<()> {
     let (_, found) = dequantize::take_apart(model)?;
     if let Some((name, why)) = found.lost.first() {
-        let why = format!("is quantized, but {why}, so its grid cannot be kept; make the model float: `tare dequantize`");
+        let why =
+            format!("is quantized, but {why}, so its grid cannot be kept; make the model float: `tare dequantize`");
         return Err(Error::value(name, why));
     }
     // What is gone leaves its names to what will be written in its place.
@@ -48,7 +63,11 @@ pub(super) fn take_apart(model: &mut Model, known: &mut Known) -> Result<()> {
 
 /// Sees to it that what `known` says of the model itself is still there when `prepare` is through: constants as they are, and
 /// activations under their names.
-pub(super) fn outlasting<T>(model: &mut Model, known: &Known, prepare: impl FnOnce(&mut Model) -> Result<T>) -> Result<T> {
+pub(super) fn outlasting<T>(
+    model: &mut Model,
+    known: &Known,
+    prepare: impl FnOnce(&mut Model) -> Result<T>,
+) -> Result<T> {
     let graph = &mut model.graph;
     let before = graph.clone();
     let outputs = graph.outputs().count();
@@ -63,7 +82,8 @@ pub(super) fn outlasting<T>(model: &mut Model, known: &Known, prepare: impl FnOn
     graph.conceal(outputs);
     graph.remove_unused();
     for name in known.own.constants.keys() {
-        let constant = |graph: &Graph| graph.find(name).map(|value| graph.constant(value)).transpose().map(Option::flatten);
+        let constant =
+            |graph: &Graph| graph.find(name).map(|value| graph.constant(value)).transpose().map(Option::flatten);
         if let (Some(was), Some(is)) = (constant(&before)?, constant(graph)?)
             && (was.shape() != is.shape() || was.bytes() != is.bytes())
         {
@@ -71,6 +91,23 @@ pub(super) fn outlasting<T>(model: &mut Model, known: &Known, prepare: impl FnOn
         }
     }
     Ok(done)
+}
+
+/// Whether the constants that bodies of `original` have on grids are on them in the plan, too: preparing could have changed
+/// them.
+///
+/// # Errors
+/// When one is not.
+pub(super) fn check_bodies(original: &Graph, plan: &Plan, known: &Known) -> Result<()> {
+    let of_body = |name: &str| known.own.constants.contains_key(name) && original.find(name).is_none();
+    match plan.unused.iter().find(|unused| of_body(&unused.name)) {
+        None => Ok(()),
+        Some(lost) => {
+            let why = "is stored as integers in the body of an If, Loop or Scan, and would not stay so; make the model float: \
+                       `tare dequantize`";
+            Err(Error::value(&lost.name, why))
+        }
+    }
 }
 
 /// The oldest operator set that has all that `known` asks for; with `contrib` but for what ONNX Runtime's own domain has.

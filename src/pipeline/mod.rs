@@ -44,7 +44,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let output = output(settings)?;
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
         let loaded = file::load(path)?;
-        if completed::quantized_node(&loaded.graph).is_some() {
+        if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
             return saved(completed::keep(settings, (loaded, path), &output, context)?, settings);
         }
     }

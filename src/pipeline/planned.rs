@@ -62,7 +62,7 @@ impl Planned {
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut known = Known { told: told.clone(), ..Known::default() };
         let completes = settings.quantized_input == QuantizedInput::Complete
-            && completed::quantized_node(&original.graph).is_some();
+            && completed::quantized_node(&original.graph).map_err(|e| e.in_model(&path))?.is_some();
         let contrib = settings.contrib || completes && completed::is_contrib(&original.graph);
         if completes {
             completed::take_apart(&mut original, &mut known).map_err(|e| e.in_model(&path))?;
@@ -81,6 +81,7 @@ impl Planned {
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let plan = plan(&model.graph, settings, &target, &[], &known).map_err(|e| e.in_model(&path))?;
+        completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { completes, contrib, ..Self::of(original, model, plan, known, &path) })
     }
@@ -118,8 +119,11 @@ impl Planned {
     /// When it is quantized already.
     pub(super) fn check_quantizable(&self) -> Result<()> {
         let graph = &self.model.graph;
-        let Some(id) = completed::quantized_node(graph).filter(|_| !self.completes) else { return Ok(()) };
-        let (node, op_type) = (graph.label(id), graph.node(id).op_type());
+        if self.completes {
+            return Ok(());
+        }
+        let found = completed::quantized_node(graph).map_err(|e| e.in_model(&self.path))?;
+        let Some((node, op_type)) = found else { return Ok(()) };
         let why = format!(
             "is quantized already, node {node:?} ({op_type}) for one; start from the float model, or turn this one back \
              with `tare dequantize`; or say what to do with it, quantized_input: keep or complete"

@@ -30,7 +30,7 @@ pub fn plan(
     kept: &[(NodeId, String)],
     known: &Known,
 ) -> Result<Plan> {
-    let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies())?;
+    let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies() || known.reaches_bodies(graph))?;
     let mut matched = scope.matched(settings)?.into_iter();
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
     let io = integer_io(graph, settings, &mut own)?;

@@ -27,6 +27,14 @@ pub struct Known {
     pub dynamic: BTreeSet<String>,
 }
 
+impl Known {
+    /// Whether bodies of nodes of `graph` have constants on grids that stay.
+    pub fn reaches_bodies(&self, graph: &Graph) -> bool {
+        self.own.constants.keys().any(|name| graph.find(name).is_none())
+            && graph.node_ids().any(|id| graph.body_count(id) > 0)
+    }
+}
+
 /// A grid that is known and that the plan does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unused {
@@ -50,6 +58,8 @@ pub(super) struct Here<'a> {
     constants: HashMap<ValueId, (&'a KnownConstant, bool)>,
     /// Constants that the model has as int32.
     biases: HashSet<ValueId>,
+    /// Nodes whose activations are floating-point numbers of 8 bits.
+    floats: HashSet<NodeId>,
     /// Why a known grid is not used, where that is clear before the plan is made.
     refused: BTreeMap<String, &'static str>,
 }
@@ -131,6 +141,8 @@ impl<'a> Here<'a> {
             settings.quantize |= known.own;
         }
         self.adopt_types(graph, order, matched);
+        let float = |at: &usize| matched.nodes[*at].activations.scheme.dtype.is_float();
+        self.floats = (0..order.len()).filter(float).map(|at| order[at]).collect();
         let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         for (at, &id) in order.iter().enumerate() {
             let stored = graph.node(id).inputs().iter().flatten().any(|v| self.constants.get(v).is_some_and(|c| c.1));
@@ -251,6 +263,9 @@ impl<'a> Here<'a> {
         if dtype.bits() != 8 {
             return Ok(Some(format!("its weight is stored as {dtype}, which no integer kernel reads")));
         }
+        if dtype.is_float() != self.floats.contains(&id) {
+            return Ok(Some(format!("its weight is stored as {dtype}, and its activations are of another kind")));
+        }
         if known.block.is_some() {
             return Ok(Some("its weight is stored in blocks, which no integer kernel reads".to_owned()));
         }
@@ -289,7 +304,8 @@ impl<'a> Here<'a> {
             let Some(&(known, own)) = constant.filter(|_| plans.iter().all(|plan| plan.slot != weight.slot)) else {
                 continue;
             };
-            let small = known.block.is_some() || known.grids.first().is_some_and(|grid| grid.dtype.bits() != 8);
+            let odd = |grid: &Params| grid.dtype.bits() != 8 || grid.dtype.is_float();
+            let small = known.block.is_some() || known.grids.first().is_some_and(odd);
             if own || small && quantize {
                 plans.push(stored(weight.slot, known));
             }

@@ -4,8 +4,8 @@
 
 use super::activations::DEFAULT_PERCENTILE;
 use super::names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target, TypeName,
-    WeightForm, WeightTypeName,
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target,
+    TypeName, WeightForm, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::one_or_many::{OneOrMany, one_or_many};

@@ -213,3 +213,41 @@ fn grids_that_do_not_fit_are_an_error_that_names_the_constant() {
     let mixed = vec![grid(GridType::Int8, 1.0, 0), grid(GridType::Uint8, 1.0, 0)];
     assert!(why(constant(Some(0), None, mixed)).contains("of int8 and of uint8"));
 }
+
+#[test]
+fn who_read_the_float_numbers_beside_the_grid_goes_on_doing_so() {
+    let net = || start().node("Exp", &["c"], &["e"], vec![]).node("Tanh", &["e"], &["t"], vec![]);
+    let net = || net().node("Sin", &["e"], &["u"], vec![]).node("Add", &["t", "u"], &["y"], vec![]);
+    let mut known = own(&[("e", grid(GridType::Uint8, 0.01, 0))], &[]);
+    let direct = crate::dequantize::Direct { nodes: ["Sin_u".to_owned()].into(), by_name: false };
+    known.direct.insert("e".to_owned(), direct);
+    let made = quantized_knowing(net().output("y", &[1, 4, 8, 8]).build(), MINMAX, &known, calibrated);
+    assert_eq!(made.activation(made.the("Tanh"), 0).0, 0.01);
+    made.producer(made.input(made.the("Sin"), 0), "Exp");
+}
+
+#[test]
+fn integers_that_are_there_already_are_not_made_again() {
+    let zero = |name: &str, builder: Builder| {
+        let tensor = Tensor::new(DataType::Uint8, vec![], bytes::Bytes::from_static(&[3])).expect("a byte");
+        builder.constant(name, &tensor)
+    };
+    let net =
+        Builder::new(13).input("x", &[2]).floats("s", &[], &[0.5]).floats("t", &[], &[0.5]).floats("u", &[], &[0.25]);
+    let net = zero("y1", zero("z1", net))
+        .node("QuantizeLinear", &["x", "s", "z1"], &["q"], vec![])
+        .node("DequantizeLinear", &["q", "s", "z1"], &["d"], vec![])
+        .node("QuantizeLinear", &["d", "t", "y1"], &["r"], vec![])
+        .node("DequantizeLinear", &["r", "t", "y1"], &["y"], vec![])
+        .node("QuantizeLinear", &["d", "u", "y1"], &["w"], vec![])
+        .node("DequantizeLinear", &["w", "u", "y1"], &["v"], vec![])
+        .output("y", &[2])
+        .output("v", &[2]);
+    let mut model = net.build();
+    crate::rewrite::collapse(&mut model.graph).expect("a sound graph");
+    model.graph.verify().expect("a sound graph");
+    let order = model.graph.topological().expect("no circle");
+    let quantizers = order.iter().filter(|&&id| model.graph.node(id).is("QuantizeLinear")).count();
+    assert_eq!((quantizers, order.len()), (2, 5));
+    assert!(model.graph.find("y").is_some_and(|value| model.graph.value(value).is_output()));
+}
