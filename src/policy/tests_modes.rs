@@ -14,7 +14,7 @@ fn a_quantized_model_is_refused_unless_the_policy_says_otherwise() {
     assert_eq!(of("quantized_input: refuse").canonical(), of("").canonical());
     assert_eq!(of("quantized_input: keep").canonical()["quantized_input"], "keep");
     assert_eq!(of("quantized_input: complete").canonical()["quantized_input"], "complete");
-    fails("quantized_input: continue", 2, 18, "complete");
+    fails("quantized_input: continue", 2, 18, "unknown value \"continue\". Known here: refuse, keep, complete");
     let mut raw = Raw::parse("version: 1\nquantized_input: keep\n", Path::new("p.yaml")).unwrap();
     raw.override_with(&Overrides { quantized_input: Some(QuantizedInput::Complete), ..Overrides::default() });
     assert_eq!(raw.settings().unwrap().quantized_input, QuantizedInput::Complete);
