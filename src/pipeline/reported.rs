@@ -43,7 +43,9 @@ pub fn report(
         warnings.push(format!("skipped, {bad} in all: {files}"));
     }
     let values = planned.plan.values.iter().flat_map(|value| std::iter::once(&value.settings).chain(&value.also));
-    let mut stored = values.map(|settings| settings.scheme.dtype);
+    let nodes = planned.plan.nodes.iter().filter(|_| !planned.plan.values.is_empty());
+    let constants = nodes.flat_map(|node| node.placement.constants()).map(|constant| constant.scheme.dtype);
+    let mut stored = values.map(|settings| settings.scheme.dtype).chain(constants.filter(|dtype| dtype.is_float()));
     warnings.extend(stored.find_map(|dtype| planned.target.caution(dtype)).map(str::to_owned));
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());

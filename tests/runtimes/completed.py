@@ -200,7 +200,8 @@ def check(case, entry, way):
     onnx.checker.check_model(str(completed))
     case.expect(interface(partly) == interface(completed), "inputs or outputs changed their names, types or shapes")
     expected, found = run(original, validation), run(completed, validation)
-    run(completed, validation, optimize=True)
+    # Above it, ONNX Runtime takes floats of 8 bits for integers.
+    run(completed, validation, optimize="basic" if "float8" in way else True)
     kept = stored(completed)
     lost = [grid[:1] + grid[2:] for grid in activations if grid not in kept[1]]
     case.expect(not lost, f"{len(lost)} of {len(activations)} grids of activations changed: {lost[:3]}")
