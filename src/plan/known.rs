@@ -1,13 +1,14 @@
 //! Grids that are known before anything is observed, as they meet a graph.
 
 use super::io::IntegerIo;
-use super::{ConstantPlan, Placement, Plan, RangeSource, Stored};
+use super::known_checks::{check_constant, check_grid};
+use super::{ConstantPlan, Placement, Stored};
 use crate::dequantize::Direct;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
 use crate::policy::{Matched, Mode};
-use crate::quant::{Blocks, GridType, KnownBias, KnownConstant, KnownGrids, Params, Scheme};
+use crate::quant::{GridType, KnownBias, KnownConstant, KnownGrids, Params, Scheme};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What is known of a model before anything is observed.
@@ -166,7 +167,9 @@ impl<'a> Here<'a> {
     fn lift(&mut self, graph: &Graph, order: &[NodeId]) {
         for &id in order.iter().rev() {
             let node = graph.node(id);
-            let moves = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Movement);
+            // What is computed between numbers may stay within a narrower range than they.
+            let picks = |op: &ops::Op| op.role == Role::Movement && op.op_type != "Resize";
+            let moves = ops::lookup(graph, id).is_some_and(picks);
             let (Some(from), Some(to)) = (node.input(0).filter(|_| moves), node.output(0)) else { continue };
             let alone = matches!(graph.value(from).uses(), [Use::Input { .. }]) && node.outputs().len() == 1;
             let Some(&known) = self.activations.get(&to).filter(|_| alone && !graph.is_constant(from)) else {
@@ -290,6 +293,11 @@ impl<'a> Here<'a> {
         Ok(None)
     }
 
+    /// Why the known grid of a value is not used, where that was clear before the plan was made.
+    pub fn refusal(&self, name: &str) -> Option<&'static str> {
+        self.refused.get(name).copied()
+    }
+
     /// `placement` with the weights that are stored as integers all the same: those that the model itself has so, and, where
     /// the policy would `quantize` the node, those of types that only floats are computed from.
     pub fn with_weights(&self, graph: &Graph, id: NodeId, placement: Placement, quantize: bool) -> Placement {
@@ -319,56 +327,6 @@ impl<'a> Here<'a> {
         let mut all: Vec<_> = own.map(|(&value, (known, _))| (value, stored(0, known))).collect();
         all.sort_by_key(|(value, _)| value.index());
         all
-    }
-}
-
-impl Plan {
-    /// Lists what is known of `graph` and not used.
-    pub(super) fn list_unused(&mut self, graph: &Graph, here: &Here<'_>, known: &Known) {
-        let mut stored = BTreeSet::new();
-        self.walk(graph, &mut |graph, node| {
-            let constants = node.placement.constants().iter().filter(|constant| constant.known.is_some());
-            let values = constants.filter_map(|constant| graph.node(node.id).input(constant.slot));
-            stored.extend(values.map(|value| graph.value(value).name().to_owned()));
-        });
-        let names = |graph: &Graph, kept: &[(ValueId, ConstantPlan)]| {
-            kept.iter().map(|(value, _)| graph.value(*value).name().to_owned()).collect::<Vec<_>>()
-        };
-        stored.extend(names(graph, &self.kept));
-        stored.extend(self.bodies.iter().flat_map(|body| names(&body.graph, &body.plan.kept)));
-        let mut unused = BTreeMap::new();
-        for grids in [&known.told, &known.own] {
-            for (name, params) in &grids.activations {
-                if let Some(reason) = self.why_unused(graph, here, name, params) {
-                    unused.insert(name.clone(), reason);
-                }
-            }
-            for name in grids.constants.keys().filter(|name| !stored.contains(*name)) {
-                let reason = match graph.find(name).filter(|&value| graph.is_constant(value)) {
-                    None => "the prepared model has no such constant",
-                    Some(_) => "no node reads it as integers",
-                };
-                unused.insert(name.clone(), reason.to_owned());
-            }
-        }
-        self.unused = unused.into_iter().map(|(name, reason)| Unused { name, reason }).collect();
-    }
-
-    fn why_unused(&self, graph: &Graph, here: &Here<'_>, name: &str, params: &Params) -> Option<String> {
-        if let Some(why) = here.refused.get(name) {
-            return Some((*why).to_owned());
-        }
-        let exists = |value: &ValueId| graph.value(*value).producer().is_some() || graph.inputs().any(|v| v == *value);
-        let Some(value) = graph.find(name).filter(exists) else {
-            return Some("the prepared model has no such value".to_owned());
-        };
-        let Some(plan) = self.value(value) else { return Some("the plan leaves it in float".to_owned()) };
-        let root = self.root(plan.id);
-        match self.value(root).map(|root| root.range) {
-            Some(RangeSource::Known(known)) if known == *params => None,
-            _ if root == value => Some("the model itself has it on another grid".to_owned()),
-            _ => Some(format!("it is moved on the grid of {:?}", graph.value(root).name())),
-        }
     }
 }
 
@@ -412,48 +370,4 @@ fn scheme(grids: &[Params]) -> Scheme {
     let (low, high) = dtype.limits();
     let middle = (low + high + 1) / 2;
     Scheme::new(dtype, grids.iter().all(|grid| grid.zero_point == middle))
-}
-
-fn check_grid(name: &str, params: &Params) -> Result<()> {
-    let (dtype, zero) = (params.dtype, params.zero_point);
-    if !params.scale.is_normal() || params.scale < 0.0 {
-        let why = format!("has the known scale {}; expected a positive number that is not denormal", params.scale);
-        return Err(Error::value(name, why));
-    }
-    let (low, high) = if dtype.is_float() { (0, 0) } else { dtype.limits() };
-    if !(low..=high).contains(&zero) {
-        let why = format!("has the known zero point {zero}; that of {dtype} lies from {low} to {high}");
-        return Err(Error::value(name, why));
-    }
-    Ok(())
-}
-
-fn check_constant(graph: &Graph, value: ValueId, known: &KnownConstant) -> Result<()> {
-    let name = graph.value(value).name();
-    let Some(shape) = graph.constant(value)?.map(|tensor| tensor.shape().to_vec()) else { return Ok(()) };
-    known.grids.iter().try_for_each(|grid| check_grid(name, grid))?;
-    if let Some(other) = known.grids.iter().find(|grid| grid.dtype != known.grids[0].dtype) {
-        let why = format!("has known grids of {} and of {}; expected one type", known.grids[0].dtype, other.dtype);
-        return Err(Error::value(name, why));
-    }
-    let count = match (known.axis, known.block) {
-        (None, _) => 1,
-        (Some(axis), _) if axis >= shape.len() => {
-            let why = format!("has known grids along axis {axis}, but its shape is {shape:?}");
-            return Err(Error::value(name, why));
-        }
-        (Some(axis), None) => shape[axis],
-        (Some(axis), Some(size)) => Blocks::new(&shape, axis, size).count(),
-    };
-    if known.grids.len() != count {
-        let along = match (known.axis, known.block) {
-            (None, _) => "for all of it".to_owned(),
-            (Some(axis), None) => format!("along axis {axis}"),
-            (Some(axis), Some(size)) => format!("for blocks of {size} along axis {axis}"),
-        };
-        let found = known.grids.len();
-        let why = format!("has {found} known grids; expected {count} {along}, its shape is {shape:?}");
-        return Err(Error::value(name, why));
-    }
-    Ok(())
 }

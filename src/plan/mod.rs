@@ -14,6 +14,7 @@ mod halves;
 mod io;
 mod joins;
 mod known;
+mod known_checks;
 mod layout;
 mod listing;
 mod nodes;
@@ -21,6 +22,7 @@ mod outliers;
 mod place;
 mod structure;
 mod types;
+mod unused;
 mod values;
 mod weights;
 
