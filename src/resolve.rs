@@ -88,7 +88,11 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
     for value in &plan.values {
         let Some(root) = plan.value(plan.root(value.id)) else { continue };
         for &settings in &value.also {
-            let (params, _) = grid(root, settings, calibration, &mut Vec::new())?;
+            let known = plan.known_also.get(&(root.id, settings.scheme.dtype)).copied();
+            let params = match known {
+                Some(params) => params,
+                None => grid(root, settings, calibration, &mut Vec::new())?.0,
+            };
             resolved.converted.insert((value.id, settings.scheme.dtype), params);
         }
     }
@@ -151,6 +155,12 @@ fn grid(
     warnings: &mut Vec<(String, &'static str)>,
 ) -> Result<(Params, (f32, f32))> {
     let (low, high) = match value.range {
+        RangeSource::Known(params) => {
+            if settings.scheme.dtype == params.dtype {
+                return Ok((params, params.real_range()));
+            }
+            params.real_range()
+        }
         RangeSource::Grid { scale, zero_point } => {
             let params = Params { dtype: value.settings.scheme.dtype, scale, zero_point };
             if settings.scheme.dtype == params.dtype {

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tare::error::{Error, Result};
-use tare::policy::{self, Overrides, Raw, Settings};
+use tare::policy::{self, Overrides, QuantizedInput, Raw, Settings};
 
 /// Post-training quantization of ONNX models.
 #[derive(Parser)]
@@ -66,6 +66,10 @@ pub struct Model {
     /// Size of a dimension that the model leaves open, by its name there or as `input[axis]`. May be repeated.
     #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
     pub dims: Vec<(String, usize)>,
+    /// What becomes of a model that is quantized already: refuse; keep (it is written as it is); complete (what is float in it is
+    /// quantized, the rest keeps its grids).
+    #[arg(long, value_name = "WHAT")]
+    pub quantized_input: Option<String>,
 }
 
 /// Samples, and how many of them run side by side.
@@ -301,8 +305,13 @@ impl Model {
     /// The policy with the model over it.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        raw.override_with(&Overrides { model: self.model.clone(), dims: self.dims.clone(), ..Overrides::default() });
+        let (model, dims, quantized_input) = (self.model.clone(), self.dims.clone(), self.quantized_input()?);
+        raw.override_with(&Overrides { model, dims, quantized_input, ..Overrides::default() });
         raw.settings()
+    }
+
+    fn quantized_input(&self) -> Result<Option<QuantizedInput>> {
+        word("quantized-input", self.quantized_input.as_ref())
     }
 }
 
@@ -317,6 +326,7 @@ impl Quantize {
             report: self.report.clone(),
             mode: word("mode", self.mode.as_ref())?,
             io: word("io", self.io.as_ref())?,
+            quantized_input: self.model.quantized_input()?,
             strict: self.strict.then_some(true),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
@@ -346,7 +356,8 @@ impl Calibrate {
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
-        raw.override_with(&Overrides { model, dims, labels: None, ..self.data.set.overrides()? });
+        let quantized_input = self.model.quantized_input()?;
+        raw.override_with(&Overrides { model, dims, quantized_input, labels: None, ..self.data.set.overrides()? });
         raw.settings()
     }
 }

@@ -6,6 +6,7 @@ use super::progress::Bars;
 use std::path::Path;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
+use tare::quant::KnownGrids;
 use tare::{file, policy, report, threads, validate as checks};
 
 /// Prints to standard output; a closed pipe ends the program quietly.
@@ -38,17 +39,18 @@ pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// The threads that `data` allows, for samples and for weights.
-fn context<'a>(data: &Data, progress: &'a Bars) -> Context<'a> {
+/// The threads that `data` allows, for samples and for weights, and the grids that are known.
+fn context<'a>(data: &Data, progress: &'a Bars, known: &'a KnownGrids) -> Context<'a> {
     let threads = data.threads();
     threads::limit(threads);
-    Context { threads, progress }
+    Context { threads, progress, known }
 }
 
 pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
     let bars = Bars::new(output.quiet);
-    let context = context(&args.data, &bars);
+    let none = KnownGrids::default();
+    let context = context(&args.data, &bars, &none);
     let report = pipeline::quantize(&settings, args.ranges.as_deref(), &context)?;
     if !output.quiet {
         print(&report);
@@ -74,8 +76,9 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
     file::check_writable(&args.output)?;
     let bars = Bars::new(output.quiet);
-    let planned = Planned::new(&settings)?;
-    let context = context(&args.data, &bars);
+    let none = KnownGrids::default();
+    let context = context(&args.data, &bars, &none);
+    let planned = Planned::knowing(&settings, context.known)?;
     let (calibration, summary) = planned.calibrate(&settings, &context)?;
     file::write_atomically(&args.output, calibration.to_json()?.as_bytes())?;
     if !output.quiet {
@@ -91,7 +94,8 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         file::check_writable(path)?;
     }
     let bars = Bars::new(output.quiet);
-    let context = context(&args.data, &bars);
+    let none = KnownGrids::default();
+    let context = context(&args.data, &bars, &none);
     let comparison = pipeline::compare(&args.float, &args.quantized, &settings, &context)?;
     let missed = checks::misses(&settings.thresholds, Some(&comparison));
     if let Some(path) = &args.report {

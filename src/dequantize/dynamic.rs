@@ -38,6 +38,7 @@ impl Walk<'_> {
         let Some(sums) = graph.node(id).output(0) else { return Ok(()) };
         let cast = graph.value(sums).readers().next().map(|(cast, _)| cast);
         let product = graph.split_output(id, 0, &name);
+        self.note_dynamic(graph, id);
         replace(graph, scaled, output, product);
         graph.remove_if_unused(scaled);
         cast.iter().for_each(|&cast| {
@@ -56,6 +57,7 @@ impl Walk<'_> {
         let (zero_point, bias) = (node.input(3), node.input(4));
         let weight = self.scaled(graph, id, (weight, zero_point), scale, false)?;
         become_float(graph, id, "MatMul", &[Some(float), Some(weight)]);
+        self.note_dynamic(graph, id);
         add_behind(graph, id, bias);
         self.done.operators += 1;
         Ok(())
@@ -85,7 +87,9 @@ impl Walk<'_> {
         let numbers: Tensor = stored::of(&integers, &scales, &zeros, axis, 0).map_err(|e| graph.node_error(id, e))?;
         self.done.stored += 1;
         let name = float_name(graph, weight);
-        Ok(graph.add_initializer(&name, &numbers))
+        let made = graph.add_initializer(&name, &numbers);
+        self.note_constant(made, &integers, (&scales, &zeros), axis, 0)?;
+        Ok(made)
     }
 }
 

@@ -72,7 +72,7 @@ impl Walk<'_> {
         self.note_bounds(graph, id)?;
         let float = self.clamped(graph, float, grid)?;
         self.real.insert(integers, Real { float, grid });
-        Ok(())
+        self.note_activation(graph, float, grid, integers)
     }
 
     /// A stored bias as float32: it is in steps of the product of both scales.
@@ -99,7 +99,9 @@ impl Walk<'_> {
         let numbers = stored::of(&integers, &scale, &[], axis, 0).map_err(|why| graph.node_error(id, why))?;
         self.done.stored += 1;
         let name = float_name(graph, read);
-        Ok(graph.add_initializer(&name, &numbers))
+        let made = graph.add_initializer(&name, &numbers);
+        self.note_bias(made, &integers, scale.to_f32()?.into_owned())?;
+        Ok(made)
     }
 }
 

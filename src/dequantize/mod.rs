@@ -7,15 +7,18 @@
 mod clamps;
 mod dynamic;
 mod forms;
+mod found;
 mod moved;
 mod stored;
 
 pub use clamps::{CLAMPS, clamps_as_text};
+pub use found::{Direct, Found};
 
 use crate::error::Result;
 use crate::ir::{Graph, Model, NodeId, Source, ValueId};
 use crate::qoperators::{self, MICROSOFT};
 use clamps::{Bounds, Clamps};
+use found::Notes;
 use std::collections::HashMap;
 
 /// What was turned back.
@@ -35,24 +38,40 @@ pub struct Done {
 /// # Errors
 /// At the first node that cannot be turned back, with the reason; the model is then to be thrown away.
 pub fn dequantize(model: &mut Model) -> Result<Done> {
-    let mut done = Done::default();
+    take_apart(model).map(|(done, _)| done)
+}
+
+/// The same, and the grids that it had.
+///
+/// # Errors
+/// As [`dequantize`].
+pub fn take_apart(model: &mut Model) -> Result<(Done, Found)> {
+    let (mut done, mut found) = (Done::default(), Found::default());
     let (opset, clamps) = (model.opset("").unwrap_or(0), Clamps::of(model));
-    walk(&mut model.graph, opset, &clamps, &mut done)?;
+    walk(&mut model.graph, opset, &clamps, false, (&mut done, &mut found))?;
     model.remove_metadata(CLAMPS);
     // Before, each stored tensor had to be listed as an input.
     if done.stored > 0 {
         model.require_ir_version(4);
     }
-    Ok(done)
+    Ok((done, found))
 }
 
-fn walk(graph: &mut Graph, opset: i64, clamps: &Clamps, done: &mut Done) -> Result<()> {
+fn walk(
+    graph: &mut Graph,
+    opset: i64,
+    clamps: &Clamps,
+    inside: bool,
+    (done, found): (&mut Done, &mut Found),
+) -> Result<()> {
     let mut walk = Walk {
         opset,
+        inside,
         clamps,
         real: HashMap::new(),
         stored: HashMap::new(),
         bounds: HashMap::new(),
+        notes: Notes::default(),
         done: Done::default(),
     };
     for id in graph.topological()? {
@@ -61,11 +80,12 @@ fn walk(graph: &mut Graph, opset: i64, clamps: &Clamps, done: &mut Done) -> Resu
         }
         walk.node(graph, id)?;
         for index in 0..graph.get_node(id).map_or(0, |_| graph.body_count(id)) {
-            graph.edit_body(id, index, |body| self::walk(body, opset, clamps, &mut walk.done))?;
+            graph.edit_body(id, index, |body| self::walk(body, opset, clamps, true, (&mut walk.done, found)))?;
         }
     }
     graph.remove_unused();
     walk.check(graph)?;
+    walk.notes.settle(graph, inside, found);
     done.quantizers += walk.done.quantizers;
     done.stored += walk.done.stored;
     done.operators += walk.done.operators;
@@ -89,6 +109,8 @@ struct Real {
 /// One graph on its way.
 struct Walk<'a> {
     opset: i64,
+    /// Whether it is the body of a node.
+    inside: bool,
     clamps: &'a Clamps,
     /// The float value that each integer value stands for.
     real: HashMap<ValueId, Real>,
@@ -96,6 +118,8 @@ struct Walk<'a> {
     stored: HashMap<(ValueId, Grid, i64), ValueId>,
     /// Bounds that float values keep to.
     bounds: HashMap<ValueId, Bounds>,
+    /// The grids that were met.
+    notes: Notes,
     done: Done,
 }
 
@@ -123,10 +147,14 @@ impl Walk<'_> {
             return Err(graph.node_error(id, "has no input, no scale or no output"));
         };
         let grid = Grid { scale, zero_point: node.input(2) };
+        self.done.quantizers += 1;
+        if is_constant(graph, float) {
+            self.real.insert(integers, Real { float, grid });
+            return self.note_quantized_constant(graph, float, grid);
+        }
         let float = self.clamped(graph, float, grid)?;
         self.real.insert(integers, Real { float, grid });
-        self.done.quantizers += 1;
-        Ok(())
+        self.note_activation(graph, float, grid, integers)
     }
 
     fn dequantizer(&mut self, graph: &mut Graph, id: NodeId) -> Result<()> {
@@ -137,13 +165,29 @@ impl Walk<'_> {
         let grid = Grid { scale, zero_point: node.input(2) };
         if graph.value(integers).source() == Source::Input {
             // The caller feeds integers: to make numbers of them is part of what the model computes.
-            return Ok(());
+            // What a body reads from around stays, too.
+            return if self.inside { Ok(()) } else { self.note_activation(graph, output, grid, integers) };
         }
         let axis = node.attributes().int("axis").unwrap_or(1);
         let block = node.attributes().int("block_size").unwrap_or(0);
         if graph.is_constant(integers) {
+            let plain = block == 0 && found::goes_by_no_name(graph, output);
+            if let Some(&known) = self.stored.get(&(integers, grid, axis)).filter(|_| plain) {
+                graph.redirect_readers(output, known);
+                graph.remove_if_unused(id);
+                return Ok(());
+            }
             let numbers = stored::numbers(graph, id, integers, grid, axis, block)?;
+            self.note_stored(graph, output, (integers, grid), axis, block)?;
             graph.make_constant(output, &numbers);
+            if plain {
+                self.stored.insert((integers, grid, axis), output);
+                // Under its own name, where that can be told.
+                let name = float_name(graph, integers);
+                if graph.find(&name).is_none() {
+                    graph.rename(output, &name);
+                }
+            }
             self.done.stored += 1;
             return Ok(());
         }
@@ -166,6 +210,7 @@ impl Walk<'_> {
             let numbers = stored::numbers(graph, id, integers, grid, axis, 0)?;
             let name = float_name(graph, integers);
             let made = graph.add_initializer(&name, &numbers);
+            self.note_stored(graph, made, (integers, grid), axis, 0)?;
             self.stored.insert((integers, grid, axis), made);
             self.done.stored += 1;
             return Ok(made);
@@ -195,6 +240,12 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the model states the numbers of a value.
+fn is_constant(graph: &Graph, value: ValueId) -> bool {
+    let stated = graph.value(value).producer().is_some_and(|id| graph.node(id).is("Constant"));
+    stated || graph.value(value).source() == Source::Initializer
 }
 
 /// Whether two grids are the same numbers.

@@ -34,10 +34,11 @@ impl Walk<'_> {
         } else {
             return Err(graph.node_error(id, "computes on integers, and no float operator does the same"));
         }
-        self.moved(graph, id, real.grid)
+        self.moved(graph, id, real.grid, true)
     }
 
-    fn moved(&mut self, graph: &mut Graph, id: NodeId, grid: Grid) -> Result<()> {
+    /// What `id` made as integers on `grid` it makes as floats now; whether these are activations of their own is said.
+    fn moved(&mut self, graph: &mut Graph, id: NodeId, grid: Grid, activations: bool) -> Result<()> {
         // What gives indices too gives them as it did.
         let count = if graph.node(id).is("MaxPool") { 1 } else { graph.node(id).outputs().len() };
         for slot in 0..count {
@@ -48,6 +49,9 @@ impl Walk<'_> {
             let name = float_name(graph, integers);
             let float = graph.split_output(id, slot, &name);
             self.real.insert(integers, Real { float, grid });
+            if activations && graph.is_constant(grid.scale) {
+                self.note_activation(graph, float, grid, integers)?;
+            }
         }
         self.note_bounds(graph, id)
     }
@@ -85,7 +89,7 @@ impl Walk<'_> {
             if graph.node(mover).is("Pad") {
                 pad_with_float(graph, mover, grid)?;
             }
-            self.moved(graph, mover, grid)?;
+            self.moved(graph, mover, grid, false)?;
         }
         Ok(self.real.get(&integers).map(|real| real.float))
     }

@@ -141,3 +141,46 @@ fn what_cannot_be_followed_is_named() {
         .output("y", &[1, 2]);
     assert!(why(sums).contains("MatMulInteger_i"));
 }
+
+#[test]
+fn what_was_quantized_is_noted_under_the_names_of_the_floats() {
+    let net = quantized()
+        .constant("bias_quantized", &Tensor::from_i32(vec![2], &[(1 << 25) + 1, -3]))
+        .constant("weight_quantized", &bytes(DataType::Int8, &[2, 2], &[4, 0xfc, 8, 2]))
+        .floats("ts", &[2], &[0.25, 0.5])
+        .constant("ks", &bytes(DataType::Int8, &[2], &[0, 0]))
+        .floats("bs", &[2], &[0.125, 0.25])
+        .node("DequantizeLinear", &["q", "s", "m"], &["d"], vec![])
+        .node("DequantizeLinear", &["weight_quantized", "ts", "ks"], &["v"], vec![int("axis", 1)])
+        .node("DequantizeLinear", &["bias_quantized", "bs"], &["b"], vec![int("axis", 0)])
+        .node("Gemm", &["d", "v", "b"], &["p"], vec![])
+        .node("QuantizeLinear", &["p", "s", "m"], &["r"], vec![])
+        .node("DequantizeLinear", &["r", "s", "m"], &["e"], vec![])
+        .node("Add", &["e", "p"], &["y"], vec![])
+        .output("y", &[1, 2]);
+    let mut model = net.build();
+    let (_, found) = take_apart(&mut model).expect("a float model");
+    let uint8 = |scale| crate::quant::Params { dtype: crate::quant::GridType::Uint8, scale, zero_point: 128 };
+    let activations: Vec<_> = found.grids.activations.iter().map(|(name, grid)| (name.as_str(), *grid)).collect();
+    assert_eq!(activations, [("p", uint8(0.5)), ("x", uint8(0.5))]);
+    let weight = &found.grids.constants["weight"];
+    assert_eq!((weight.axis, weight.block), (Some(1), None));
+    assert_eq!(weight.grids.iter().map(|grid| grid.scale).collect::<Vec<_>>(), [0.25, 0.5]);
+    assert_eq!(found.biases["bias"].integers, [(1 << 25) + 1, -3]);
+    // The Add reads both, the rounded and the exact.
+    assert_eq!(found.direct["p"].nodes.iter().collect::<Vec<_>>(), ["Add_y"]);
+    assert!(found.lost.is_empty() && found.dynamic.is_empty());
+}
+
+#[test]
+fn a_grid_that_no_name_can_stand_for_is_said_to_be_lost() {
+    let net = quantized()
+        .floats("other", &[], &[0.75])
+        .node("DequantizeLinear", &["q", "s", "m"], &["d"], vec![])
+        .node("QuantizeLinear", &["x", "other", "m"], &["r"], vec![])
+        .node("DequantizeLinear", &["r", "other", "m"], &["e"], vec![])
+        .node("Add", &["d", "e"], &["y"], vec![])
+        .output("y", &[1, 2]);
+    let (_, found) = take_apart(&mut net.build()).expect("a float model");
+    assert_eq!(found.lost, [("x".to_owned(), "it has two grids of one type")]);
+}

@@ -170,6 +170,9 @@ impl Graph {
         let fresh = self.fresh_name(stem);
         let old = std::mem::replace(&mut self.values[value.index()].name, fresh.clone());
         self.by_name.remove(&old);
+        if let Some(constant) = &mut self.values[value.index()].constant {
+            constant.name = Some(fresh.clone());
+        }
         self.by_name.insert(fresh, value);
     }
 

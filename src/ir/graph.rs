@@ -210,6 +210,8 @@ pub struct Graph {
     pub(super) learned: HashMap<ValueId, TensorType>,
     /// The names of the graphs around, outermost first, while this one is a body that is being edited.
     pub(super) around: Vec<HashMap<String, ValueId>>,
+    /// Constants that passes leave as they are; never saved.
+    pub(super) held: HashSet<ValueId>,
     /// Everything else of the message.
     pub(super) rest: GraphProto,
 }

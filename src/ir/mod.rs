@@ -11,6 +11,7 @@ mod edit;
 mod extract;
 mod functions;
 mod graph;
+mod hold;
 mod inline;
 mod model;
 mod operators;

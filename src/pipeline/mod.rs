@@ -2,6 +2,7 @@
 
 mod advised;
 mod calibrated;
+mod completed;
 mod levels;
 mod planned;
 mod reported;
@@ -15,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::exec::Tract;
 use crate::file;
 use crate::inputs::{self, Dataset};
-use crate::policy::Settings;
+use crate::policy::{QuantizedInput, Settings};
 use crate::progress::Progress;
+use crate::quant::KnownGrids;
 use crate::report::{self, Report, summarize};
 use crate::validate::{self, Comparison};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ pub struct Context<'a> {
     pub threads: usize,
     /// Who hears of progress.
     pub progress: &'a dyn Progress,
+    /// Grids that are stated beside the model: they are neither observed nor chosen.
+    pub known: &'a KnownGrids,
 }
 
 /// Converts a model: the main job. Returns the report, after writing it where the settings say.
@@ -39,7 +43,13 @@ pub struct Context<'a> {
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
     let output = output(settings)?;
-    let mut planned = Planned::new(settings)?;
+    if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
+        let loaded = file::load(path)?;
+        if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
+            return saved(completed::keep(settings, (loaded, path), &output, context)?, settings);
+        }
+    }
+    let mut planned = Planned::knowing(settings, context.known)?;
     planned.check(settings, &output)?;
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let (calibration, mut summary) = match ranges {
@@ -60,6 +70,11 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
     let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
     report.warnings.extend(reported::kept(&kept));
+    saved(report, settings)
+}
+
+/// A report, after writing it where the settings say.
+fn saved(report: Report, settings: &Settings) -> Result<Report> {
     if let Some(path) = &settings.report {
         report.save(path)?;
     }

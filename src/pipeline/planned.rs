@@ -1,5 +1,6 @@
 //! Load, prepare, plan, resolve, rewrite: what happens to the model.
 
+use super::completed;
 use super::levels::{self, LevelInput};
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
@@ -8,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
-use crate::ir::{Model, NodeId};
-use crate::plan::{Placement, Plan, out_of_range, plan, unlike_joins};
-use crate::policy::{Format, Settings};
+use crate::ir::Model;
+use crate::plan::{Known, Placement, Plan, out_of_range, plan, unlike_joins};
+use crate::policy::{Format, QuantizedInput, Settings};
 use crate::prepare;
-use crate::qoperators;
+use crate::quant::KnownGrids;
 use crate::report::{CalibrationSummary, FloatGroup, summarize};
 use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// A model made ready and planned.
 pub struct Planned {
-    /// The model as it was loaded.
+    /// The model as it was loaded; where what is quantized in it stays so, the float model that it stands for.
     pub original: Model,
     /// The prepared model.
     pub model: Model,
@@ -34,6 +35,12 @@ pub struct Planned {
     pub target: OnnxRuntimeCpu,
     /// Inputs that take the levels of a picture.
     pub(super) levels: Vec<LevelInput>,
+    /// What was known before it was planned.
+    pub known: Known,
+    /// Whether what is quantized in the model stays so.
+    pub(super) completes: bool,
+    /// Whether operators of ONNX Runtime's own domain may quantize.
+    contrib: bool,
     pub(super) path: PathBuf,
     pub(super) executor: Tract,
 }
@@ -44,10 +51,25 @@ impl Planned {
     /// # Errors
     /// When there is no such model, it is malformed, or a rule of the policy matches nothing in it.
     pub fn new(settings: &Settings) -> Result<Self> {
+        Self::knowing(settings, &KnownGrids::default())
+    }
+
+    /// Loads, prepares and plans the model of `settings`, some of whose grids somebody states.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when the stated grids do not fit the model.
+    pub fn knowing(settings: &Settings, told: &KnownGrids) -> Result<Self> {
         let path =
             settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
-        let original = file::load(&path)?;
+        let mut original = file::load(&path)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
+        let mut known = Known { told: told.clone(), ..Known::default() };
+        let completes = settings.quantized_input == QuantizedInput::Complete
+            && completed::quantized_node(&original.graph).map_err(|e| e.in_model(&path))?.is_some();
+        let contrib = settings.contrib || completes && completed::is_contrib(&original.graph);
+        if completes {
+            completed::take_apart(&mut original, &mut known).map_err(|e| e.in_model(&path))?;
+        }
         let mut model = original.clone();
         let options = prepare::Options {
             dims: settings.dims.clone(),
@@ -55,16 +77,25 @@ impl Planned {
             for_integers: settings.calibrates(),
             halves: settings.halves().collect(),
             bodies: settings.reaches_bodies(),
-            opset: settings.opset(),
+            opset: settings.opset().max(completed::opset(&known, contrib)),
         };
-        prepare::prepare(&mut model, &executor, &options).map_err(|e| Error::file(&path, e))?;
+        completed::outlasting(&mut model, &known, |model| prepare::prepare(model, &executor, &options))
+            .map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let levels = levels::fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
         let settled = levels::with_grids(settings, &levels);
-        let plan = plan(&model.graph, &settled, &target, &[]).map_err(|e| e.in_model(&path))?;
+        let plan = plan(&model.graph, &settled, &target, &[], &known).map_err(|e| e.in_model(&path))?;
+        completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { original, model, plan, target, levels, path, executor })
+        Ok(Self { completes, contrib, levels, ..Self::of(original, model, plan, known, &path) })
+    }
+
+    /// A model and what was planned for it.
+    pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
+        let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
+        let (levels, completes, contrib) = (Vec::new(), false, false);
+        Self { original, model, plan, target, known, completes, contrib, levels, path, executor }
     }
 
     /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
@@ -73,6 +104,14 @@ impl Planned {
     /// When it is quantized already, or one of these is the model itself or cannot be written.
     pub(super) fn check(&self, settings: &Settings, output: &Path) -> Result<()> {
         self.check_quantizable()?;
+        self.check_paths(settings, output)
+    }
+
+    /// Whether the model can be written to `output`, and the report to where the settings say.
+    ///
+    /// # Errors
+    /// When one of these is the model itself or cannot be written.
+    pub(super) fn check_paths(&self, settings: &Settings, output: &Path) -> Result<()> {
         if output.canonicalize().ok().is_some_and(|o| self.path.canonicalize().ok() == Some(o)) {
             return Err(Error::file(output, "is the model itself; name another output"));
         }
@@ -86,12 +125,14 @@ impl Planned {
     /// When it is quantized already.
     pub(super) fn check_quantizable(&self) -> Result<()> {
         let graph = &self.model.graph;
-        let quantized = |&id: &NodeId| qoperators::is_quantized(graph.node(id).domain(), graph.node(id).op_type());
-        let Some(id) = graph.node_ids().find(quantized) else { return Ok(()) };
-        let (node, op_type) = (graph.label(id), graph.node(id).op_type());
+        if self.completes {
+            return Ok(());
+        }
+        let found = completed::quantized_node(graph).map_err(|e| e.in_model(&self.path))?;
+        let Some((node, op_type)) = found else { return Ok(()) };
         let why = format!(
             "is quantized already, node {node:?} ({op_type}) for one; start from the float model, or turn this one back \
-             with `tare dequantize`"
+             with `tare dequantize`; or say what to do with it, quantized_input: keep or complete"
         );
         Err(Error::file(&self.path, why))
     }
@@ -133,7 +174,7 @@ impl Planned {
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
         let settled = levels::with_grids(settings, &self.levels);
-        let anew = plan(graph, &settled, &self.target, &kept).map_err(|e| e.in_model(&self.path))?;
+        let anew = plan(graph, &settled, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }
@@ -171,11 +212,14 @@ impl Planned {
     ) -> Result<(Model, Vec<Kept>)> {
         let mut model = self.model.clone();
         let clamps = rewrite::insert_qdq(&mut model, &self.plan, resolved)?;
+        if self.completes {
+            rewrite::collapse(&mut model.graph)?;
+        }
         let kept = match settings.format {
             Format::Qdq => Vec::new(),
             Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,
         };
-        if settings.contrib {
+        if self.contrib {
             rewrite::to_contrib(&mut model)?;
         }
         for one in &self.plan.io {

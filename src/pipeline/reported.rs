@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::exec::Types;
 use crate::file;
 use crate::plan::NodePlan;
-use crate::policy::Settings;
-use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, summarize};
+use crate::policy::{QuantizedInput, Settings};
+use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedGrid, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::target::Target;
@@ -33,7 +33,7 @@ pub fn report(
     };
     let mut warnings: Vec<String> =
         resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
-    if !planned.is_quantized() {
+    if !planned.is_quantized() && settings.quantized_input != QuantizedInput::Keep {
         let what =
             "nothing in the model became integers: it was written as it is; `tare inspect` says why of each node";
         warnings.insert(0, what.to_owned());
@@ -43,7 +43,9 @@ pub fn report(
         warnings.push(format!("skipped, {bad} in all: {files}"));
     }
     let values = planned.plan.values.iter().flat_map(|value| std::iter::once(&value.settings).chain(&value.also));
-    let mut stored = values.map(|settings| settings.scheme.dtype);
+    let nodes = planned.plan.nodes.iter().filter(|_| !planned.plan.values.is_empty());
+    let constants = nodes.flat_map(|node| node.placement.constants()).map(|constant| constant.scheme.dtype);
+    let mut stored = values.map(|settings| settings.scheme.dtype).chain(constants.filter(|dtype| dtype.is_float()));
     warnings.extend(stored.find_map(|dtype| planned.target.caution(dtype)).map(str::to_owned));
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
@@ -56,9 +58,16 @@ pub fn report(
         calibration,
         placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
         missed: validate::misses(&settings.thresholds, validation.as_ref()),
+        quantized_input: planned.completes.then(|| completed(planned)),
         validation,
         not_validated,
         split: split(planned, resolved),
+        known_not_used: planned
+            .plan
+            .unused
+            .iter()
+            .map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() })
+            .collect(),
         warnings,
     })
 }
@@ -77,6 +86,15 @@ pub fn kept(kept: &[Kept]) -> Vec<String> {
         format!("between DequantizeLinear and QuantizeLinear, {} in all: {reason} ({names})", nodes.len())
     };
     groups.into_iter().map(line).collect()
+}
+
+/// What to say of a model whose quantized parts stay.
+fn completed(planned: &Planned) -> String {
+    let (activations, constants) = (planned.known.own.activations.len(), planned.known.own.constants.len());
+    format!(
+        "completed: {activations} activations and {constants} stored constants keep their grids; compared with the model \
+         turned back to float"
+    )
 }
 
 fn split(planned: &Planned, resolved: &Resolved) -> Vec<SplitLayer> {

@@ -4,6 +4,7 @@ use super::bodies::Scope;
 use super::dynamic;
 use super::halves;
 use super::io::{IntegerIo, integer_io};
+use super::known::{Here, Known};
 use super::nodes::{placement, settle_constants};
 use super::place;
 use super::structure::Structure;
@@ -17,18 +18,39 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Plans the quantization of a prepared graph. The nodes `kept` stay float, each for its reason, unless the policy insists.
+/// What is `known` is neither observed nor chosen.
 ///
 /// # Errors
-/// When a rule of the policy matches nothing, states the range of a value that shares a grid, or a stored constant is
-/// malformed.
-pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(NodeId, String)]) -> Result<Plan> {
-    let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies())?;
+/// When a rule of the policy matches nothing, states the range of a value that shares a grid, known grids do not fit what they
+/// are of, or a stored constant is malformed.
+pub fn plan(
+    graph: &Graph,
+    settings: &Settings,
+    target: &dyn Target,
+    kept: &[(NodeId, String)],
+    known: &Known,
+) -> Result<Plan> {
+    let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies() || known.reaches_bodies(graph))?;
     let mut matched = scope.matched(settings)?.into_iter();
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
     let io = integer_io(graph, settings, &mut own)?;
-    let mut plan = plan_graph(&scope, &own, io, settings, target, kept)?;
-    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half);
+    let mut here = Here::of(graph, known)?;
+    here.settle(graph, &scope.order, &mut own, &io, &known.dynamic);
+    let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;
+    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half, known);
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;
+    let biases = known.biases.iter().filter_map(|(name, bias)| Some((graph.find(name)?, bias.clone())));
+    plan.biases = biases.collect();
+    let also = known.own_also.iter().filter_map(|(name, grids)| Some((graph.find(name)?, grids)));
+    let also = also.flat_map(|(value, grids)| grids.iter().map(move |grid| ((value, grid.dtype), *grid)));
+    plan.known_also = also.collect();
+    for (name, direct) in &known.direct {
+        let Some(value) = graph.find(name) else { continue };
+        let readers = graph.value(value).readers().map(|(node, _)| node);
+        plan.direct.extend(readers.filter(|&id| direct.nodes.contains(graph.label(id))).map(|id| (value, id)));
+        plan.direct_by_name.extend(direct.by_name.then_some(value));
+    }
+    plan.list_unused(graph, &here, known);
     Ok(plan)
 }
 
@@ -36,6 +58,7 @@ pub fn plan(graph: &Graph, settings: &Settings, target: &dyn Target, kept: &[(No
 fn plan_graph(
     scope: &Scope<'_>,
     matched: &Matched,
+    here: &Here<'_>,
     io: Vec<IntegerIo>,
     settings: &Settings,
     target: &dyn Target,
@@ -48,9 +71,9 @@ fn plan_graph(
         preferences[id.index()].get_or_insert_with(|| why.clone());
     }
     let wanted = io.iter().map(|one| one.value).collect();
-    let mut placed = place::place(graph, order, matched, &preferences, wanted, target);
+    let mut placed = place::place(graph, order, matched, &preferences, wanted, here, target);
     for &id in order {
-        settle_constants(graph, id, &mut placed)?;
+        settle_constants(graph, id, &mut placed, here)?;
     }
     // What was taken back above may have been the reason for something else.
     while place::sweep(graph, order, target, &mut placed) {}
@@ -58,16 +81,17 @@ fn plan_graph(
     let mut plan = Plan { structure, io, converts_io: settings.half.convert_io, ..Plan::default() };
     for value in graph.inputs() {
         if placed.demanded[value.index()] {
-            plan.add_value(graph, value, RangeSource::Observed, matched);
+            plan.add_value(graph, value, RangeSource::Observed, matched, here);
         }
     }
     for (&id, node) in order.iter().zip(&matched.nodes) {
         let placement = match node.mode {
-            Mode::Static => placement(graph, id, node, &placed, target)?,
+            Mode::Static => placement(graph, id, node, &placed, here, target)?,
             Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
-            _ => unobserved(graph, id, node)?,
+            _ => unobserved(graph, id, node, here)?,
         };
-        plan.add_outputs(graph, id, &placement, &placed, matched);
+        let placement = here.with_weights(graph, id, placement, node.quantize);
+        plan.add_outputs(graph, id, &placement, &placed, matched, here);
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
     for value in &plan.values {
@@ -80,6 +104,7 @@ fn plan_graph(
             return Err(Error::value(&value.name, why));
         }
     }
+    plan.kept = here.own_constants();
     plan.settle_types(graph, matched);
     plan.settle_outputs(matched);
     plan.check_grids()?;
@@ -93,29 +118,33 @@ fn plan_graph(
 }
 
 /// Plans a body.
-fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings) -> Result<Plan> {
+fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings, known: &Known) -> Result<Plan> {
     let graph = &*scope.graph;
+    let (mut here, mut matched) = (Here::of(graph, known)?, matched.clone());
+    here.settle(graph, &scope.order, &mut matched, &[], &known.dynamic);
     // Inputs and outputs of a body stay float32.
     let half = HalfSettings { convert_io: false, ..half.clone() };
-    let halves = halves::place(graph, &scope.order, matched, &half, &[])?;
+    let halves = halves::place(graph, &scope.order, &matched, &half, &[])?;
     let mut plan = Plan::default();
     for (&id, node) in scope.order.iter().zip(&matched.nodes) {
         let placement = match node.mode {
             Mode::Static if place::makes_no_floats(graph, id) => Placement::NoFloats,
             Mode::Float16 | Mode::Bfloat16 => halves[id.index()].clone().unwrap_or(Placement::NoFloats),
             Mode::Static => Placement::Float { reason: "it lies in a body, whose values are not observed".to_owned() },
-            _ => unobserved(graph, id, node)?,
+            _ => unobserved(graph, id, node, &here)?,
         };
+        let placement = here.with_weights(graph, id, placement, node.quantize);
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
+    plan.kept = here.own_constants();
     Ok(plan)
 }
 
 /// What becomes of a node whose mode observes nothing.
-fn unobserved(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+fn unobserved(graph: &Graph, id: NodeId, settings: &NodeSettings, here: &Here<'_>) -> Result<Placement> {
     match settings.mode {
-        Mode::Dynamic => dynamic::placement(graph, id, settings),
-        Mode::WeightOnly => weights::placement(graph, id, settings),
+        Mode::Dynamic => dynamic::placement(graph, id, settings, here),
+        Mode::WeightOnly => weights::placement(graph, id, settings, here),
         Mode::Static | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 if place::makes_no_floats(graph, id) => {
             Ok(Placement::NoFloats)
         }

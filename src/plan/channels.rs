@@ -22,7 +22,10 @@ impl Plan {
                 made.into_iter().for_each(|v| origins[v.index()] = Some(origin));
                 continue;
             }
-            let weight = integer.constants.iter().position(|c| c.is_weight && own_weight(graph, node.id, c.slot));
+            let weight = integer
+                .constants
+                .iter()
+                .position(|c| c.is_weight && c.known.is_none() && own_weight(graph, node.id, c.slot));
             let Some((weight, axis)) = weight.zip(op.summed_axis(graph, node.id)) else { continue };
             let source = if axis == ChannelAxis::Second { origin } else { input };
             // Who states a range wants nothing observed there.

@@ -35,7 +35,8 @@ impl Plan {
             let root = self.root(id);
             let own = |plan: &Self| plan.value(root).map(|value| value.settings.scheme.dtype);
             let moved = matches!(self.values[index].range, RangeSource::SameAs(_));
-            if !made && !moved && types.iter().all(|ty| Some(ty.scheme.dtype) != own(self)) {
+            let known = matches!(self.values[index].range, RangeSource::Known(_));
+            if !made && !moved && !known && types.iter().all(|ty| Some(ty.scheme.dtype) != own(self)) {
                 // Nobody wants the type that it would have: the one that keeps most comes first.
                 types.sort_by_key(|ty| std::cmp::Reverse(ty.scheme.dtype.bits()));
                 self.values[index].settings = types[0];

@@ -1,6 +1,7 @@
 //! Nodes that run on integers whose scale each run finds anew from the numbers at hand.
 
-use super::nodes::table;
+use super::known::Here;
+use super::nodes::look_up;
 use super::place::{makes_no_floats, policy_reason};
 use super::weights;
 use super::{ConstantPlan, Placement};
@@ -16,7 +17,7 @@ use crate::tensor::DataType;
 ///
 /// # Errors
 /// When a stored constant is malformed.
-pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings, here: &Here<'_>) -> Result<Placement> {
     if makes_no_floats(graph, id) {
         return Ok(Placement::NoFloats);
     }
@@ -28,15 +29,28 @@ pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> R
         return Ok(Placement::Float { reason: SIGNAL.to_owned() });
     }
     if let Some(weight) = op.map(|op| layer(graph, id, op, settings)).transpose()?.flatten() {
-        return Ok(Placement::Dynamic(weight));
+        let axes = op.and_then(|op| weight_axis(graph, id, op, weight.slot));
+        let unfit = here.unfit(graph, id, weight.slot, axes.as_slice())?;
+        let weight = here.apply(graph, id, weight);
+        // Products of floating-point numbers of 8 bits there are none.
+        return Ok(match unfit {
+            None if !weight.scheme.dtype.is_float() => Placement::Dynamic(weight),
+            _ => Placement::Weight(vec![weight]),
+        });
     }
     match op {
         // What is looked up in a table stays small, however many rows there are.
         Some(op) if op.role == Role::Lookup && weights::usable(graph, id, 0)?.is_ok_and(|t| t.shape().len() > 1) => {
-            Ok(Placement::Lookup(table(graph, id, op, settings)?))
+            look_up(graph, id, op, settings, here)
         }
-        _ => weights::placement(graph, id, settings),
+        _ => weights::placement(graph, id, settings, here),
     }
+}
+
+/// The axis of the output channels of the weight at input `slot`.
+fn weight_axis(graph: &Graph, id: NodeId, op: &Op, slot: usize) -> Option<usize> {
+    let shape: Option<Vec<usize>> = graph.stated_type(graph.node(id).input(slot)?)?.dims.into_iter().collect();
+    op.weight_channels(graph, id, &shape?)
 }
 
 const SIGNAL: &str =

@@ -27,6 +27,7 @@ impl Plan {
                         also: vec![],
                         channels: None,
                         layout: None,
+                        kept: false,
                     });
                 }
             }

@@ -1,7 +1,8 @@
 //! The plan as text: one line for each node and value, in a fixed order, so that two plans can be compared with `diff`.
 
-use super::{ConstantPlan, IntegerNode, Placement, Plan, RangeSource};
+use super::{ConstantPlan, IntegerNode, Placement, Plan, RangeSource, Unused};
 use crate::ir::Graph;
+use crate::quant::Params;
 use std::fmt::Write;
 
 impl Plan {
@@ -36,10 +37,22 @@ impl Plan {
                 RangeSource::Grid { scale, zero_point } => {
                     format!("{}, scale {scale} and zero point {zero_point} by the policy", scheme.dtype)
                 }
+                RangeSource::Known(Params { dtype, scale, zero_point }) => {
+                    format!(
+                        "{dtype}, scale {scale} and zero point {zero_point} known{}",
+                        if value.kept { ", kept" } else { "" }
+                    )
+                }
                 RangeSource::SameAs(other) => format!("the grid of {}", graph.value(other).name()),
             };
             let also: String = value.also.iter().map(|ty| format!(", also {}", ty.scheme)).collect();
             let _ = writeln!(text, "{}: {how}{also}", value.name);
+        }
+        if !self.unused.is_empty() {
+            text.push_str("# known grids not used\n");
+            for Unused { name, reason } in &self.unused {
+                let _ = writeln!(text, "{name}: {reason}");
+            }
         }
         text
     }
@@ -51,8 +64,9 @@ fn grids(constant: &ConstantPlan) -> String {
         (Some(axis), None) => format!("per channel on axis {axis}"),
         (Some(axis), Some(block)) => format!("in blocks of {block} along axis {axis}"),
     };
+    let known = if constant.known.is_some() { ", known" } else { "" };
     let split = constant.split.map(|split| format!(", columns above {} in float", split.threshold));
-    format!("{} {axis}{}", constant.scheme, split.unwrap_or_default())
+    format!("{} {axis}{known}{}", constant.scheme, split.unwrap_or_default())
 }
 
 fn constants(node: &IntegerNode) -> String {

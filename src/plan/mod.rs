@@ -13,6 +13,8 @@ mod half_ranges;
 mod halves;
 mod io;
 mod joins;
+mod known;
+mod known_checks;
 mod layout;
 mod listing;
 mod nodes;
@@ -20,6 +22,7 @@ mod outliers;
 mod place;
 mod structure;
 mod types;
+mod unused;
 mod values;
 mod weights;
 
@@ -29,6 +32,7 @@ pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
 pub use io::{IntegerIo, no_integers};
 pub use joins::unlike_joins;
+pub use known::{Known, Unused};
 pub use outliers::Split;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
@@ -36,8 +40,9 @@ pub use weights::NO_WEIGHTS;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, CodeBook, Scheme, SumOrder};
-use std::collections::HashMap;
+use crate::quant::{ChannelAxis, CodeBook, GridType, KnownBias, Params, Scheme, SumOrder};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The plan for one model.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +59,18 @@ pub struct Plan {
     pub io: Vec<IntegerIo>,
     /// What becomes of the bodies of If, Loop and Scan, where it is not nothing.
     pub bodies: Vec<BodyPlan>,
+    /// Constants that stay on their grids although no node of the plan stores them.
+    pub kept: Vec<(ValueId, ConstantPlan)>,
+    /// Nodes that read a value as it is before it is rounded to the grid on which it stays.
+    pub direct: HashSet<(ValueId, NodeId)>,
+    /// Values that are outputs of the model, or read by a body, as they are before that.
+    pub direct_by_name: HashSet<ValueId>,
+    /// Known grids of values for readers of another type than their own.
+    pub known_also: HashMap<(ValueId, GridType), Params>,
+    /// Biases as they were stored, by the float32 constant that each has become.
+    pub biases: HashMap<ValueId, KnownBias>,
+    /// Grids that are known and not used.
+    pub unused: Vec<Unused>,
     /// What kind of network was found, which decides about nodes that could be either.
     pub structure: Structure,
     index: HashMap<ValueId, usize>,
@@ -149,7 +166,7 @@ pub struct IntegerNode {
 }
 
 /// A constant input of an integer node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConstantPlan {
     /// Which input.
     pub slot: usize,
@@ -174,6 +191,9 @@ pub struct ConstantPlan {
     pub positive: bool,
     /// What the layer is split by, if large columns of what it reads are to run in float.
     pub split: Option<Split>,
+    /// Its grids, where they are known: as many as [`KnownConstant`](crate::quant::KnownConstant) says. Nothing of them is then
+    /// chosen.
+    pub known: Option<Arc<[Params]>>,
 }
 
 /// How the integers of a constant stand in the model.
@@ -205,6 +225,8 @@ pub struct ValuePlan {
     pub channels: Option<ChannelAxis>,
     /// The axis along which its channels lie, if what makes or reads it tells.
     pub layout: Option<ChannelAxis>,
+    /// Whether the model itself had it on its grid, so that everybody reads it there.
+    pub kept: bool,
 }
 
 /// Where the range of an activation comes from.
@@ -223,6 +245,8 @@ pub enum RangeSource {
         /// The integer that stands for zero.
         zero_point: i32,
     },
+    /// The grid is known.
+    Known(Params),
     /// It is the grid of another value, exactly.
     SameAs(ValueId),
 }

@@ -1,12 +1,13 @@
 //! What becomes of each node on grids that calibration finds.
 
 use super::bias::{bias_place, per_channel_bias};
+use super::known::Here;
 use super::place;
 use super::place::{Candidate, Placed};
 use super::weights;
 use super::{ConstantPlan, IntegerNode, Placement, Stored};
 use crate::error::Result;
-use crate::ir::{Graph, NodeId};
+use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{Op, Role};
 use crate::policy::{ALIKE, BiasType, Granularity, NodeSettings};
@@ -15,7 +16,7 @@ use crate::target::Target;
 use crate::tensor::DataType;
 
 /// Takes back integer nodes and lookups whose constants have no integer form.
-pub(super) fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -> Result<()> {
+pub(super) fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed, here: &Here<'_>) -> Result<()> {
     let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { return Ok(()) };
     if !placed.integer[id.index()] && op.role != Role::Lookup {
         return Ok(());
@@ -34,6 +35,12 @@ pub(super) fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -
             place::reject(placed, id, why);
             return Ok(());
         }
+        let axis = op.weight.filter(|w| w.slot == slot).and_then(|_| value_axis(graph, op, id, value));
+        let unfit = if op.role == Role::Lookup { None } else { here.unfit(graph, id, slot, axis.as_slice())? };
+        if let Some(why) = unfit {
+            place::reject(placed, id, why);
+            return Ok(());
+        }
     }
     if let Some(place) = bias_place(graph, op, id)? {
         match per_channel_bias(graph, op, id, place)? {
@@ -47,35 +54,71 @@ pub(super) fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed) -
     Ok(())
 }
 
+/// The axis of the output channels of the weight `value` of a node.
+fn value_axis(graph: &Graph, op: &Op, id: NodeId, value: ValueId) -> Option<usize> {
+    let shape: Option<Vec<usize>> = graph.stated_type(value)?.dims.into_iter().collect();
+    op.weight_axis(graph, id, &shape?)
+}
+
 pub(super) fn placement(
     graph: &Graph,
     id: NodeId,
     settings: &NodeSettings,
     placed: &Placed,
+    here: &Here<'_>,
     target: &dyn Target,
 ) -> Result<Placement> {
     match &placed.candidates[id.index()] {
         Some(Candidate::Yes(op)) if placed.integer[id.index()] => {
-            integer_node(graph, id, op, settings, placed, target).map(Placement::Integer)
+            integer_node(graph, id, op, settings, placed, here, target).map(Placement::Integer)
         }
         Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
         // Gather takes no floating-point numbers of 8 bits: the whole table is dequantized ahead of it.
         Some(Candidate::Yes(op)) if op.role == Role::Lookup && settings.weights.scheme.dtype.is_float() => {
-            weights::placement(graph, id, settings)
+            weights::placement(graph, id, settings, here)
         }
-        Some(Candidate::Yes(op)) if op.role == Role::Lookup => Ok(Placement::Lookup(table(graph, id, op, settings)?)),
+        Some(Candidate::Yes(op)) if op.role == Role::Lookup => look_up(graph, id, op, settings, here),
         Some(Candidate::NoFloats) => Ok(Placement::NoFloats),
         Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
         _ => Ok(Placement::Float { reason: "no integer node reads its output".to_owned() }),
     }
 }
 
+/// What becomes of a lookup in a table. On grids that are known, what is looked up may not be easy to dequantize: then the whole
+/// table is.
+///
+/// # Errors
+/// When a stored constant is malformed.
+pub(super) fn look_up(
+    graph: &Graph,
+    id: NodeId,
+    op: &Op,
+    settings: &NodeSettings,
+    here: &Here<'_>,
+) -> Result<Placement> {
+    let wanted = table(graph, id, op, settings)?;
+    let found = here.apply(graph, id, wanted.clone());
+    let last = graph.node(id).input(found.slot).and_then(|table| graph.rank(table)).map(|rank| rank.saturating_sub(1));
+    let columns = found.axis.is_none() || found.axis == last && !looks_up_columns(graph, id, last.unwrap_or(0) + 1);
+    let fits = found.block.is_none() && found.scheme.dtype.bits() >= 8 && !found.scheme.dtype.is_float() && columns;
+    let safe = found.axis.is_none() || found.scheme.dtype != settings.activations.scheme.dtype;
+    if found.known.is_some() && !(fits && safe) {
+        return Ok(Placement::Weight(vec![found]));
+    }
+    Ok(Placement::Lookup(found))
+}
+
+/// Whether the axis along which a lookup finds things is the last one.
+fn looks_up_columns(graph: &Graph, id: NodeId, rank: usize) -> bool {
+    let axis = graph.node(id).attributes().int("axis").unwrap_or(0);
+    axis == -1 || axis + 1 == rank as i64
+}
+
 /// The table that a lookup reads, with a scale for each column unless the columns are what is looked up.
 pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<ConstantPlan> {
     let table = graph.node(id).input(0).map(|v| graph.constant(v)).transpose()?.flatten();
     let rank = table.map_or(0, |t| t.shape().len());
-    let axis = graph.node(id).attributes().int("axis").unwrap_or(0);
-    let columns = axis == -1 || axis + 1 == rank as i64;
+    let columns = looks_up_columns(graph, id, rank);
     let per_channel = settings.weights.granularity == Granularity::PerChannel && !columns && rank > 0;
     let (slot, mut scheme) = (op.weight.map_or(0, |w| w.slot), settings.weights.scheme);
     // Where they have one type, ONNX Runtime puts a float Add of what was looked up and its QuantizeLinear together, and then
@@ -95,6 +138,7 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
         summed: None,
         positive: false,
         split: None,
+        known: None,
         least_error: false,
     })
 }
@@ -122,6 +166,7 @@ fn integer_node(
     op: &Op,
     settings: &NodeSettings,
     placed: &Placed,
+    here: &Here<'_>,
     target: &dyn Target,
 ) -> Result<IntegerNode> {
     let activations = place::dynamic_inputs(graph, op, id);
@@ -142,6 +187,7 @@ fn integer_node(
             summed: None,
             positive: false,
             split: None,
+            known: None,
             least_error: false,
         });
     }
@@ -155,7 +201,9 @@ fn integer_node(
         let guarded = settings.weights.avoid_saturation && eight_bits && settings.activations.scheme.dtype.bits() == 8;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
-        check_alike(graph, id, settings)?;
+        if !here.knows(graph, id, slot) {
+            check_alike(graph, id, settings)?;
+        }
         let least_error = settings.weights.searches();
         constants.push(ConstantPlan {
             slot,
@@ -168,11 +216,15 @@ fn integer_node(
             summed: None,
             positive: false,
             split: None,
+            known: None,
             least_error,
         });
     }
+    let constants: Vec<_> = constants.into_iter().map(|plan| here.apply(graph, id, plan)).collect();
+    let weight = constants.iter().find(|constant| constant.is_weight);
+    let in_floats = weight.map_or(settings.weights.scheme, |weight| weight.scheme).dtype.is_float();
     let bias = match settings.weights.bias {
-        BiasType::Int32 if !settings.weights.scheme.dtype.is_float() => bias_place(graph, op, id)?,
+        BiasType::Int32 if !in_floats => bias_place(graph, op, id)?,
         BiasType::Int32 | BiasType::Float32 => None,
     };
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);

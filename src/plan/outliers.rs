@@ -81,7 +81,7 @@ impl Plan {
             Placement::Dynamic(weight) => weight,
             _ => return None,
         };
-        let op = ops::lookup(graph, node.id)?;
+        let op = ops::lookup(graph, node.id).filter(|_| weight.known.is_none())?;
         let columns = op.summed_axis(graph, node.id) == Some(ChannelAxis::Last);
         let shape = graph.node(node.id).input(weight.slot).and_then(|w| graph.stated_type(w))?.dims;
         let read = graph.node(node.id).input(0).filter(|_| columns && weight.slot == 1 && shape.len() == 2)?;
@@ -125,6 +125,7 @@ impl Plan {
                 also: vec![],
                 channels: axis,
                 layout: None,
+                kept: false,
             }),
         }
     }

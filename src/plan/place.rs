@@ -2,6 +2,7 @@
 //! output and some of its inputs are integers already: a grid that no integer kernel reads costs accuracy and buys nothing.
 //! One of role `Movement` follows what reads it.
 
+use super::known::Here;
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Op, Role};
 use crate::policy::{Matched, Mode, NodeSettings};
@@ -34,6 +35,8 @@ pub(super) struct Placed {
     insisted: Vec<bool>,
     /// Values whose integers are read, or come, from outside.
     wanted: Vec<ValueId>,
+    /// Values that stay on the grid that they have.
+    kept: Vec<ValueId>,
 }
 
 impl Placed {
@@ -52,6 +55,7 @@ pub(super) fn place(
     matched: &Matched,
     preferences: &Preferences,
     wanted: Vec<ValueId>,
+    here: &Here<'_>,
     target: &dyn Target,
 ) -> Placed {
     let mut placed = Placed {
@@ -61,6 +65,7 @@ pub(super) fn place(
         clamps: vec![Vec::new(); graph.node_bound()],
         insisted: vec![false; graph.node_bound()],
         wanted,
+        kept: here.kept(),
     };
     let forbidden = ops::stays_float(graph, order);
     for (&id, settings) in order.iter().zip(&matched.nodes) {
@@ -79,7 +84,7 @@ pub(super) fn place(
     for &id in order {
         placed.integer[id.index()] = role(&placed, id).is_some_and(|role| !matches!(role, Role::Clamp | Role::Lookup));
         if placed.integer[id.index()] {
-            placed.clamps[id.index()] = clamps_after(graph, &placed, id);
+            placed.clamps[id.index()] = clamps_after(graph, &placed, id, here);
         }
     }
     keep_float_values(graph, order, matched, &mut placed);
@@ -154,14 +159,15 @@ fn moves_first(graph: &Graph, id: NodeId) -> bool {
 }
 
 /// The clamps behind a node that nothing else reads in between.
-fn clamps_after(graph: &Graph, placed: &Placed, id: NodeId) -> Vec<NodeId> {
+fn clamps_after(graph: &Graph, placed: &Placed, id: NodeId, here: &Here<'_>) -> Vec<NodeId> {
     let mut clamps: Vec<NodeId> = Vec::new();
     if role(placed, id) == Some(Role::Movement) {
         return clamps;
     }
     loop {
         let last = clamps.last().copied().unwrap_or(id);
-        let Some(value) = graph.node(last).output(0) else { return clamps };
+        // What stays on its grid needs what makes it.
+        let Some(value) = graph.node(last).output(0).filter(|&value| !here.keeps(value)) else { return clamps };
         match graph.value(value).uses() {
             [Use::Input { node, slot: 0 }] if role(placed, *node) == Some(Role::Clamp) => clamps.push(*node),
             _ => return clamps,
@@ -199,7 +205,7 @@ fn keep_float_values(graph: &Graph, order: &[NodeId], matched: &Matched, placed:
 pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed: &mut Placed) -> bool {
     let mut changed = false;
     placed.demanded.fill(false);
-    placed.wanted.iter().for_each(|value| placed.demanded[value.index()] = true);
+    placed.wanted.iter().chain(&placed.kept).for_each(|value| placed.demanded[value.index()] = true);
     let mut computed_on = vec![false; graph.value_bound()];
     for &id in order.iter().rev() {
         let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };
@@ -220,6 +226,7 @@ pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed
         }
     }
     let mut available = computed_on;
+    placed.kept.iter().for_each(|value| available[value.index()] = true);
     for &id in order {
         let Some(Candidate::Yes(op)) = placed.candidates[id.index()] else { continue };
         if !placed.integer[id.index()] {

@@ -31,7 +31,7 @@ fn settings(policy: &str) -> Settings {
 fn planned(builder: Builder, settings: &Settings) -> (Model, Plan) {
     let mut model = builder.build();
     prepare(&mut model, &Tract::default(), &Options::default()).expect("a model that can be prepared");
-    let made = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&model.graph, settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let order = model.graph.topological().expect("no circle");
     assert_eq!(made.nodes.iter().map(|n| n.id).collect::<Vec<_>>(), order, "a node without a placement");
     for node in &made.nodes {
@@ -42,7 +42,7 @@ fn planned(builder: Builder, settings: &Settings) -> (Model, Plan) {
         let root = made.value(made.root(value.id)).expect("the grid that it shares is planned");
         assert!(!matches!(root.range, RangeSource::SameAs(_)), "{} has no range", value.name);
     }
-    let again = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let again = plan(&model.graph, settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     assert_eq!(made.listing(&model.graph), again.listing(&model.graph));
     (model, made)
 }

@@ -1,5 +1,6 @@
 //! The values that get a grid.
 
+use super::known::Here;
 use super::place::Placed;
 use super::{Placement, Plan, RangeSource, ValuePlan};
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{OutputRange, Role};
 use crate::policy::Matched;
+use crate::quant::Params;
 
 impl Plan {
     /// Whether each grid that the policy states is one of its value's type.
@@ -29,17 +31,46 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn add_value(&mut self, graph: &Graph, id: ValueId, range: RangeSource, matched: &Matched) {
-        let settings = &matched.values[id.index()];
+    pub(super) fn add_value(
+        &mut self,
+        graph: &Graph,
+        id: ValueId,
+        range: RangeSource,
+        matched: &Matched,
+        here: &Here<'_>,
+    ) {
+        let (settings, kept) = (&matched.values[id.index()], here.keeps(id));
+        let range = match (here.activation(id), range) {
+            // Its own grid, where the model has it on another than that which it would share.
+            (Some(params), RangeSource::SameAs(root)) if kept && !self.has_grid(root, params) => {
+                RangeSource::Known(params)
+            }
+            (Some(_), RangeSource::SameAs(_)) | (None, _) => range,
+            (Some(params), _) => RangeSource::Known(params),
+        };
         let range = match (settings.range, settings.grid, range) {
-            (_, _, RangeSource::SameAs(_)) | (None, None, _) => range,
+            (_, _, RangeSource::SameAs(_) | RangeSource::Known(_)) | (None, None, _) => range,
             (Some((low, high)), ..) => RangeSource::Given(low, high),
             (None, Some((scale, zero_point)), _) => RangeSource::Grid { scale, zero_point },
         };
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
         let settings = settings.activations;
-        self.values.push(ValuePlan { id, name, settings, also: vec![], range, channels: None, layout: None });
+        self.values.push(ValuePlan { id, name, settings, also: vec![], range, channels: None, layout: None, kept });
+    }
+
+    /// Whether a value is known to have this grid.
+    fn has_grid(&self, value: ValueId, params: Params) -> bool {
+        self.value(value).is_some_and(|value| value.range == RangeSource::Known(params))
+    }
+
+    /// Gives the grids that stay to those outputs of a node that got none.
+    fn keep_outputs(&mut self, graph: &Graph, id: NodeId, matched: &Matched, here: &Here<'_>) {
+        for &value in graph.node(id).outputs().iter().flatten() {
+            if here.keeps(value) && self.value(value).is_none() {
+                self.add_value(graph, value, RangeSource::Observed, matched, here);
+            }
+        }
     }
 
     pub(super) fn add_outputs(
@@ -49,6 +80,7 @@ impl Plan {
         placement: &Placement,
         placed: &Placed,
         matched: &Matched,
+        here: &Here<'_>,
     ) {
         let outputs = graph.node(id).outputs().iter().flatten().copied();
         match placement {
@@ -61,7 +93,7 @@ impl Plan {
                     (None, Some(range)) => fixed(range),
                     (None, None) => RangeSource::Observed,
                 };
-                outputs.for_each(|v| self.add_value(graph, v, range, matched));
+                outputs.for_each(|v| self.add_value(graph, v, range, matched, here));
             }
             Placement::Clamp { into, .. } if placed.clamps[into.index()].last() == Some(&id) => {
                 let quantized = self
@@ -71,7 +103,7 @@ impl Plan {
                     .find(|n| n.id == *into)
                     .is_some_and(|n| matches!(&n.placement, Placement::Integer(node) if node.quantized_output));
                 if quantized {
-                    outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched));
+                    outputs.for_each(|v| self.add_value(graph, v, RangeSource::Observed, matched, here));
                 }
             }
             Placement::Float { .. }
@@ -80,10 +112,13 @@ impl Plan {
             | Placement::Weight(_)
             | Placement::Dynamic(_) => {
                 let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
-                outputs.filter(|v| placed.demanded[v.index()]).for_each(|v| self.add_value(graph, v, range, matched));
+                outputs
+                    .filter(|v| placed.demanded[v.index()])
+                    .for_each(|v| self.add_value(graph, v, range, matched, here));
             }
             _ => {}
         }
+        self.keep_outputs(graph, id, matched, here);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Nodes whose weights alone are stored as integers.
 
+use super::known::Here;
 use super::place::{makes_no_floats, policy_reason};
 use super::{ConstantPlan, Placement, Stored};
 use crate::error::Result;
@@ -14,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// # Errors
 /// When a stored constant is malformed.
-pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings) -> Result<Placement> {
+pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings, here: &Here<'_>) -> Result<Placement> {
     Ok(match weights(graph, id, settings)? {
         _ if makes_no_floats(graph, id) => Placement::NoFloats,
-        Ok(weights) => Placement::Weight(weights),
+        Ok(weights) => Placement::Weight(weights.into_iter().map(|weight| here.apply(graph, id, weight)).collect()),
         Err(reason) => Placement::Float { reason },
     })
 }
@@ -148,6 +149,7 @@ pub(super) fn stored(
         summed: None,
         positive: reads_positive(graph, id),
         split: None,
+        known: None,
     }
 }
 

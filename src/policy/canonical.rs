@@ -2,7 +2,7 @@
 //! set of statistics carry.
 
 use super::activations::{ActivationSettings, Calibrator};
-use super::names::{CalibratorName, Format, IoType, Mode, TypeName, WeightForm, WeightTypeName};
+use super::names::{CalibratorName, Format, IoType, Mode, QuantizedInput, TypeName, WeightForm, WeightTypeName};
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::raw::{Activations, Weights};
@@ -42,6 +42,11 @@ impl Settings {
         }
         if self.io != IoSettings::default() {
             keys["io"] = io(&self.io);
+        }
+        match self.quantized_input {
+            QuantizedInput::Refuse => {}
+            QuantizedInput::Keep => keys["quantized_input"] = json!("keep"),
+            QuantizedInput::Complete => keys["quantized_input"] = json!("complete"),
         }
         if self.strict {
             keys["strict"] = json!(true);

@@ -77,6 +77,7 @@ impl Raw {
             weights,
             half,
             io,
+            quantized_input: self.quantized_input.unwrap_or_default(),
             strict: self.strict == Some(true),
             rules,
             thresholds,

@@ -41,8 +41,8 @@ mod wording;
 pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
 pub use check::ALIKE;
 pub use names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Target, TypeName,
-    WeightForm, WeightTypeName,
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target,
+    TypeName, WeightForm, WeightTypeName,
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;

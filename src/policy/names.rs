@@ -62,6 +62,19 @@ pub enum Format {
     Qoperator,
 }
 
+/// What becomes of a model that is quantized already, in part or as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QuantizedInput {
+    /// It is an error.
+    #[default]
+    Refuse,
+    /// It is written as it is.
+    Keep,
+    /// What is quantized keeps its grids and integers, bit for bit; what is float is quantized as the policy says.
+    Complete,
+}
+
 /// The runtime that will run the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,8 @@
 //! What the command line says over the policy.
 
-use super::names::{CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, WeightTypeName};
+use super::names::{
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, WeightTypeName,
+};
 use super::one_or_each::OneOrEach;
 use super::raw::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ pub struct Overrides {
     pub mode: Option<Mode>,
     /// `io.inputs` and `io.outputs`.
     pub io: Option<IoType>,
+    pub quantized_input: Option<QuantizedInput>,
     pub strict: Option<bool>,
     pub format: Option<Format>,
     /// `weights.type`.
@@ -49,6 +52,7 @@ impl Raw {
     pub fn override_with(&mut self, over: &Overrides) {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
+        self.set("quantized_input", |raw| &mut raw.quantized_input, over.quantized_input.as_ref());
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());
         let io = over.io.map(OneOrEach::One);
         self.set("io.inputs", |raw| &mut raw.io.get_or_insert_default().inputs, io.as_ref());

@@ -4,8 +4,8 @@
 
 use super::activations::DEFAULT_PERCENTILE;
 use super::names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, Target, TypeName,
-    WeightForm, WeightTypeName,
+    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target,
+    TypeName, WeightForm, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::one_or_many::{OneOrMany, one_or_many};
@@ -51,6 +51,9 @@ pub struct Raw {
     pub prepare: Option<Prepare>,
     /// The element types of the model's inputs and outputs.
     pub io: Option<RawIo>,
+    /// What becomes of a model that is quantized already, in part or as a whole.
+    #[schemars(extend("default" = "refuse"))]
+    pub quantized_input: Option<QuantizedInput>,
     /// Whether an operator that stays in float is an error.
     #[schemars(extend("default" = false))]
     pub strict: Option<bool>,

@@ -1,7 +1,7 @@
 //! The policy as used: checked, with every default filled in.
 
 use super::activations::ActivationSettings;
-use super::names::{Format, IoType, Mode};
+use super::names::{Format, IoType, Mode, QuantizedInput};
 use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
 use super::places::Place;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub keep_patterns: bool,
     /// The element types of inputs and outputs.
     pub io: IoSettings,
+    /// What becomes of a model that is quantized already.
+    pub quantized_input: QuantizedInput,
     /// Whether an operator that stays in float is an error.
     pub strict: bool,
     /// How activations become integers, where no rule says otherwise.

@@ -6,6 +6,21 @@ use crate::quant::GridType;
 use std::path::Path;
 
 #[test]
+fn a_quantized_model_is_refused_unless_the_policy_says_otherwise() {
+    let of = |text: &str| settings(&format!("version: 1\n{text}")).unwrap();
+    assert_eq!(of("").quantized_input, QuantizedInput::Refuse);
+    assert_eq!(of("quantized_input: complete").quantized_input, QuantizedInput::Complete);
+    // Policies without the key keep their digest.
+    assert_eq!(of("quantized_input: refuse").canonical(), of("").canonical());
+    assert_eq!(of("quantized_input: keep").canonical()["quantized_input"], "keep");
+    assert_eq!(of("quantized_input: complete").canonical()["quantized_input"], "complete");
+    fails("quantized_input: continue", 2, 18, "unknown value \"continue\". Known here: refuse, keep, complete");
+    let mut raw = Raw::parse("version: 1\nquantized_input: keep\n", Path::new("p.yaml")).unwrap();
+    raw.override_with(&Overrides { quantized_input: Some(QuantizedInput::Complete), ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().quantized_input, QuantizedInput::Complete);
+}
+
+#[test]
 fn what_a_mode_has_no_use_for_is_refused() {
     fails(
         "weights: { type: int4 }",

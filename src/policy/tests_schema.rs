@@ -52,7 +52,7 @@ fn the_schema_describes_the_policy() {
     assert_eq!(schema["$defs"]["Activations"]["properties"]["calibrator"]["default"], DEFAULT_CALIBRATOR.to_string());
     let sample = json!({
         "version": 1, "model": "model.onnx", "output": "o.onnx", "report": null,
-        "mode": "static", "format": "qdq", "contrib": false, "target": "onnxruntime",
+        "mode": "static", "format": "qdq", "contrib": false, "quantized_input": "refuse", "target": "onnxruntime",
         "data": {
             "calibration": { "path": "photos/", "samples": 100, "on_bad_file": "stop" },
             "validation": { "path": "test/", "labels": "test.csv", "samples": 50, "on_bad_file": "skip" },

@@ -89,6 +89,10 @@ fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std
     }
     let Some(output) = graph.node(id).output(0) else { return Ok(Err("its output is not used")) };
     let shifts = shift.iter().any(|&v| v != 0.0);
+    let held = graph.node(layer.node).input(1).is_some_and(|weight| graph.is_held(weight));
+    if held && scale.iter().any(|&s| s != 1.0) {
+        return Ok(Err("the layer's weights are stored as integers already"));
+    }
     let matmul = graph.node(layer.node).is("MatMul");
     if matmul && shifts && !graph.node(id).is("BatchNormalization") {
         return Ok(Err("MatMul has no bias"));
@@ -228,6 +232,9 @@ pub(super) fn batch_normalization(
     let node = graph.node(id);
     if node.attributes().int("training_mode").unwrap_or(0) != 0 || node.outputs().iter().skip(1).any(Option::is_some) {
         return Ok(Err("it is in training mode"));
+    }
+    if node.inputs().iter().skip(1).flatten().any(|&value| graph.is_held(value)) {
+        return Ok(Err("its statistics are stored as integers already"));
     }
     let mut numbers = Vec::new();
     for slot in 1..5 {

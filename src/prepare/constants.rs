@@ -99,6 +99,9 @@ impl Fold<'_> {
                 continue;
             }
             let Some(output) = node.output(0) else { continue };
+            if node.inputs().iter().flatten().any(|&value| graph.is_held(value)) {
+                continue;
+            }
             let result = match node.op_type() {
                 "Constant" => literal(graph, id)?,
                 "Identity" => node.input(0).and_then(|v| graph.constant(v).transpose()).transpose()?,

@@ -40,6 +40,9 @@ impl Pass for FoldAlphaBeta {
 
 fn fold(graph: &mut Graph, id: NodeId, slot: usize, factor: f32) -> Result<std::result::Result<(), &'static str>> {
     let Some(value) = graph.node(id).input(slot) else { return Ok(Ok(())) };
+    if graph.is_held(value) {
+        return Ok(Err("the input it multiplies is stored as integers already"));
+    }
     let Some(tensor) = graph.constant(value)?.filter(|t| t.dtype() == crate::tensor::DataType::Float32) else {
         return Ok(Err("the input it multiplies is not a float32 constant"));
     };

@@ -41,6 +41,10 @@ impl Pass for Lower {
         for mut job in jobs {
             let Some(layer) = layer_before(graph, &job) else { continue };
             let label = graph.label(layer).to_owned();
+            if graph.node(layer).input(1).is_some_and(|weight| graph.is_held(weight)) {
+                outcome.refuse(&label, "the layer's weights are stored as integers already");
+                continue;
+            }
             let layer = match affine::read_layer(graph, layer)? {
                 Ok(layer) => layer,
                 Err(why) => {

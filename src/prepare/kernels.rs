@@ -52,7 +52,7 @@ impl Pass for Substitute {
 fn by_constant(graph: &mut Graph, id: NodeId, op_type: &str, counterpart: fn(f32) -> f32) -> Result<bool> {
     let (Some(x), Some(c)) = (graph.node(id).input(0), graph.node(id).input(1)) else { return Ok(false) };
     let Some(constant) = graph.constant(c)?.filter(|t| t.dtype() == DataType::Float32) else { return Ok(false) };
-    if graph.is_constant(x) {
+    if graph.is_constant(x) || graph.is_held(c) {
         return Ok(false);
     }
     let numbers: Vec<f32> = constant.to_f32()?.iter().map(|&v| counterpart(v)).collect();

@@ -39,6 +39,9 @@ impl Pass for Normalize {
 /// `[1, .., 1, K, N]` is the matrix `[K, N]` to a MatMul whose other factor has as many axes.
 fn drop_leading_ones(graph: &mut Graph, id: NodeId) -> Result<bool> {
     let (Some(a), Some(b)) = (graph.node(id).input(0), graph.node(id).input(1)) else { return Ok(false) };
+    if graph.is_held(b) {
+        return Ok(false);
+    }
     let Some(weight) = graph.constant(b)?.filter(|t| t.dtype() == DataType::Float32) else { return Ok(false) };
     let shape = weight.shape();
     if shape.len() < 3 || shape[..shape.len() - 2].iter().any(|&d| d != 1) || graph.rank(a) < Some(shape.len()) {
@@ -60,7 +63,7 @@ fn constant_first(graph: &mut Graph, id: NodeId) -> Result<bool> {
     let (transposed_a, transposed_b) = (flag("transA"), flag("transB"));
     let alpha = node.attributes().float("alpha").unwrap_or(1.0);
     // A bias was taken out before, unless it is one for each column.
-    if graph.is_constant(b) || node.input(2).is_some() {
+    if graph.is_constant(b) || graph.is_held(a) || node.input(2).is_some() {
         return Ok(false);
     }
     let Some(weight) = graph.constant(a)?.filter(|t| t.dtype() == DataType::Float32 && t.shape().len() == 2) else {
@@ -105,6 +108,9 @@ fn einsum(graph: &mut Graph, id: NodeId) -> std::result::Result<(), Refusal> {
     let (a, b) = (*a, *b);
     let terms = Terms::read(equation)?;
     let product = terms.product()?;
+    if graph.is_held(a) || graph.is_held(b) {
+        return Err("a factor is stored as integers already");
+    }
     let name = graph.label(id).to_owned();
     let output = node.output(0).ok_or("its output is not used")?;
     let left = transpose(graph, &format!("{name}_left"), a, &order(&terms.left, &product.left)?);

@@ -164,7 +164,8 @@ pub fn quantize(values: &[f32], params: &Params) -> Vec<u8> {
     values.iter().map(|&v| step.quantize(v)).collect()
 }
 
-/// Integers of `values`, an array of shape `shape`, each on the grid of its index along the axis.
+/// Integers of `values`, an array of shape `shape`, each on the grid of its index along the axis; a byte each, or two for 16
+/// bits.
 pub fn quantize_axis(values: &[f32], shape: &[usize], params: &AxisParams) -> Vec<u8> {
     let Runs { channels, length, rows } = Runs::new(shape, params.axis);
     let mut out = vec![0; values.len()];
@@ -175,6 +176,10 @@ pub fn quantize_axis(values: &[f32], shape: &[usize], params: &AxisParams) -> Ve
     if let Some(kind) = params.channels[0].dtype.float8() {
         let grid = |i: usize| &params.channels[i / length % channels];
         return values.iter().enumerate().map(|(i, &v)| kind.encode(v / grid(i).scale)).collect();
+    }
+    if params.channels[0].dtype.bits() == 16 {
+        let grid = |i: usize| &params.channels[i / length % channels];
+        return values.iter().enumerate().flat_map(|(i, &v)| (grid(i).quantize(v) as u16).to_le_bytes()).collect();
     }
     let steps: Vec<Step> = params.channels.iter().map(Step::new).collect();
     if rows == 1 {
@@ -260,6 +265,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sixteen_bits_take_two_bytes_on_every_grid() {
+        let grid = |scale, zero_point| Params { dtype: GridType::Int16, scale, zero_point };
+        let params = AxisParams { axis: 1, channels: vec![grid(1.0, 0), grid(0.5, -3)] };
+        let bytes = quantize_axis(&[300.0, 300.0, -2.0, 1e9], &[2, 2], &params);
+        let integers: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+        assert_eq!(integers, [300, 597, -2, 32_767]);
+        let blocks = super::super::Blocks::new(&[2, 2], 0, 2);
+        assert_eq!(blocks.quantize(&[300.0, 300.0, -2.0, 1e9], &params.channels), bytes);
     }
 
     #[test]

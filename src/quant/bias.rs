@@ -29,6 +29,14 @@ pub struct QuantizedBias {
     pub scales: Vec<f32>,
 }
 
+impl QuantizedBias {
+    /// Whether int32 reaches as far as `bias`.
+    pub fn holds(&self, bias: &[f32]) -> bool {
+        let steps = |(&b, &scale): (&f32, &f32)| f64::from(b) / f64::from(scale);
+        bias.iter().zip(self.scales.iter().cycle()).map(steps).all(|steps| steps.abs() <= f64::from(i32::MAX))
+    }
+}
+
 /// `bias` in steps of `input_scale * weight scale`, saturated to int32. `weights` holds one grid, one for each element, or
 /// one for each element of a group, where the groups of a transposed convolution share them.
 pub fn quantize_bias(bias: &[f32], input_scale: f32, weights: &[Params]) -> QuantizedBias {
@@ -61,6 +69,14 @@ mod tests {
             assert!(q.values[0].unsigned_abs() <= 1 << 30);
         }
         assert_eq!(guard_weight_scale(0.01, 0.02, 0.3), 0.01);
+    }
+
+    #[test]
+    fn a_bias_beyond_int32_is_noticed() {
+        let grid = |scale| [Params { dtype: GridType::Int8, scale, zero_point: 0 }];
+        assert!(quantize_bias(&[4.0], 0.5, &grid(1e-8)).holds(&[4.0]));
+        assert!(!quantize_bias(&[4.0], 0.5, &grid(1e-9)).holds(&[4.0]));
+        assert!(!quantize_bias(&[4.0], 1e-30, &grid(1e-30)).holds(&[4.0]));
     }
 
     #[test]

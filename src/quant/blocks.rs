@@ -130,7 +130,7 @@ impl Blocks {
         }
     }
 
-    /// Integers of `values`, a byte each (two's complement for signed types).
+    /// Integers of `values`, a byte each (two's complement for signed types), or two for 16 bits.
     pub fn quantize(&self, values: &[f32], grids: &[Params]) -> Vec<u8> {
         let mut out = vec![0; values.len()];
         if let Some(kind) = grids.first().and_then(|grid| grid.dtype.float8()) {
@@ -139,6 +139,11 @@ impl Blocks {
                 numbers.zip(&grids[first..]).for_each(|((q, &v), grid)| *q = kind.encode(v / grid.scale));
             }
             return out;
+        }
+        if grids.first().is_some_and(|grid| grid.dtype.bits() == 16) {
+            let integer = |(&v, grid): (&f32, &Params)| (grid.quantize(v) as u16).to_le_bytes();
+            let lines = self.lines().flat_map(|(line, first)| values[line].iter().zip(&grids[first..]));
+            return lines.flat_map(integer).collect();
         }
         let steps: Vec<Step> = grids.iter().map(Step::new).collect();
         for (line, first) in self.lines() {

@@ -29,3 +29,24 @@ impl KnownGrids {
         self.activations.is_empty() && self.constants.is_empty()
     }
 }
+
+/// A bias as it was stored: its integers are more exact than float32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownBias {
+    /// The integers.
+    pub integers: Vec<i32>,
+    /// The scale of all, or of each, or of each of a group.
+    pub scales: Vec<f32>,
+}
+
+impl KnownBias {
+    /// Whether these integers, in steps of `scales`, are the numbers `bias`.
+    pub fn is_of(&self, bias: &[f32], scales: &[f32]) -> bool {
+        let number = |(&integer, &scale): (&i32, &f32)| integer as f32 * scale;
+        let known = self.integers.iter().zip(self.scales.iter().cycle());
+        self.integers.len() == bias.len()
+            && !self.scales.is_empty()
+            && known.map(number).zip(bias).all(|(known, &number)| known == number)
+            && self.scales.iter().cycle().zip(scales.iter().cycle()).take(bias.len()).all(|(a, b)| a == b)
+    }
+}

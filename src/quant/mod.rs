@@ -21,7 +21,7 @@ pub use blocks::{Blocks, Piece, pack};
 pub use codes::CodeBook;
 pub use float8::Float8;
 pub use half::{HalfType, Loss};
-pub use known::{KnownConstant, KnownGrids};
+pub use known::{KnownBias, KnownConstant, KnownGrids};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
 pub use params::{Params, next_power_of_two};
 pub use scheme::{GridType, Scheme};

@@ -73,6 +73,21 @@ impl GridType {
         }
     }
 
+    /// The type that tensors of `dtype` are of; `None` for the element types that are none.
+    pub fn of(dtype: DataType) -> Option<Self> {
+        Some(match dtype {
+            DataType::Int16 => Self::Int16,
+            DataType::Uint16 => Self::Uint16,
+            DataType::Int8 => Self::Int8,
+            DataType::Uint8 => Self::Uint8,
+            DataType::Int4 => Self::Int4,
+            DataType::Uint4 => Self::Uint4,
+            DataType::Int2 => Self::Int2,
+            DataType::Uint2 => Self::Uint2,
+            other => Self::Float8(Float8::of(other)?),
+        })
+    }
+
     /// The tensor element type.
     pub fn data_type(self) -> DataType {
         match self {

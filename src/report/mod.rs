@@ -54,6 +54,9 @@ pub struct Report {
     pub calibration: CalibrationSummary,
     /// What became of the nodes.
     pub placement: PlacementSummary,
+    /// What became of a model that was quantized already, and what it is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantized_input: Option<String>,
     /// The comparison with the float model, on samples that did not calibrate.
     pub validation: Option<Comparison>,
     /// Why there is no comparison.
@@ -63,8 +66,20 @@ pub struct Report {
     /// Layers some columns of which run in float beside the integer rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitLayer>,
+    /// Grids that were known beforehand and that nothing uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known_not_used: Vec<UnusedGrid>,
     /// What a user should look at.
     pub warnings: Vec<String>,
+}
+
+/// A known grid that nothing uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnusedGrid {
+    /// The value or constant.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A layer some columns of which run in float.

@@ -32,7 +32,12 @@ impl Display for Report {
         if let Some(note) = &self.calibration.preprocessing {
             writeln!(f, "             {note}")?;
         }
-        write!(f, "{}", self.placement)?;
+        if let Some(what) = &self.quantized_input {
+            writeln!(f, "input        {what}")?;
+        }
+        if self.placement.nodes > 0 {
+            write!(f, "{}", self.placement)?;
+        }
         match (&self.validation, &self.not_validated) {
             (Some(comparison), _) => write!(f, "{comparison}")?,
             (None, Some(why)) => writeln!(f, "validation   not re-executed: {why}")?,
@@ -47,7 +52,20 @@ impl Display for Report {
             let columns: Vec<_> = columns.iter().map(usize::to_string).collect();
             writeln!(f, "split        {}: {count} columns in float ({}{more})", layer.node, columns.join(", "))?;
         }
+        if !self.known_not_used.is_empty() {
+            let names: Vec<_> = self.known_not_used.iter().map(|unused| unused.name.as_str()).collect();
+            writeln!(f, "grids        known grids not used: {} ({})", names.len(), some(&names))?;
+        }
         self.missed.iter().try_for_each(|miss| writeln!(f, "{miss}"))
+    }
+}
+
+/// The first few of `names`, and how many more there are.
+fn some(names: &[&str]) -> String {
+    let shown = names[..names.len().min(NAMES_SHOWN)].join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -82,10 +100,8 @@ impl Display for PlacementSummary {
 
 impl Display for FloatGroup {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.nodes.iter().take(NAMES_SHOWN).map(String::as_str).collect();
-        let more = self.nodes.len().saturating_sub(NAMES_SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        write!(f, "{} x {}: {} ({}{more})", self.nodes.len(), self.op_type, self.reason, shown.join(", "))
+        let names: Vec<_> = self.nodes.iter().map(String::as_str).collect();
+        write!(f, "{} x {}: {} ({})", self.nodes.len(), self.op_type, self.reason, some(&names))
     }
 }
 

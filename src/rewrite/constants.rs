@@ -7,7 +7,7 @@ use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::mapped;
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
-use crate::quant::{self, AxisParams, Moments, Params};
+use crate::quant::{self, AxisParams, KnownBias, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ struct Key {
     axis: Option<usize>,
     block: Option<usize>,
     dtype: quant::GridType,
-    /// Empty for blocks, which are as many as a thirty-second of the weights: theirs are known by how they are made.
+    /// Empty for blocks that are chosen, which are as many as a thirty-second of the weights: theirs are known by how they are made.
     grids: Vec<(u32, i32)>,
     made: Option<(quant::Scheme, bool)>,
     /// How many axes its scales have behind that of the channels.
@@ -41,9 +41,16 @@ pub(super) struct Constants {
     stored: HashMap<Key, Stored>,
     dequantized: HashMap<Key, ValueId>,
     operators: Operators,
+    /// Biases whose integers are known.
+    biases: HashMap<ValueId, KnownBias>,
 }
 
 impl Constants {
+    /// Stores constants; these biases had integers before.
+    pub fn knowing(biases: &HashMap<ValueId, KnownBias>) -> Self {
+        Self { biases: biases.clone(), ..Self::default() }
+    }
+
     /// Quantizes the constant inputs of `id`, then its bias. `input` is the grid of its activation input, and `moments` are
     /// that input's mean and variance.
     pub fn quantize(
@@ -72,7 +79,7 @@ impl Constants {
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
             if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
-                quantize_bias(graph, place, bias, input.scale, &grids)?;
+                self.bias(graph, place, bias, input.scale, &grids)?;
             }
         }
         Ok(())
@@ -117,9 +124,47 @@ impl Constants {
         if plan.form != Form::Plain {
             return self.operators.store_weight(graph, id, plan, value, &tensor);
         }
-        let grids = if plan.block.is_some() { vec![] } else { grids(&tensor, plan, &Around::default())? };
+        let chosen = plan.block.is_some() && plan.known.is_none();
+        let grids = if chosen { vec![] } else { grids(&tensor, plan, &Around::default())? };
         let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
         graph.set_input(id, plan.slot, Some(dequantized));
+        Ok(())
+    }
+
+    /// Stores a constant that is on its grids already for all who still read it in float.
+    pub fn keep(&mut self, graph: &mut Graph, value: ValueId, plan: &ConstantPlan) -> Result<()> {
+        if graph.value(value).readers().next().is_none() {
+            return Ok(());
+        }
+        let readers: Vec<_> = graph.value(value).readers().collect();
+        let Some(tensor) = graph.constant(value)? else { return Ok(()) };
+        let grids = grids(&tensor, plan, &Around::default())?;
+        let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
+        readers.into_iter().for_each(|(node, slot)| graph.set_input(node, slot, Some(dequantized)));
+        Ok(())
+    }
+
+    /// Stores the biases that have integers for all who still read them in float.
+    pub fn keep_biases(&mut self, graph: &mut Graph) -> Result<()> {
+        let mut biases: Vec<_> = std::mem::take(&mut self.biases).into_iter().collect();
+        biases.sort_unstable_by_key(|(value, _)| *value);
+        for (value, known) in biases {
+            let readers: Vec<_> = graph.value(value).readers().collect();
+            let Some(tensor) = graph.constant(value)?.filter(|_| !readers.is_empty()) else { continue };
+            let (dims, count) = (tensor.shape().to_vec(), known.scales.len());
+            let along = count == 1 || dims.last() == Some(&count);
+            if !along || !known.is_of(&tensor.to_f32()?, &known.scales) {
+                continue;
+            }
+            let axis = (count > 1).then_some(dims.len() as i64 - 1);
+            let shape = if count > 1 { vec![count] } else { vec![] };
+            let name = graph.value(value).name().to_owned();
+            let integers = Tensor::from_i32(dims, &known.integers);
+            let zeros = Tensor::from_i32(shape.clone(), &vec![0; count]);
+            let stored = Stored::new(graph, &name, &integers, &Tensor::from_f32(shape, &known.scales), &zeros);
+            let (_, dequantized) = dequantize(graph, &name, stored, axis, None);
+            readers.into_iter().for_each(|(node, slot)| graph.set_input(node, slot, Some(dequantized)));
+        }
         Ok(())
     }
 
@@ -141,6 +186,40 @@ impl Constants {
         let (_, dequantized) = dequantize(graph, &name, stored, axis, plan.block);
         self.dequantized.insert(key, dequantized);
         Ok(dequantized)
+    }
+
+    /// Stores the bias at input `slot` of `node` as int32.
+    fn bias(
+        &self,
+        graph: &mut Graph,
+        (node, slot): (NodeId, usize),
+        bias: &[f32],
+        input_scale: f32,
+        weights: &[Params],
+    ) -> Result<()> {
+        let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
+        // An Add behind the layer broadcasts it: there a row stays a row.
+        let row = graph.node(node).is("Add").then(|| graph.constant(value)).transpose()?.flatten();
+        let row = row.filter(|t| t.len() == bias.len()).map(|t| t.shape().to_vec());
+        let dims = row.unwrap_or_else(|| vec![bias.len()]);
+        let axis = dims.len() as i64 - 1;
+        let name = graph.value(value).name().to_owned();
+        let mut quantized = quant::quantize_bias(bias, input_scale, weights);
+        if let Some(known) = self.biases.get(&value).filter(|known| known.is_of(bias, &quantized.scales)) {
+            quantized.values.clone_from(&known.integers);
+        } else if !quantized.holds(bias) {
+            // Steps that are known may be too short for it: then it stays float32.
+            return Ok(());
+        }
+        let per_channel = quantized.scales.len() > 1;
+        let shape = if per_channel { vec![quantized.scales.len()] } else { vec![] };
+        let integers = Tensor::from_i32(dims, &quantized.values);
+        let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
+        let scales = Tensor::from_f32(shape, &quantized.scales);
+        let stored = Stored::new(graph, &name, &integers, &scales, &zeros);
+        let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis), None);
+        graph.set_input(node, slot, Some(dequantized));
+        Ok(())
     }
 
     /// The initializers of a constant on its grids.
@@ -190,7 +269,7 @@ impl Constants {
 impl Key {
     fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
         let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        let made = plan.block.map(|_| (plan.scheme, plan.least_error));
+        let made = plan.block.filter(|_| plan.known.is_none()).map(|_| (plan.scheme, plan.least_error));
         Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids, made, behind: 0 }
     }
 }
@@ -203,32 +282,6 @@ impl Stored {
             zero_point: graph.add_initializer(&format!("{name}_zero_point"), zeros),
         }
     }
-}
-
-fn quantize_bias(
-    graph: &mut Graph,
-    (node, slot): (NodeId, usize),
-    bias: &[f32],
-    input_scale: f32,
-    weights: &[Params],
-) -> Result<()> {
-    let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
-    // An Add behind the layer broadcasts it: there a row stays a row.
-    let row = graph.node(node).is("Add").then(|| graph.constant(value)).transpose()?.flatten();
-    let row = row.filter(|t| t.len() == bias.len()).map(|t| t.shape().to_vec());
-    let dims = row.unwrap_or_else(|| vec![bias.len()]);
-    let axis = dims.len() as i64 - 1;
-    let name = graph.value(value).name().to_owned();
-    let quantized = quant::quantize_bias(bias, input_scale, weights);
-    let per_channel = quantized.scales.len() > 1;
-    let shape = if per_channel { vec![quantized.scales.len()] } else { vec![] };
-    let integers = Tensor::from_i32(dims, &quantized.values);
-    let zeros = Tensor::from_i32(shape.clone(), &vec![0; quantized.scales.len()]);
-    let scales = Tensor::from_f32(shape, &quantized.scales);
-    let stored = Stored::new(graph, &name, &integers, &scales, &zeros);
-    let (_, dequantized) = dequantize(graph, &name, stored, per_channel.then_some(axis), None);
-    graph.set_input(node, slot, Some(dequantized));
-    Ok(())
 }
 
 /// A DequantizeLinear of stored integers.

@@ -58,7 +58,7 @@ impl Dynamic {
         let beside = if columns.is_empty() { None } else { outliers::beside(graph, id, read, columns)? };
         let read =
             if beside.is_some() { self.without(graph, read, columns, summed_length(graph, id, turned)) } else { read };
-        let mut plan = *plan;
+        let mut plan = plan.clone();
         if turned {
             plan = self.turn(graph, id, plan)?;
         }

@@ -1,6 +1,7 @@
 //! Carries out a resolved plan: the float graph becomes one with QuantizeLinear and DequantizeLinear nodes.
 
 mod carried;
+mod collapse;
 mod constants;
 mod contrib;
 mod domains;
@@ -13,6 +14,7 @@ mod qoperator;
 mod shared;
 mod weights;
 
+pub use collapse::collapse;
 pub use domains::to_contrib;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};

@@ -43,7 +43,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
     for body in &plan.bodies {
         graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
     }
-    let (grids, constants) = (HashMap::new(), Constants::default());
+    let (grids, constants) = (HashMap::new(), Constants::knowing(&plan.biases));
     let (quantized, behind) = (HashMap::new(), HashMap::new());
     let mut writer = Writer { plan, resolved, grids, quantized, behind, constants };
     let mut dynamic = Dynamic::default();
@@ -83,6 +83,8 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
             Placement::Clamp { .. } | Placement::NoFloats => {}
         }
     }
+    plan.kept.iter().try_for_each(|(value, constant)| writer.constants.keep(graph, *value, constant))?;
+    writer.constants.keep_biases(graph)?;
     halves::convert(graph, plan)?;
     let vanished = writer.vanished(graph);
     io::expose(graph, &plan.io, &writer.quantized)?;
@@ -169,6 +171,8 @@ impl Writer<'_> {
         made_by_integers: bool,
     ) -> Result<()> {
         let Some(plan) = self.plan.value(value) else { return Ok(()) };
+        // On what stays on its grid everybody reads the integers.
+        let all = made_by_integers || plan.kept;
         let params = self.resolved.params(value).ok_or_else(|| lost(graph, value))?;
         let root = self.plan.root(value);
         // Whether an integer node wants to read the value as another type than its own.
@@ -178,15 +182,18 @@ impl Writer<'_> {
         };
         let dequantized = self.pair(graph, value, root, (value, params), |node, slot| {
             let integer = readers.get(&node).is_some_and(|n| n.activations.contains(&slot));
-            made_by_integers || integer && !plan.also.iter().any(|other| wants(node, slot, other))
+            let direct = !made_by_integers && self.plan.direct.contains(&(value, node));
+            all && !direct || integer && !plan.also.iter().any(|other| wants(node, slot, other))
         });
-        let source = if made_by_integers { dequantized } else { value };
+        let source = if all { dequantized } else { value };
         for other in &plan.also {
             let params = self.resolved.converted(value, other.scheme.dtype).ok_or_else(|| lost(graph, value))?;
             self.pair(graph, source, root, (value, params), |node, slot| wants(node, slot, other));
         }
         let goes_by_name = graph.value(value).is_output() || graph.value(value).is_captured();
-        if made_by_integers && goes_by_name {
+        let input = graph.value(value).producer().is_none();
+        let direct = !made_by_integers && self.plan.direct_by_name.contains(&value);
+        if all && !direct && !input && goes_by_name {
             let stem = format!("{}_QuantizeLinear_Input", graph.value(value).name());
             graph.hand_over_name(value, dequantized, &stem);
         }

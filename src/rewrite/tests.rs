@@ -7,6 +7,7 @@ mod dynamic;
 mod grids;
 mod halves;
 mod io;
+mod known;
 mod layers;
 mod lookups;
 mod outliers;
@@ -24,7 +25,7 @@ use crate::calibrate::{Calibration, Statistics};
 use crate::exec::{Session, Tract};
 use crate::ir::build::{Builder, int, noise};
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
-use crate::plan::{Placement, Plan, plan};
+use crate::plan::{Known, Placement, Plan, plan};
 use crate::policy::{Raw, Settings};
 use crate::prepare::{Options, prepare};
 use crate::resolve::{Resolved, resolve};
@@ -78,12 +79,21 @@ fn pretended(plan: &Plan) -> Calibration {
 }
 
 fn quantized_with(model: Model, policy: &str, calibrate: impl Fn(&Model, &Plan) -> Calibration) -> Made {
+    quantized_knowing(model, policy, &Known::default(), calibrate)
+}
+
+fn quantized_knowing(
+    model: Model,
+    policy: &str,
+    known: &Known,
+    calibrate: impl Fn(&Model, &Plan) -> Calibration,
+) -> Made {
     let mut ready = model.clone();
     let settings = settings(policy);
     let options =
         Options { for_integers: settings.calibrates(), bodies: settings.reaches_bodies(), ..Options::default() };
     prepare(&mut ready, &Tract::default(), &options).expect("a model that can be prepared");
-    let made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[], known).expect("a plan");
     let resolved = resolve(&made, &calibrate(&ready, &made)).expect("a grid for each value");
     insert_qdq(&mut ready, &made, &resolved).expect("a quantized model");
     let made = Made { original: model, model: ready, plan: made, resolved };

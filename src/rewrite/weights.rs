@@ -21,6 +21,9 @@ pub(super) struct Around<'a> {
 /// where the bias asks for it.
 pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -> Result<Vec<Params>> {
     debug_assert_eq!(tensor.dtype(), DataType::Float32);
+    if let Some(known) = &plan.known {
+        return Ok(known.to_vec());
+    }
     let numbers = tensor.to_f32()?;
     let mut grids = match plan.axis {
         Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
@@ -72,15 +75,23 @@ pub(super) fn in_blocks(
     }
     threads::for_each(parts.into_iter(), |(piece, own, stored)| {
         tensor.with_piece(piece.values, |numbers| {
-            own.copy_from_slice(&piece.blocks.min_max(numbers, plan.scheme));
-            if plan.least_error {
-                piece.blocks.least_error(numbers, own);
+            match &plan.known {
+                Some(known) => own.copy_from_slice(&known[piece.grids]),
+                None => choose(&piece.blocks, numbers, plan, own),
             }
-            settle_steps(plan, own);
             stored.copy_from_slice(&quant::pack(piece.blocks.quantize(numbers, own), bits));
         });
     });
     (grids, packed)
+}
+
+/// Chooses the grids of blocks.
+fn choose(blocks: &Blocks, numbers: &[f32], plan: &ConstantPlan, grids: &mut [Params]) {
+    grids.copy_from_slice(&blocks.min_max(numbers, plan.scheme));
+    if plan.least_error {
+        blocks.least_error(numbers, grids);
+    }
+    settle_steps(plan, grids);
 }
 
 /// Makes every step a power of two, where that is asked for, and none shorter.

@@ -95,6 +95,45 @@ fn a_quantized_model_is_not_quantized_again_but_turned_back() {
 }
 
 #[test]
+fn a_model_quantized_in_part_is_kept_or_completed() {
+    let folder = folder();
+    let rules = "rules:\n  - match: { node: stem.conv }\n    quantize: false\n  - match: { op_type: Gemm }\n    quantize: false\n";
+    let (part, whole) = (policy(folder.path(), rules), folder.path().join("whole.yaml"));
+    ends(&tare(folder.path(), ["quantize", "-c", part.to_str().expect("a name"), "-o", "part.onnx", "-q"]), 0);
+    policy(folder.path(), "");
+    std::fs::rename(part, &whole).expect("a file");
+    let whole = whole.to_str().expect("a name");
+    let quantize = |model: &str, what: &str, out: &str| {
+        let flags = ["quantize", model, "-c", whole, "--quantized-input", what, "-o", out, "--report", "out.json"];
+        let output = tare(folder.path(), flags);
+        let printed = text(&output.stdout).to_owned();
+        (output.status.code(), printed + text(&output.stderr), folder.path().join(out))
+    };
+    let (code, why, _) = quantize("part.onnx", "refuse", "none.onnx");
+    assert!(code == Some(2) && why.contains("quantized_input: keep or complete"), "{why}");
+
+    let (code, printed, kept) = quantize("part.onnx", "keep", "kept.onnx");
+    assert!(code == Some(0) && printed.contains("kept: the model is quantized already"), "{printed}");
+    assert!(read(kept) == read(folder.path().join("part.onnx")));
+    assert!(json(folder.path().join("out.json"))["validation"]["outputs"][0]["sqnr_db"].as_f64() > Some(20.0));
+
+    let (code, printed, _) = quantize("part.onnx", "complete", "done.onnx");
+    assert!(code == Some(0) && printed.contains("compared with the model turned back to float"), "{printed}");
+    let report = json(folder.path().join("out.json"));
+    assert_eq!(report["placement"]["float"].as_array().map(Vec::len), Some(0), "{report}");
+    assert!(report["quantized_input"].as_str().is_some_and(|what| what.starts_with("completed: ")), "{report}");
+    // What is whole has nothing to observe, so it needs no samples, and what comes out of it is the same.
+    let (code, printed, again) = quantize("done.onnx", "complete", "again.onnx");
+    assert!(code == Some(0) && printed.contains("none: there is nothing to observe"), "{printed}");
+    let flags = ["validate", "done.onnx", "again.onnx", "-c", whole, "--min-sqnr", "200"];
+    assert!(again.exists() && ends(&tare(folder.path(), flags), 0).contains("no difference"));
+    // A float model is quantized as ever.
+    let float = model();
+    let (code, printed, _) = quantize(float.to_str().expect("a name"), "keep", "float.onnx");
+    assert!(code == Some(0) && !printed.contains("kept"), "{printed}");
+}
+
+#[test]
 fn init_writes_a_policy_that_quantize_runs() {
     let folder = folder();
     let data = repository("calibration/fashion");

@@ -129,7 +129,7 @@ fn an_operator_of_another_domain_is_not_mistaken_for_onnx() {
     let graph = proto.graph.as_mut().expect("a graph");
     graph.node[0].domain = Some("com.example".to_owned());
     let model = Model::from_proto(proto).expect("a model");
-    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let text = made.listing(&model.graph);
     assert!(text.contains("Conv Conv_c: float: Conv has no integer form"), "{text}");
 }

@@ -121,7 +121,8 @@ fn samples_speak_against_numbers_that_half_does_not_hold() {
         _ => Some((-1.0, 1.0)),
     };
     let kept = out_of_range(&model.graph, &made, range);
-    let anew = plan(&model.graph, &policy, &OnnxRuntimeCpu, &kept).expect("a plan").listing(&model.graph);
+    let anew =
+        plan(&model.graph, &policy, &OnnxRuntimeCpu, &kept, &Known::default()).expect("a plan").listing(&model.graph);
     assert!(anew.contains("MatMul MatMul_a: float16\n"), "{anew}");
     let why = "\"b\" reaches 4e4 in the samples, and float16 ends at 6.5504e4";
     assert!(anew.contains(&format!("MatMul MatMul_b: float: {why}\n")), "{anew}");

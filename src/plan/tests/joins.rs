@@ -22,7 +22,7 @@ fn join(builder: Builder, boxes: f32, scores: f32, policy: &str) -> String {
         _ => None,
     };
     let kept = unlike_joins(&model.graph, &made, range);
-    let again = plan(&model.graph, &settings, &OnnxRuntimeCpu, &kept).expect("a plan");
+    let again = plan(&model.graph, &settings, &OnnxRuntimeCpu, &kept, &Known::default()).expect("a plan");
     // Kept in float, they are no joins of integers any more.
     assert!(unlike_joins(&model.graph, &again, range).is_empty() || !policy.is_empty());
     let text = again.listing(&model.graph);
@@ -81,7 +81,7 @@ fn floats(builder: Builder, policy: &str) -> Vec<String> {
     let (model, made) = planned(builder, &settings);
     let range = |v| Some((0.0, if model.graph.value(v).name() == "boxes" { 640.0 } else { 1.0 }));
     let kept = unlike_joins(&model.graph, &made, range);
-    let again = plan(&model.graph, &settings, &OnnxRuntimeCpu, &kept).expect("a plan");
+    let again = plan(&model.graph, &settings, &OnnxRuntimeCpu, &kept, &Known::default()).expect("a plan");
     let line = |n: &NodePlan| match &n.placement {
         Placement::Float { reason } => Some(format!("{}: {reason}", n.name)),
         _ => None,

@@ -61,7 +61,7 @@ fn a_policy_keeps_a_table_in_float() {
 fn rows_that_are_always_the_same_are_no_lookup() {
     let net = Builder::new(13).noise("table", &[9, 4], 1).ints("i", &[3, 1]).output("e", &[2, 4]);
     let model = net.node("Gather", &["table", "i"], &["e"], vec![]).build();
-    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let text = made.listing(&model.graph);
     assert!(text.contains("Gather Gather_e: float: it looks up the same rows each time"), "{text}");
 }

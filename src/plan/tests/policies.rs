@@ -48,7 +48,8 @@ fn types_and_calibrators_of_a_rule_reach_its_values_and_weights() {
 fn a_rule_that_matches_nothing_is_an_error() {
     let policy = settings("rules:\n  - match: { node: Conv_q }\n    quantize: false\n");
     let model = three().build();
-    let error = plan(&model.graph, &policy, &OnnxRuntimeCpu, &[]).expect_err("no such node").to_string();
+    let error =
+        plan(&model.graph, &policy, &OnnxRuntimeCpu, &[], &Known::default()).expect_err("no such node").to_string();
     assert!(error.starts_with("p.yaml:3:") && error.contains("Conv_"), "{error}");
 }
 
@@ -75,7 +76,9 @@ fn each_node_has_its_own_mode() {
 fn weights_that_a_nodes_own_mode_cannot_have_are_refused() {
     let policy =
         settings("mode: weight-only\nweights: { type: int4 }\nrules:\n- { match: { node: Conv_d }, mode: static }\n");
-    let error = plan(&three().build().graph, &policy, &OnnxRuntimeCpu, &[]).expect_err("four bits").to_string();
+    let error = plan(&three().build().graph, &policy, &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("four bits")
+        .to_string();
     assert!(error.starts_with("p.yaml:5:3: kernels for integer activations take weights of 8 bits"), "{error}");
     assert!(error.ends_with("(for node \"Conv_d\", after all rules)"), "{error}");
 }

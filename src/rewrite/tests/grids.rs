@@ -99,7 +99,7 @@ fn both_inputs_of_a_node_may_be_the_same_value() {
 #[test]
 fn statistics_that_lack_a_value_are_an_error_that_names_it() {
     let model = conv(start(), "c", "y").output("y", &[1, 4, 8, 8]).build();
-    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let mut calibration = pretended(&made);
     calibration.values.remove("c");
     let error = resolve(&made, &calibration).expect_err("no statistics").to_string();
@@ -109,7 +109,7 @@ fn statistics_that_lack_a_value_are_an_error_that_names_it() {
 #[test]
 fn ranges_that_say_little_are_warned_of() {
     let model = conv(start(), "c", "y").output("y", &[1, 4, 8, 8]).build();
-    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[]).expect("a plan");
+    let made = plan(&model.graph, &Settings::default(), &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let mut calibration = pretended(&made);
     calibration.values.insert("c".to_owned(), Statistics::default());
     let mut same = Statistics::default();

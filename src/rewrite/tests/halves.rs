@@ -11,7 +11,7 @@ fn halved(builder: Builder, policy: &str) -> Made {
     let bodies = settings.reaches_bodies();
     let options = Options { for_integers: false, bodies, halves: settings.halves().collect(), ..Options::default() };
     prepare(&mut model, &Tract::default(), &options).expect("a model that can be prepared");
-    let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     insert_qdq(&mut model, &plan, &Resolved::default()).expect("a model in 16 bits");
     model.graph.verify().expect("a sound graph");
     Made { original, model, plan, resolved: Resolved::default() }
@@ -128,7 +128,7 @@ fn integers_and_half_stand_side_by_side() {
     let (original, settings) = (net.build(), settings("rules: [{ match: { node: MatMul_y }, mode: float16 }]\n"));
     let mut model = original.clone();
     prepare(&mut model, &Tract::default(), &Options::default()).expect("a model that can be prepared");
-    let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let plan = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let resolved = resolve(&plan, &pretended(&plan)).expect("a grid for each value");
     insert_qdq(&mut model, &plan, &resolved).expect("a quantized model");
     let made = Made { original, model, plan, resolved };

@@ -58,7 +58,7 @@ fn what_cannot_be_is_refused() {
     let refused = |io: &str, rest: &str, net: Builder| {
         let settings = settings(&format!("io: {{ {io} }}\n{rest}"));
         let model = net.build();
-        plan(&model.graph, &settings, &OnnxRuntimeCpu, &[]).expect_err(io).to_string()
+        plan(&model.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect_err(io).to_string()
     };
     let error = refused("inputs: { z: uint8 }", "", three());
     assert!(error.contains("io.inputs names \"z\", which is no input of the model; there are [\"x\"]"), "{error}");

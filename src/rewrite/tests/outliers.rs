@@ -72,6 +72,8 @@ fn what_integers_make_or_other_integers_read_is_not_split() {
 #[test]
 fn a_dynamic_layer_needs_samples_to_tell_its_columns() {
     let settings = settings("mode: dynamic\nactivations: { outlier_threshold: 6 }\n");
-    let error = plan(&spiky().build().graph, &settings, &OnnxRuntimeCpu, &[]).expect_err("no samples").to_string();
+    let error = plan(&spiky().build().graph, &settings, &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("no samples")
+        .to_string();
     assert!(error.contains("which columns pass it is seen in samples; name some with --data"), "{error}");
 }

@@ -103,8 +103,9 @@ fn a_grid_of_the_policy_is_taken_as_it_is() {
     assert_eq!((scale, zero.bytes().as_ref()), (0.125, &[9][..]));
     assert!(made.plan.observed().all(|value| value.name != "d"));
     let wrong = minmax("") + "rules: [{ match: { value: d }, scale: 0.125, zero_point: 256 }]\n";
-    let error =
-        plan(&three().build().graph, &settings(&wrong), &OnnxRuntimeCpu, &[]).expect_err("no uint8").to_string();
+    let error = plan(&three().build().graph, &settings(&wrong), &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("no uint8")
+        .to_string();
     assert!(
         error.contains("\"d\": has the zero_point 256") && error.contains("uint8, reaches from 0 to 255"),
         "{error}"
@@ -145,7 +146,9 @@ fn what_lies_between_two_values_is_chosen() {
     };
     assert_eq!(["Conv_c", "Conv_d", "Conv_e", "Conv_f"].map(float), [false, true, true, false]);
     let wrong = settings(&(minmax("") + "rules: [{ match: { between: [c, q] }, quantize: false }]\n"));
-    let error = plan(&three().build().graph, &wrong, &OnnxRuntimeCpu, &[]).expect_err("no such value").to_string();
+    let error = plan(&three().build().graph, &wrong, &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("no such value")
+        .to_string();
     assert!(error.starts_with("p.yaml:3:33: no value is called \"q\"; the nearest in the model: "), "{error}");
 }
 
@@ -243,11 +246,15 @@ fn floats_and_integers_stand_beside_each_other_but_not_in_one_node() {
     assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint8);
     assert!(made.sqnr() > 15.0, "{} dB", made.sqnr());
     let half = minmax("") + "rules: [{ match: { node: Conv_d }, activations: { type: float8e4m3fn } }]\n";
-    let error = plan(&three().build().graph, &settings(&half), &OnnxRuntimeCpu, &[]).expect_err("a mix").to_string();
+    let error = plan(&three().build().graph, &settings(&half), &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("a mix")
+        .to_string();
     assert!(error.contains("Conv_d") && error.contains("weights of int8 and activations of float8e4m3fn"), "{error}");
     let grid =
         minmax("") + "rules: [{ match: { value: d }, activations: { type: float8e5m2 }, scale: 1, zero_point: 1 }]\n";
-    let error = plan(&three().build().graph, &settings(&grid), &OnnxRuntimeCpu, &[]).expect_err("a zero").to_string();
+    let error = plan(&three().build().graph, &settings(&grid), &OnnxRuntimeCpu, &[], &Known::default())
+        .expect_err("a zero")
+        .to_string();
     assert!(error.contains("that of float8e5m2 is 0"), "{error}");
 }
 

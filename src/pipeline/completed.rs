@@ -1,0 +1,180 @@
+//! Models that are quantized already, in part or as a whole.
+
+use super::reported;
+use super::validated::{self, Samples};
+use super::{Context, Planned};
+use crate::calibrate::Calibration;
+use crate::dequantize;
+use crate::error::{Error, Result};
+use crate::file;
+use crate::ir::{Graph, Model};
+use crate::plan::{Known, Plan};
+use crate::policy::Settings;
+use crate::qoperators::{self, MICROSOFT};
+use crate::quant::{GridType, KnownGrids, Params};
+use crate::report::{CalibrationSummary, Report};
+use crate::resolve::Resolved;
+use std::path::Path;
+
+/// Operator sets with which integers of 4 and 16 bits, and scales for blocks, come; floating-point numbers of 8 bits; and
+/// integers of 2 bits.
+const WIDE_OPSET: i64 = 21;
+const FLOAT8_OPSET: i64 = 19;
+const TWO_BITS_OPSET: i64 = 25;
+
+/// The first node, in bodies too, that says that a model is quantized: its name and its operator.
+///
+/// # Errors
+/// When a body is malformed.
+pub(super) fn quantized_node(graph: &Graph) -> Result<Option<(String, String)>> {
+    for id in graph.node_ids() {
+        let node = graph.node(id);
+        if qoperators::is_quantized(node.domain(), node.op_type()) {
+            return Ok(Some((graph.label(id).to_owned(), node.op_type().to_owned())));
+        }
+        for index in 0..graph.body_count(id) {
+            if let Some(found) = quantized_node(&graph.body(id, index)?)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Makes `model` float, and adds the grids that it had to `known`.
+///
+/// # Errors
+/// When it cannot be turned back, or has grids that could not be kept.
+pub(super) fn take_apart(model: &mut Model, known: &mut Known) -> Result<()> {
+    let (_, found) = dequantize::take_apart(model)?;
+    if let Some((name, why)) = found.lost.first() {
+        let why =
+            format!("is quantized, but {why}, so its grid cannot be kept; make the model float: `tare dequantize`");
+        return Err(Error::value(name, why));
+    }
+    // What is gone leaves its names to what will be written in its place.
+    *model = Model::from_proto(model.to_proto()?)?;
+    model.graph.verify()?;
+    let dequantize::Found { grids, also, direct, biases, dynamic, .. } = found;
+    (known.own, known.own_also, known.direct) = (grids, also, direct);
+    (known.biases, known.dynamic) = (biases, dynamic);
+    Ok(())
+}
+
+/// Sees to it that what `known` says of the model itself is still there when `prepare` is through: constants as they are, and
+/// activations under their names.
+pub(super) fn outlasting<T>(
+    model: &mut Model,
+    known: &Known,
+    prepare: impl FnOnce(&mut Model) -> Result<T>,
+) -> Result<T> {
+    let graph = &mut model.graph;
+    let before = graph.clone();
+    let outputs = graph.outputs().count();
+    for value in known.own.constants.keys().filter_map(|name| before.find(name)) {
+        graph.hold(value);
+    }
+    for value in known.own.activations.keys().filter_map(|name| before.find(name)) {
+        graph.expose(value);
+    }
+    let done = prepare(model)?;
+    let graph = &mut model.graph;
+    graph.conceal(outputs);
+    graph.remove_unused();
+    for name in known.own.constants.keys() {
+        let constant =
+            |graph: &Graph| graph.find(name).map(|value| graph.constant(value)).transpose().map(Option::flatten);
+        if let (Some(was), Some(is)) = (constant(&before)?, constant(graph)?)
+            && (was.shape() != is.shape() || was.bytes() != is.bytes())
+        {
+            return Err(Error::value(name, "is stored as integers, and preparing the model would change it"));
+        }
+    }
+    Ok(done)
+}
+
+/// Whether the constants that bodies of `original` have on grids are on them in the plan, too: preparing could have changed
+/// them.
+///
+/// # Errors
+/// When one is not.
+pub(super) fn check_bodies(original: &Graph, plan: &Plan, known: &Known) -> Result<()> {
+    let of_body = |name: &str| known.own.constants.contains_key(name) && original.find(name).is_none();
+    match plan.unused.iter().find(|unused| of_body(&unused.name)) {
+        None => Ok(()),
+        Some(lost) => {
+            let why = "is stored as integers in the body of an If, Loop or Scan, and would not stay so; make the model float: \
+                       `tare dequantize`";
+            Err(Error::value(&lost.name, why))
+        }
+    }
+}
+
+/// The oldest operator set that has all that `known` asks for; with `contrib` but for what ONNX Runtime's own domain has.
+pub(super) fn opset(known: &Known, contrib: bool) -> i64 {
+    let of_type = |dtype: GridType| match dtype.bits() {
+        2 => TWO_BITS_OPSET,
+        8 if dtype.is_float() => FLOAT8_OPSET,
+        8 => 0,
+        _ if contrib => 0,
+        _ => WIDE_OPSET,
+    };
+    let of = |grids: &KnownGrids| {
+        let activations = grids.activations.values().map(|grid: &Params| of_type(grid.dtype));
+        let constants = grids.constants.values().flat_map(|known| {
+            let blocks = known.block.map_or(0, |_| WIDE_OPSET);
+            known.grids.first().map(|grid| of_type(grid.dtype)).into_iter().chain([blocks])
+        });
+        activations.chain(constants).max().unwrap_or(0)
+    };
+    of(&known.told).max(of(&known.own))
+}
+
+/// Whether a model has quantizers of ONNX Runtime's own domain.
+pub(super) fn is_contrib(graph: &Graph) -> bool {
+    graph.node_ids().any(|id| {
+        let node = graph.node(id);
+        node.domain() == MICROSOFT && matches!(node.op_type(), "QuantizeLinear" | "DequantizeLinear")
+    })
+}
+
+/// Writes the quantized model `loaded`, which lies at `path`, as it is, and compares it with what it is in float.
+///
+/// # Errors
+/// When samples are missing or bad, or the output cannot be written.
+pub(super) fn keep(
+    settings: &Settings,
+    (loaded, path): (Model, &Path),
+    output: &Path,
+    context: &Context<'_>,
+) -> Result<Report> {
+    let mut float = loaded.clone();
+    let turned = dequantize::dequantize(&mut float);
+    let planned = Planned::kept(float, loaded, path);
+    planned.check_paths(settings, output)?;
+    let samples = Samples::held_back(settings, &planned.inputs()?)?;
+    let staged = file::stage(&planned.model, output)?;
+    let compared = match turned {
+        Ok(_) => validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?,
+        Err(why) => Err(format!("the model cannot be turned back into a float one to compare with: {why}")),
+    };
+    staged.commit()?;
+    let mut summary = CalibrationSummary {
+        source: "none: the model is quantized already".to_owned(),
+        samples: 0,
+        statistics_sha256: Calibration::default().digest()?,
+        preprocessing: None,
+        skipped: vec![],
+    };
+    samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
+    let mut report = reported::report(settings, &planned, &Resolved::default(), None, compared, summary, output)?;
+    report.quantized_input = Some("kept: the model is quantized already, and was written as it is".to_owned());
+    Ok(report)
+}
+
+impl Planned {
+    /// A quantized model to which nothing is done, and what it is in `float`.
+    fn kept(float: Model, model: Model, path: &Path) -> Self {
+        Self::of(float, model, Plan::default(), Known::default(), path)
+    }
+}
