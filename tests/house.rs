@@ -13,6 +13,7 @@ const ROOMS: &[&str] = &[
     "progress",
     "proto",
     "quant",
+    "encodings",
     "ir",
     "qoperators",
     "file",
