@@ -65,7 +65,10 @@ impl Walk<'_> {
             }
         }
         let new = NewNode { op_type, name: &format!("{name}_{op_type}"), inputs, ints: vec![] };
-        let (id, output) = graph.add_node(new, &format!("{name}_{op_type}_Output"));
+        // What it made before, the names of its scale tell.
+        let was = graph.value(grid.scale).name().strip_suffix("_scale").filter(|was| !was.is_empty());
+        let was = was.filter(|was| graph.find(was).is_none()).map(str::to_owned);
+        let (id, output) = graph.add_node(new, &was.unwrap_or_else(|| format!("{name}_{op_type}_Output")));
         if !relu && self.opset < 11 {
             let ends = [("min", low), ("max", high)];
             ends.into_iter().filter(|end| end.1.is_finite()).for_each(|(end, v)| graph.set_float(id, end, v));
