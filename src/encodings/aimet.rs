@@ -20,7 +20,7 @@ enum Entry {
     Bias,
     /// Grids of the types that they are said to have.
     Typed(StatedConstant),
-    /// Grids of unsigned integers, and whether they are called symmetric.
+    /// Grids of unsigned integers, and whether they are called symmetric: then they are stored with a sign.
     Unsigned(StatedConstant, bool),
 }
 
@@ -124,8 +124,8 @@ impl Reading {
         }
         let StatedConstant { grids, axis, block } = stated;
         let grids = match symmetric {
-            Some(symmetric) => with_sign(grids, symmetric),
-            None => grids,
+            Some(true) => grids.into_iter().map(grid::symmetric).collect(),
+            _ => grids,
         };
         self.found.constants.insert(name.to_owned(), StatedConstant { grids, axis, block });
         Ok(())
@@ -186,14 +186,6 @@ fn of_channel(channel: &Json, bits: f64, symmetric: bool) -> Result<Params> {
         return Err(Error::other(why));
     }
     Ok(grid)
-}
-
-/// Unsigned grids of a constant as they are stored: with a sign, where zero lies in their middle or they are called symmetric.
-fn with_sign(grids: Vec<Params>, symmetric: bool) -> Vec<Params> {
-    if symmetric || grids.iter().all(grid::is_symmetric) {
-        return grids.into_iter().map(grid::symmetric).collect();
-    }
-    grids
 }
 
 fn is_float(entry: &Json) -> Result<bool> {

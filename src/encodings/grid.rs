@@ -52,11 +52,6 @@ pub(super) fn symmetric(grid: Params) -> Params {
     Params { zero_point: if grid.zero_point == -1 { 0 } else { grid.zero_point }, ..grid }
 }
 
-/// Whether zero lies in the middle of unsigned integers.
-pub(super) fn is_symmetric(grid: &Params) -> bool {
-    grid.zero_point == (grid.dtype.limits().1 + 1) / 2
-}
-
 /// The grid of the type called `dtype` of which `real = (q - zero_point) * scale`.
 ///
 /// # Errors

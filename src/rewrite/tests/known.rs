@@ -18,6 +18,7 @@ fn grids(activations: &[(&str, Params)], constants: &[(&str, KnownConstant)]) ->
     KnownGrids {
         activations: activations.iter().map(|(name, params)| ((*name).to_owned(), *params)).collect(),
         constants: constants.iter().map(|(name, known)| ((*name).to_owned(), known.clone())).collect(),
+        ..KnownGrids::default()
     }
 }
 
