@@ -179,15 +179,14 @@ impl Walk<'_> {
             }
             let numbers = stored::numbers(graph, id, integers, grid, axis, block)?;
             self.note_stored(graph, output, (integers, grid), axis, block)?;
-            take_name(graph, output, integers);
             graph.make_constant(output, &numbers);
+            // Under its own name, where that can be told.
+            let name = float_name(graph, integers);
+            if found::goes_by_no_name(graph, output) && graph.find(&name).is_none() {
+                graph.rename(output, &name);
+            }
             if plain {
                 self.stored.insert((integers, grid, axis), output);
-                // Under its own name, where that can be told.
-                let name = float_name(graph, integers);
-                if graph.find(&name).is_none() {
-                    graph.rename(output, &name);
-                }
             }
             self.done.stored += 1;
             return Ok(());
@@ -279,15 +278,6 @@ fn replace(graph: &mut Graph, id: NodeId, from: ValueId, to: ValueId) {
     }
     let stem = float_name(graph, to);
     graph.hand_over_name(from, to, &format!("{stem}_was"));
-}
-
-/// Gives the float numbers of the stored `integers` the name that these say they had, if it is free.
-fn take_name(graph: &mut Graph, float: ValueId, integers: ValueId) {
-    let name = graph.value(integers).name().strip_suffix("_quantized").filter(|name| !name.is_empty());
-    let name = name.filter(|name| found::goes_by_no_name(graph, float) && graph.find(name).is_none());
-    if let Some(name) = name.map(str::to_owned) {
-        graph.rename(float, &name);
-    }
 }
 
 /// What to call the float numbers of `integers`.

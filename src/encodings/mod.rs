@@ -10,6 +10,9 @@ mod flatbuffers;
 mod grid;
 mod json;
 mod ranges;
+mod written;
+
+pub use written::{Version, to_json};
 
 use crate::error::{Error, Result};
 use crate::quant::{KnownGrids, Params};

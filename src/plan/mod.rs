@@ -20,6 +20,7 @@ mod nodes;
 mod outliers;
 mod place;
 mod structure;
+mod told;
 mod types;
 mod values;
 mod weights;
