@@ -52,6 +52,9 @@ impl Display for Report {
             let columns: Vec<_> = columns.iter().map(usize::to_string).collect();
             writeln!(f, "split        {}: {count} columns in float ({}{more})", layer.node, columns.join(", "))?;
         }
+        if let Some(EncodingsSummary { path, format, entries, used, .. }) = &self.encodings {
+            writeln!(f, "encodings    {path} ({format}): {used} of {entries} entries used")?;
+        }
         if !self.known_not_used.is_empty() {
             let names: Vec<_> = self.known_not_used.iter().map(|unused| unused.name.as_str()).collect();
             writeln!(f, "grids        known grids not used: {} ({})", names.len(), some(&names))?;
