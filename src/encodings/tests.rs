@@ -220,3 +220,75 @@ fn what_makes_no_sense_names_the_entry() {
     assert!(error([0xff, 0xfe, 1]).contains("neither UTF-8"));
     assert!(error([0u8; 64]).contains("no whole table"));
 }
+
+/// Grids of every kind, and the shapes of their constants.
+fn every_kind() -> (KnownGrids, BTreeMap<&'static str, Vec<usize>>) {
+    use crate::quant::KnownConstant;
+    let mut known = KnownGrids::default();
+    let activations = [
+        ("x", grid(GridType::Uint8, 0.1, 3)),
+        ("s", grid(GridType::Int8, 1.0 / 3.0, -5)),
+        ("wide", grid(GridType::Uint16, 1.234_567_8e-7, 65_535)),
+        ("wide signed", grid(GridType::Int16, 3.0e-5, -7)),
+    ];
+    known.activations.extend(activations.map(|(name, grid)| (name.to_owned(), grid)));
+    let of = |dtype, axis, block, zeros: &[i32]| {
+        let scale = |at: usize| 0.1 + at as f32 / 7.0;
+        let grids = zeros.iter().enumerate().map(|(at, &zero)| grid(dtype, scale(at), zero)).collect();
+        KnownConstant { axis, block, grids }
+    };
+    let constants = [
+        ("w", of(GridType::Int8, None, None, &[0]), vec![3, 4]),
+        ("odd", of(GridType::Uint8, None, None, &[128]), vec![3, 4]),
+        ("channels", of(GridType::Int8, Some(1), None, &[0, 0, 0]), vec![2, 3]),
+        ("unlike", of(GridType::Uint8, Some(1), None, &[0, 128, 255]), vec![2, 3]),
+        ("rows", of(GridType::Int4, Some(1), Some(4), &[0; 6]), vec![3, 8]),
+        ("columns", of(GridType::Uint4, Some(0), Some(4), &[0, 15, 8, 1, 2, 3]), vec![8, 3]),
+    ];
+    let shapes = constants.iter().map(|(name, _, shape)| (*name, shape.clone())).collect();
+    known.constants.extend(constants.map(|(name, constant, _)| (name.to_owned(), constant)));
+    (known, shapes)
+}
+
+#[test]
+fn what_is_written_is_read_again_bit_for_bit() {
+    let (mut known, shapes) = every_kind();
+    for version in [Version::V2_0_0, Version::V1_0_0, Version::V0_6_1] {
+        if version == Version::V0_6_1 {
+            let text = to_json(&known, version, |name| shapes.get(name).cloned(), ("t", "1")).expect_err("blocks");
+            assert!(
+                text.to_string().contains("\"columns\": has a grid that encodings 0.6.1 cannot state: it is of blocks")
+            );
+            known.constants.retain(|_, constant| constant.block.is_none());
+        }
+        let text = to_json(&known, version, |name| shapes.get(name).cloned(), ("tool", "1.2")).expect("encodings");
+        assert!(text.contains("\"tool\"") && text.ends_with("}\n"));
+        let found = parse(&text);
+        assert_eq!(found.format, format!("AIMET encodings {version}"));
+        for (name, grid) in &known.activations {
+            // Without a type, a grid counts from the lowest of unsigned integers.
+            assert_eq!(found.known.activations[name].stored_as(grid.dtype), *grid, "{name} {version}");
+        }
+        for (name, constant) in &known.constants {
+            let stated = &found.constants[name];
+            let mut grids = stated.grids.clone();
+            if (name.as_str(), version) == ("columns", Version::V1_0_0) {
+                // The blocks of a channel stand side by side.
+                grids = [0, 2, 4, 1, 3, 5].map(|at| stated.grids[at]).to_vec();
+            }
+            assert_eq!((&grids, stated.block), (&constant.grids, constant.block), "{name} {version}");
+        }
+    }
+}
+
+#[test]
+fn what_a_version_cannot_state_is_refused() {
+    let mut known = KnownGrids::default();
+    known.activations.insert("e".to_owned(), grid(GridType::Float8(Float8::E4m3fn), 0.5, 0));
+    let write = |version| to_json(&known, version, |_| None, ("t", "1"));
+    assert!(write(Version::V2_0_0).is_ok_and(|text| text.contains("float8e4m3fn")));
+    for version in [Version::V1_0_0, Version::V0_6_1] {
+        let text = write(version).expect_err("no such type").to_string();
+        assert!(text.contains("value \"e\"") && text.contains("take version 2.0.0"), "{text}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The report as text for a terminal.
 
-use super::{FloatGroup, PlacementSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Comparison, Miss};
 use std::fmt::{self, Display, Formatter};
