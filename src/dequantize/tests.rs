@@ -207,5 +207,7 @@ fn grids_are_noted_by_the_names_of_the_float_model() {
     let constant = &known.constants["v"];
     assert_eq!((constant.axis, constant.block), (Some(1), None));
     assert_eq!(constant.grids, [grid(Int8, 0.25, 0), grid(Int8, 0.5, 0)]);
+    // Under that name it is saved, too.
+    let model = Model::from_proto(model.to_proto().expect("a message")).expect("a model");
     assert!(model.graph.find("v").is_some_and(|v| model.graph.is_constant(v)));
 }

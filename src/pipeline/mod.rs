@@ -46,6 +46,12 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
         let loaded = file::load(path)?;
         if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
+            if let Some(path) = &settings.encodings {
+                return Err(Error::file(
+                    path,
+                    "says nothing about a model that is kept as it is; leave one of the two out",
+                ));
+            }
             let encodings = encoded::wanted(settings, &loaded)?;
             let report = completed::keep(settings, (loaded, path), &output, context)?;
             encoded::save(encodings)?;
