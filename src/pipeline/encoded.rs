@@ -154,14 +154,14 @@ fn fitted(graph: &Graph, value: ValueId, stated: &StatedConstant, signed: bool) 
     let name = graph.value(value).name();
     let shape = graph.constant(value)?.map_or_else(Vec::new, |constant| constant.shape().to_vec());
     let mut grids = stated.grids.clone();
-    let weight = graph.value(value).readers().find_map(|(node, slot)| {
+    // The axes that its channels may lie along: of a table either, as far as there are so many.
+    let weight: Option<Vec<usize>> = graph.value(value).readers().find_map(|(node, slot)| {
         let op = ops::lookup(graph, node)?;
         op.weights().find(|weight| weight.slot == slot)?;
-        let channels = match op.role {
-            Role::Lookup => shape.len().checked_sub(1),
-            _ => op.weight_channels(graph, node, &shape),
-        };
-        Some(channels)
+        Some(match op.role {
+            Role::Lookup => (0..shape.len()).filter(|&axis| fits(&shape, axis, stated)).collect(),
+            _ => op.weight_channels(graph, node, &shape).into_iter().collect(),
+        })
     });
     if weight.is_none() {
         // Beside activations it is read like one.
@@ -179,13 +179,13 @@ fn fitted(graph: &Graph, value: ValueId, stated: &StatedConstant, signed: bool) 
         }
         StatedAxis::Channels => {
             let count = grids.len();
-            let channels = weight.flatten().ok_or_else(|| {
+            let &[channels] = weight.as_deref().unwrap_or_default() else {
                 let why = format!(
-                    "has {count} encodings for channels, but no layer reads it whose channels they could be; encodings \
-                     2.0.0 can state the axis"
+                    "has {count} encodings for channels, but what reads it does not tell along which axis of {shape:?}; \
+                     encodings 2.0.0 can state it"
                 );
-                Error::value(name, why)
-            })?;
+                return Err(Error::value(name, why));
+            };
             match stated.block {
                 None => Some(channels),
                 Some(size) => Some(along_sums(name, &shape, channels, size, &mut grids)?),
@@ -193,6 +193,16 @@ fn fitted(graph: &Graph, value: ValueId, stated: &StatedConstant, signed: bool) 
         }
     };
     Ok(KnownConstant { axis, block: stated.block, grids })
+}
+
+/// Whether there are as many grids as for channels along `axis`.
+fn fits(shape: &[usize], axis: usize, stated: &StatedConstant) -> bool {
+    let blocks = match (stated.block, shape) {
+        (None, _) => Some(1),
+        (Some(size), [_, _]) => Some(shape[1 - axis].div_ceil(size)),
+        (Some(_), _) => None,
+    };
+    blocks.is_some_and(|blocks| shape[axis] * blocks == stated.grids.len())
 }
 
 /// The axis along which blocks lie whose grids stand side by side for each of `channels`, and these grids in the order of the
@@ -253,3 +263,6 @@ pub fn wanted<'a>(settings: &'a Settings, model: &Model) -> Result<Option<Text<'
 pub fn save(encodings: Option<Text<'_>>) -> Result<()> {
     encodings.map_or(Ok(()), |(path, text)| file::write_atomically(path, text.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests;
