@@ -4,6 +4,8 @@
 mod bad_values;
 #[path = "cli/conversions.rs"]
 mod conversions;
+#[path = "cli/encodings.rs"]
+mod encodings;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/levels.rs"]

@@ -70,6 +70,10 @@ pub struct Model {
     /// quantized, the rest keeps its grids).
     #[arg(long, value_name = "WHAT")]
     pub quantized_input: Option<String>,
+    /// Grids or ranges that another tool found: AIMET encodings, or what ONNX Runtime's calibrators save. What they cover is not
+    /// calibrated.
+    #[arg(long, value_name = "FILE")]
+    pub encodings: Option<PathBuf>,
 }
 
 /// Samples, and how many of them run side by side.
@@ -167,6 +171,12 @@ pub struct Quantize {
     /// Where the report goes, as JSON.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Where the grids of the quantized model go, as AIMET encodings for the model that `tare dequantize` makes of it.
+    #[arg(long, value_name = "FILE")]
+    pub write_encodings: Option<PathBuf>,
+    /// The version of these: 0.6.1, 1.0.0 (without this) or 2.0.0.
+    #[arg(long, value_name = "VERSION", requires = "write_encodings")]
+    pub encodings_version: Option<String>,
 }
 
 #[derive(Args)]
@@ -306,7 +316,8 @@ impl Model {
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
         let (model, dims, quantized_input) = (self.model.clone(), self.dims.clone(), self.quantized_input()?);
-        raw.override_with(&Overrides { model, dims, quantized_input, ..Overrides::default() });
+        let encodings = self.encodings.clone();
+        raw.override_with(&Overrides { model, dims, quantized_input, encodings, ..Overrides::default() });
         raw.settings()
     }
 
@@ -324,6 +335,9 @@ impl Quantize {
             dims: self.model.dims.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            encodings: self.model.encodings.clone(),
+            write_encodings: self.write_encodings.clone(),
+            encodings_version: word("encodings-version", self.encodings_version.as_ref())?,
             mode: word("mode", self.mode.as_ref())?,
             io: word("io", self.io.as_ref())?,
             quantized_input: self.model.quantized_input()?,
@@ -356,8 +370,9 @@ impl Calibrate {
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
-        let quantized_input = self.model.quantized_input()?;
-        raw.override_with(&Overrides { model, dims, quantized_input, labels: None, ..self.data.set.overrides()? });
+        let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
+        let set = self.data.set.overrides()?;
+        raw.override_with(&Overrides { model, dims, quantized_input, encodings, labels: None, ..set });
         raw.settings()
     }
 }

@@ -1,6 +1,7 @@
 //! Clamps that had vanished into grids: a Relu or Clip need not be computed where the integers behind it end at its bounds,
 //! so quantizers take it out. Without the integers it has to be there again.
 
+use super::found::goes_by_no_name;
 use super::{Grid, Walk, stored};
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
@@ -64,8 +65,16 @@ impl Walk<'_> {
                 inputs.pop();
             }
         }
+        // What it made keeps the name that the grid goes by.
+        let of_grid = graph.value(grid.scale).name().strip_suffix("_scale") == Some(name.as_str());
+        let made = if of_grid && goes_by_no_name(graph, float) {
+            graph.rename(float, &format!("{name}_{op_type}_Input"));
+            name.clone()
+        } else {
+            format!("{name}_{op_type}_Output")
+        };
         let new = NewNode { op_type, name: &format!("{name}_{op_type}"), inputs, ints: vec![] };
-        let (id, output) = graph.add_node(new, &format!("{name}_{op_type}_Output"));
+        let (id, output) = graph.add_node(new, &made);
         if !relu && self.opset < 11 {
             let ends = [("min", low), ("max", high)];
             ends.into_iter().filter(|end| end.1.is_finite()).for_each(|(end, v)| graph.set_float(id, end, v));

@@ -180,13 +180,13 @@ impl Walk<'_> {
             let numbers = stored::numbers(graph, id, integers, grid, axis, block)?;
             self.note_stored(graph, output, (integers, grid), axis, block)?;
             graph.make_constant(output, &numbers);
+            // Under its own name, where that can be told.
+            let name = float_name(graph, integers);
+            if found::goes_by_no_name(graph, output) && graph.find(&name).is_none() {
+                graph.rename(output, &name);
+            }
             if plain {
                 self.stored.insert((integers, grid, axis), output);
-                // Under its own name, where that can be told.
-                let name = float_name(graph, integers);
-                if graph.find(&name).is_none() {
-                    graph.rename(output, &name);
-                }
             }
             self.done.stored += 1;
             return Ok(());

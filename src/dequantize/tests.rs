@@ -184,3 +184,30 @@ fn a_grid_that_no_name_can_stand_for_is_said_to_be_lost() {
     let (_, found) = take_apart(&mut net.build()).expect("a float model");
     assert_eq!(found.lost, [("x".to_owned(), "it has two grids of one type")]);
 }
+
+#[test]
+fn grids_are_noted_by_the_names_of_the_float_model() {
+    let net = quantized()
+        .constant("v_quantized", &bytes(DataType::Int8, &[2, 2], &[4, 0xfc, 8, 2]))
+        .floats("c", &[2], &[0.25, 0.5])
+        .constant("n", &bytes(DataType::Int8, &[2], &[0, 0]))
+        .node("DequantizeLinear", &["q", "s", "m"], &["d"], vec![])
+        .node("DequantizeLinear", &["v_quantized", "c", "n"], &["v_DequantizeLinear_Output"], vec![int("axis", -1)])
+        .node("MatMul", &["d", "v_DequantizeLinear_Output"], &["p"], vec![])
+        .node("QuantizeLinear", &["p", "s", "z"], &["r"], vec![])
+        .node("DequantizeLinear", &["r", "s", "z"], &["y"], vec![])
+        .output("y", &[1, 2]);
+    let mut model = net.build();
+    model.set_metadata(CLAMPS, "{}");
+    let known = take_apart(&mut model).expect("a float model").1.grids;
+    let grid = |dtype, scale, zero_point| crate::quant::Params { dtype, scale, zero_point };
+    use crate::quant::GridType::{Int8, Uint8};
+    let activations: Vec<_> = known.activations.iter().map(|(name, grid)| (name.as_str(), *grid)).collect();
+    assert_eq!(activations, [("x", grid(Uint8, 0.5, 128)), ("y", grid(Uint8, 0.5, 0))]);
+    let constant = &known.constants["v"];
+    assert_eq!((constant.axis, constant.block), (Some(1), None));
+    assert_eq!(constant.grids, [grid(Int8, 0.25, 0), grid(Int8, 0.5, 0)]);
+    // Under that name it is saved, too.
+    let model = Model::from_proto(model.to_proto().expect("a message")).expect("a model");
+    assert!(model.graph.find("v").is_some_and(|v| model.graph.is_constant(v)));
+}

@@ -1,5 +1,6 @@
 //! Calibrate: statistics of the samples, or those that were saved before.
 
+use super::encoded::Encoded;
 use super::{Context, Planned};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
@@ -10,6 +11,9 @@ use crate::report::CalibrationSummary;
 use std::fmt::Write;
 use std::path::Path;
 
+/// How many values an error names.
+const NAMES_SHOWN: usize = 3;
+
 impl Planned {
     /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
     ///
@@ -19,15 +23,15 @@ impl Planned {
         self.check_quantizable()?;
         if self.plan.observed().next().is_none() {
             let calibration = Calibration { model: self.statistics_of()?, ..Calibration::default() };
-            let (source, statistics_sha256) = ("none: there is nothing to observe".to_owned(), calibration.digest()?);
+            let told = |encoded: &Encoded| format!("none: {} says all", encoded.path().display());
+            let source = self.encoded.as_ref().map_or_else(|| "none: there is nothing to observe".to_owned(), told);
+            let statistics_sha256 = calibration.digest()?;
             let summary =
                 CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
             return Ok((calibration, summary));
         }
         let data = settings.calibration.as_ref();
-        let data = data.ok_or_else(|| {
-            Error::other("no calibration samples: name them with --data, or state data.calibration in the policy")
-        })?;
+        let data = data.ok_or_else(|| self.no_samples())?;
         let inputs = self.inputs()?;
         let levels = |input: &InputSpec| {
             let folded = self.folded().find(|one| one.name == input.name)?;
@@ -76,6 +80,22 @@ impl Planned {
             let _ = write!(digest, ", levels of {:?} from {scale:?}, {zero:?}", input.name);
         }
         Ok(digest)
+    }
+
+    fn no_samples(&self) -> Error {
+        const WHAT_TO_DO: &str = "name samples with --data, or state data.calibration in the policy";
+        let Some(encoded) = &self.encoded else {
+            return Error::other(format!("no calibration samples: {WHAT_TO_DO}"));
+        };
+        let names: Vec<&str> = self.plan.observed().map(|value| value.name.as_str()).collect();
+        let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
+        let more = if names.len() > NAMES_SHOWN { ", ..." } else { "" };
+        let (count, shown) = (names.len(), shown.join(", "));
+        let why = format!(
+            "says nothing about {count} values that need a grid ({shown}{more}), and there are no calibration samples: \
+             {WHAT_TO_DO}, or leave them in float with rules"
+        );
+        Error::file(encoded.path(), why)
     }
 
     /// Statistics that were saved before, if they are of this model.

@@ -111,7 +111,7 @@ pub(super) fn check_bodies(original: &Graph, plan: &Plan, known: &Known) -> Resu
 }
 
 /// The oldest operator set that has all that `known` asks for; with `contrib` but for what ONNX Runtime's own domain has.
-pub(super) fn opset(known: &Known, contrib: bool) -> i64 {
+pub(super) fn opset(known: &Known, encoded: Option<&KnownGrids>, contrib: bool) -> i64 {
     let of_type = |dtype: GridType| match dtype.bits() {
         2 => TWO_BITS_OPSET,
         8 if dtype.is_float() => FLOAT8_OPSET,
@@ -127,7 +127,7 @@ pub(super) fn opset(known: &Known, contrib: bool) -> i64 {
         });
         activations.chain(constants).max().unwrap_or(0)
     };
-    of(&known.told).max(of(&known.own))
+    [Some(&known.told), Some(&known.own), encoded].into_iter().flatten().map(of).max().unwrap_or(0)
 }
 
 /// Whether a model has quantizers of ONNX Runtime's own domain.

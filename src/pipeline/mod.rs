@@ -3,6 +3,7 @@
 mod advised;
 mod calibrated;
 mod completed;
+mod encoded;
 mod levels;
 mod planned;
 mod reported;
@@ -46,7 +47,16 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
         let loaded = file::load(path)?;
         if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
-            return saved(completed::keep(settings, (loaded, path), &output, context)?, settings);
+            if let Some(path) = &settings.encodings {
+                return Err(Error::file(
+                    path,
+                    "says nothing about a model that is kept as it is; leave one of the two out",
+                ));
+            }
+            let encodings = encoded::wanted(settings, &loaded)?;
+            let report = completed::keep(settings, (loaded, path), &output, context)?;
+            encoded::save(encodings)?;
+            return saved(report, settings);
         }
     }
     let mut planned = Planned::knowing(settings, context.known)?;
@@ -63,8 +73,11 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let (model, kept) = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;
-    let compared = validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?;
+    let written = staged.load()?;
+    let encodings = encoded::wanted(settings, &written)?;
+    let compared = validated::compare(&planned, &written, samples.as_ref().map_err(|why| *why), context)?;
     staged.commit()?;
+    encoded::save(encodings)?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;

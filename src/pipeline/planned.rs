@@ -1,6 +1,7 @@
 //! Load, prepare, plan, resolve, rewrite: what happens to the model.
 
 use super::completed;
+use super::encoded::Encoded;
 use super::levels::{self, LevelInput};
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
@@ -37,6 +38,8 @@ pub struct Planned {
     pub(super) levels: Vec<LevelInput>,
     /// What was known before it was planned.
     pub known: Known,
+    /// The encodings beside it.
+    pub(super) encoded: Option<Encoded>,
     /// Whether what is quantized in the model stays so.
     pub(super) completes: bool,
     /// Whether operators of ONNX Runtime's own domain may quantize.
@@ -62,6 +65,7 @@ impl Planned {
         let path =
             settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
         let mut original = file::load(&path)?;
+        let mut encoded = Encoded::load(settings)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut known = Known { told: told.clone(), ..Known::default() };
         let completes = settings.quantized_input == QuantizedInput::Complete
@@ -77,25 +81,28 @@ impl Planned {
             for_integers: settings.calibrates(),
             halves: settings.halves().collect(),
             bodies: settings.reaches_bodies(),
-            opset: settings.opset().max(completed::opset(&known, contrib)),
+            opset: settings.opset().max(completed::opset(&known, encoded.as_ref().map(Encoded::grids), contrib)),
         };
         completed::outlasting(&mut model, &known, |model| prepare::prepare(model, &executor, &options))
             .map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let levels = levels::fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
+        if let Some(encoded) = &mut encoded {
+            known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
+        }
         let settled = levels::with_grids(settings, &levels);
         let plan = plan(&model.graph, &settled, &target, &[], &known).map_err(|e| e.in_model(&path))?;
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { completes, contrib, levels, ..Self::of(original, model, plan, known, &path) })
+        Ok(Self { completes, contrib, levels, encoded, ..Self::of(original, model, plan, known, &path) })
     }
 
     /// A model and what was planned for it.
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
-        let (levels, completes, contrib) = (Vec::new(), false, false);
-        Self { original, model, plan, target, known, completes, contrib, levels, path, executor }
+        let (levels, encoded, completes, contrib) = (Vec::new(), None, false, false);
+        Self { original, model, plan, target, known, encoded, completes, contrib, levels, path, executor }
     }
 
     /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
@@ -116,7 +123,8 @@ impl Planned {
             return Err(Error::file(output, "is the model itself; name another output"));
         }
         // Hours of calibration must not end at a folder that cannot be written.
-        std::iter::once(output).chain(settings.report.as_deref()).try_for_each(file::check_writable)
+        let beside = settings.report.iter().chain(&settings.write_encodings).map(PathBuf::as_path);
+        std::iter::once(output).chain(beside).try_for_each(file::check_writable)
     }
 
     /// Whether the model can be quantized.
@@ -237,6 +245,9 @@ impl Planned {
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
+        if let Some(encoded) = &self.encoded {
+            model.set_metadata("tare.encodings_sha256", encoded.sha256());
+        }
         if !self.plan.values.is_empty() {
             model.set_metadata(dequantize::CLAMPS, &dequantize::clamps_as_text(&clamps));
         }

@@ -50,6 +50,10 @@ pub fn report(
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }
+    let unused = planned.plan.unused.iter();
+    let mut unused: Vec<_> =
+        unused.map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() }).collect();
+    let encodings = planned.encoded.as_ref().map(|encoded| encoded.summary(&mut unused));
     Ok(Report {
         tool: TOOL.to_owned(),
         model: file_summary(&planned.path)?,
@@ -62,12 +66,8 @@ pub fn report(
         validation,
         not_validated,
         split: split(planned, resolved),
-        known_not_used: planned
-            .plan
-            .unused
-            .iter()
-            .map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() })
-            .collect(),
+        encodings,
+        known_not_used: unused,
         warnings,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::io::IntegerIo;
 use super::known_checks::{check_constant, check_grid};
+use super::told::Told;
 use super::{ConstantPlan, Placement, Stored};
 use crate::dequantize::Direct;
 use crate::error::{Error, Result};
@@ -61,6 +62,7 @@ pub(super) struct Here<'a> {
     biases: HashSet<ValueId>,
     /// Nodes whose activations are floating-point numbers of 8 bits.
     floats: HashSet<NodeId>,
+    pub(super) told: Told,
     /// Why a known grid is not used, where that is clear before the plan is made.
     refused: BTreeMap<String, &'static str>,
 }
@@ -72,7 +74,7 @@ impl<'a> Here<'a> {
     /// When grids do not fit their constant.
     pub fn of(graph: &Graph, known: &'a Known) -> Result<Self> {
         let biases = known.biases.keys().filter_map(|name| graph.find(name)).collect();
-        let mut here = Self { biases, ..Self::default() };
+        let mut here = Self { biases, told: Told::of(graph, &known.told), ..Self::default() };
         for (grids, own) in [(&known.told, false), (&known.own, true)] {
             for (name, &params) in &grids.activations {
                 let Some(value) = graph.find(name).filter(|&value| !graph.is_constant(value)) else { continue };
@@ -97,6 +99,11 @@ impl<'a> Here<'a> {
         self.activations.get(&value).map(|known| known.params)
     }
 
+    /// The range that is known of an activation.
+    pub fn range(&self, value: ValueId) -> Option<(f32, f32)> {
+        self.told.ranges.get(&value).copied()
+    }
+
     /// Whether the model itself has an activation on a grid, so that it stays on it.
     pub fn keeps(&self, value: ValueId) -> bool {
         self.activations.get(&value).is_some_and(|known| known.own)
@@ -119,6 +126,7 @@ impl<'a> Here<'a> {
         io: &[IntegerIo],
         dynamic: &BTreeSet<String>,
     ) {
+        self.told.settle(graph, order, matched);
         if self.activations.is_empty() && self.constants.is_empty() {
             return;
         }

@@ -33,7 +33,7 @@ impl Plan {
             let how = match value.range {
                 RangeSource::Observed => format!("{scheme}, range by {calibrator}"),
                 RangeSource::Fixed(range) => format!("{scheme}, {range}"),
-                RangeSource::Given(low, high) => format!("{scheme}, range [{low}, {high}] by the policy"),
+                RangeSource::Given(low, high) => format!("{scheme}, range [{low}, {high}] as stated"),
                 RangeSource::Grid { scale, zero_point } => {
                     format!("{}, scale {scale} and zero point {zero_point} by the policy", scheme.dtype)
                 }

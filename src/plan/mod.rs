@@ -21,6 +21,7 @@ mod nodes;
 mod outliers;
 mod place;
 mod structure;
+mod told;
 mod types;
 mod unused;
 mod values;

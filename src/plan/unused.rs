@@ -35,6 +35,7 @@ impl Plan {
                 unused.insert(name.clone(), reason.to_owned());
             }
         }
+        self.list_told(graph, here, &known.told, &mut unused);
         self.unused = unused.into_iter().map(|(name, reason)| Unused { name, reason }).collect();
     }
 

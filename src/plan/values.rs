@@ -48,6 +48,10 @@ impl Plan {
             (Some(_), RangeSource::SameAs(_)) | (None, _) => range,
             (Some(params), _) => RangeSource::Known(params),
         };
+        let range = match (here.range(id), range) {
+            (Some((low, high)), RangeSource::Observed) => RangeSource::Given(low, high),
+            _ => range,
+        };
         let range = match (settings.range, settings.grid, range) {
             (_, _, RangeSource::SameAs(_) | RangeSource::Known(_)) | (None, None, _) => range,
             (Some((low, high)), ..) => RangeSource::Given(low, high),

@@ -41,6 +41,10 @@ impl Raw {
         self.check_floats("weights", &self.weights.clone().unwrap_or_default())?;
         self.check_alike(mode, activations, weights)?;
         self.check_modes(mode)?;
+        if self.encodings_version.is_some() && self.write_encodings.is_none() {
+            let why = "encodings_version is that of the file that write_encodings names; name one, or remove this";
+            return Err(self.wrong("encodings_version", why));
+        }
         let half = self.half(mode)?;
         let format = self.format.unwrap_or_default();
         if format == Format::Qoperator && mode != Mode::Static {
@@ -62,6 +66,9 @@ impl Raw {
             model: self.model.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            encodings: self.data.as_ref().and_then(|data| data.encodings.clone()),
+            write_encodings: self.write_encodings.clone(),
+            encodings_version: self.encodings_version.unwrap_or_default(),
             mode,
             format,
             contrib: self.contrib == Some(true),

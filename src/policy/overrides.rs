@@ -5,6 +5,7 @@ use super::names::{
 };
 use super::one_or_each::OneOrEach;
 use super::raw::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
+use crate::encodings::Version;
 use std::path::PathBuf;
 
 /// Flags, each over one key of the policy. Paths are relative to the working directory.
@@ -22,6 +23,10 @@ pub struct Overrides {
     pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    /// `data.encodings`.
+    pub encodings: Option<PathBuf>,
+    pub write_encodings: Option<PathBuf>,
+    pub encodings_version: Option<Version>,
     /// `data.calibration.path`.
     pub calibration: Option<PathBuf>,
     /// `data.validation.path`. Other samples have other labels: the policy's are dropped, and so is its 0 of them.
@@ -61,6 +66,10 @@ impl Raw {
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
+        self.set("write_encodings", |raw| &mut raw.write_encodings, over.write_encodings.as_ref());
+        self.set("encodings_version", |raw| &mut raw.encodings_version, over.encodings_version.as_ref());
+        let encodings = over.encodings.as_ref();
+        self.set("data.encodings", |raw| &mut raw.data.get_or_insert_default().encodings, encodings);
 
         if !over.dims.is_empty() {
             self.dims.get_or_insert_default().extend(over.dims.iter().cloned());

@@ -12,6 +12,7 @@ use super::one_or_many::{OneOrMany, one_or_many};
 use super::read::Origin;
 use super::settings::{CALIBRATION_SAMPLES, Thresholds, VALIDATION_SAMPLES};
 use super::weights::{BiasType, DEFAULT_BLOCK_SIZE, Granularity, WeightRange};
+use crate::encodings::Version;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -31,6 +32,11 @@ pub struct Raw {
     pub output: Option<PathBuf>,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
+    /// Where the grids of the quantized model go, as AIMET encodings.
+    pub write_encodings: Option<PathBuf>,
+    /// The version of the encodings that are written.
+    #[schemars(extend("default" = "1.0.0"))]
+    pub encodings_version: Option<Version>,
     /// What becomes integers, and when.
     #[schemars(extend("default" = "static"))]
     pub mode: Option<Mode>,
@@ -108,6 +114,9 @@ pub struct DataSection {
     /// The samples that compare the quantized model with the original. Left out, every fifth calibration sample is held
     /// back for it.
     pub validation: Option<ValidationData>,
+    /// Grids or ranges that another tool found: AIMET encodings, or what ONNX Runtime's calibrators save. What they cover is not
+    /// calibrated.
+    pub encodings: Option<PathBuf>,
     /// How pictures become tensors. What is left out is taken from the model's input.
     pub preprocess: Option<Preprocessing>,
 }

@@ -96,12 +96,15 @@ impl Raw {
     /// Every path that is given, with its key.
     fn paths(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let data = self.data.as_mut();
-        let (calibration, validation) = data.map_or((None, None), |d| (d.calibration.as_mut(), d.validation.as_mut()));
+        let (calibration, validation, encodings) =
+            data.map_or((None, None, None), |d| (d.calibration.as_mut(), d.validation.as_mut(), d.encodings.as_mut()));
         let (samples, labels) = validation.map_or((None, None), |v| (v.path.as_mut(), v.labels.as_mut()));
         let paths = [
             ("model", self.model.as_mut()),
             ("output", self.output.as_mut()),
             ("report", self.report.as_mut()),
+            ("write_encodings", self.write_encodings.as_mut()),
+            ("data.encodings", encodings),
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),
             ("data.validation.path", samples),
             ("data.validation.labels", labels),

@@ -7,6 +7,7 @@ use super::pattern::Pattern;
 use super::places::Place;
 use super::raw::{Activations, Weights};
 use super::weights::{FLOAT8_OPSET, OLDEST_OPSET, WeightSettings};
+use crate::encodings::Version;
 use crate::inputs::Source;
 use crate::quant::{GridType, HalfType};
 use schemars::JsonSchema;
@@ -30,6 +31,12 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Grids or ranges that another tool found.
+    pub encodings: Option<PathBuf>,
+    /// Where the grids of the quantized model go, as AIMET encodings.
+    pub write_encodings: Option<PathBuf>,
+    /// The version of these encodings.
+    pub encodings_version: Version,
     /// What becomes integers, and when, where no rule says otherwise.
     pub mode: Mode,
     /// How the quantized model is written.

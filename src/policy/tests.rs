@@ -143,7 +143,8 @@ fn unknown_keys_and_words_name_the_nearest() {
     );
     fails("target: tensorrt", 2, 9, "unknown value \"tensorrt\". Known here: onnxruntime");
     let long = settings(&format!("version: 1\n{}: 1", "k".repeat(1000))).unwrap_err().to_string();
-    assert!(long.contains("kkk...\". Known here: version,") && long.len() < 300, "{long}");
+    // The key is cut short; those that are known are all there.
+    assert!(long.contains("kkk...\". Known here: version,") && long.len() < 400, "{long}");
     assert_eq!(word::<CalibratorName>("mse").unwrap(), CalibratorName::Mse);
     let error = word::<CalibratorName>("minimax").unwrap_err().to_string();
     assert!(error.starts_with("unknown value \"minimax\"; did you mean \"minmax\"? Known here: minmax, "), "{error}");

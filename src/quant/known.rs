@@ -1,15 +1,19 @@
 //! Grids that are known before anything is observed: from encodings, or from a model that is quantized in part.
 
 use super::params::Params;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Grids by the name of the value or constant whose numbers they round.
+/// Grids by the name of the value or constant whose numbers they round, and what else is known there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KnownGrids {
     /// Those of activations.
     pub activations: BTreeMap<String, Params>,
     /// Those of weights and other constants.
     pub constants: BTreeMap<String, KnownConstant>,
+    /// Lowest and highest number of activations whose grid follows from the policy.
+    pub ranges: BTreeMap<String, (f32, f32)>,
+    /// Activations and constants that stay float.
+    pub floats: BTreeSet<String>,
 }
 
 /// The grids of one constant, all of one type.
@@ -26,7 +30,7 @@ pub struct KnownConstant {
 impl KnownGrids {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.activations.is_empty() && self.constants.is_empty()
+        self.activations.is_empty() && self.constants.is_empty() && self.ranges.is_empty() && self.floats.is_empty()
     }
 }
 

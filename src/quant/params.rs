@@ -38,6 +38,15 @@ impl Params {
         Self { dtype: scheme.dtype, scale, zero_point: zero_point.clamp(qmin, qmax) }
     }
 
+    /// The same real numbers stored as `dtype`, where that differs in its sign alone; the grid itself where it does not.
+    #[must_use]
+    pub fn stored_as(self, dtype: GridType) -> Self {
+        if self.dtype.is_float() || dtype.is_float() || self.dtype.bits() != dtype.bits() {
+            return self;
+        }
+        Self { dtype, zero_point: self.zero_point + dtype.limits().0 - self.dtype.limits().0, ..self }
+    }
+
     /// The zero point as it is stored: in as many bytes as the type has, one for types of fewer than 8 bits.
     pub fn zero_point_bytes(&self) -> Vec<u8> {
         let bytes = self.zero_point.to_le_bytes();
@@ -147,6 +156,15 @@ mod tests {
     fn zero_points_take_the_bytes_of_their_type() {
         let of = |dtype| Params { dtype, scale: 1.0, zero_point: -2 }.zero_point_bytes();
         assert_eq!((of(GridType::Int16), of(GridType::Int8)), (vec![0xfe, 0xff], vec![0xfe]));
+    }
+
+    #[test]
+    fn a_grid_keeps_its_numbers_whatever_the_sign_of_its_type() {
+        let grid = Params { dtype: GridType::Uint8, scale: 0.5, zero_point: 100 };
+        let signed = grid.stored_as(GridType::Int8);
+        assert_eq!((signed.zero_point, signed.real_range()), (-28, grid.real_range()));
+        assert_eq!(signed.stored_as(GridType::Uint8), grid);
+        assert_eq!([grid.stored_as(GridType::Int16), grid.stored_as(GridType::Uint8)], [grid, grid]);
     }
 
     #[test]

@@ -66,11 +66,29 @@ pub struct Report {
     /// Layers some columns of which run in float beside the integer rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitLayer>,
+    /// Encodings that stood beside the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encodings: Option<EncodingsSummary>,
     /// Grids that were known beforehand and that nothing uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub known_not_used: Vec<UnusedGrid>,
     /// What a user should look at.
     pub warnings: Vec<String>,
+}
+
+/// A file of encodings that was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct EncodingsSummary {
+    /// The path as the user named it.
+    pub path: String,
+    /// What kind of file it is.
+    pub format: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// How many values and constants it names.
+    pub entries: usize,
+    /// Of how many of them the model uses what it says.
+    pub used: usize,
 }
 
 /// A known grid that nothing uses.

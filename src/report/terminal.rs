@@ -1,6 +1,6 @@
 //! The report as text for a terminal.
 
-use super::{FloatGroup, PlacementSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Comparison, Miss};
 use std::fmt::{self, Display, Formatter};
@@ -51,6 +51,9 @@ impl Display for Report {
             let more = if count > columns.len() { ", ..." } else { "" };
             let columns: Vec<_> = columns.iter().map(usize::to_string).collect();
             writeln!(f, "split        {}: {count} columns in float ({}{more})", layer.node, columns.join(", "))?;
+        }
+        if let Some(EncodingsSummary { path, format, entries, used, .. }) = &self.encodings {
+            writeln!(f, "encodings    {path} ({format}): {used} of {entries} entries used")?;
         }
         if !self.known_not_used.is_empty() {
             let names: Vec<_> = self.known_not_used.iter().map(|unused| unused.name.as_str()).collect();

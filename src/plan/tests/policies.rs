@@ -28,7 +28,7 @@ fn a_value_kept_float_takes_the_nodes_around_it_out() {
 fn a_range_given_is_not_observed() {
     let policy = "rules:\n  - match: { value: d }\n    range: [-1, 6.5]\n";
     let (model, made) = planned(three(), &settings(policy));
-    assert!(made.listing(&model.graph).contains("d: uint8 asymmetric, range [-1, 6.5] by the policy\n"));
+    assert!(made.listing(&model.graph).contains("d: uint8 asymmetric, range [-1, 6.5] as stated\n"));
     assert!(made.observed().all(|v| v.name != "d"));
 }
 

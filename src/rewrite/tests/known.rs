@@ -18,6 +18,7 @@ fn grids(activations: &[(&str, Params)], constants: &[(&str, KnownConstant)]) ->
     KnownGrids {
         activations: activations.iter().map(|(name, params)| ((*name).to_owned(), *params)).collect(),
         constants: constants.iter().map(|(name, known)| ((*name).to_owned(), known.clone())).collect(),
+        ..KnownGrids::default()
     }
 }
 
@@ -250,4 +251,43 @@ fn integers_that_are_there_already_are_not_made_again() {
     let quantizers = order.iter().filter(|&&id| model.graph.node(id).is("QuantizeLinear")).count();
     assert_eq!((quantizers, order.len()), (2, 5));
     assert!(model.graph.find("y").is_some_and(|value| model.graph.value(value).is_output()));
+}
+
+#[test]
+fn a_known_range_stands_in_for_what_samples_show() {
+    let mut known = Known::default();
+    let ranges = [("x", (-1.0, 1.55)), ("c", (-2.0, 2.0)), ("d", (0.5, 5.1)), ("y", (-3.0, 2.1)), ("q", (0.0, 1.0))];
+    known.told.ranges.extend(ranges.map(|(name, range)| (name.to_owned(), range)));
+    let policy = "rules:\n  - match: { value: c }\n    range: [-1, 4.1]\n  - match: { value: y }\n    activations: { symmetric: true }\n";
+    let made = quantized_knowing(three().build(), policy, &known, |_, plan| {
+        assert_eq!(plan.observed().count(), 0);
+        Calibration::default()
+    });
+    let activation = |node: &str| {
+        let (scale, zero) = made.activation(made.named(node), 0);
+        (scale, zero.to_i64().expect("an integer")[0])
+    };
+    assert_eq!(activation("Conv_c"), (0.01, 100));
+    // A rule's own word comes first, and a range is widened to hold zero.
+    assert_eq!((activation("Conv_d"), activation("Conv_y")), ((0.02, 50), (0.02, 0)));
+    assert_eq!(unused(&made), ["c: its range or grid is stated elsewhere", "q: the prepared model has no such value"]);
+}
+
+#[test]
+fn what_is_known_to_stay_float_does() {
+    let mut known = Known::default();
+    known.told.floats.extend(["c", "y_w", "q"].map(str::to_owned));
+    let made = quantized_knowing(three().build(), MINMAX, &known, calibrated);
+    let float = |node: &crate::plan::NodePlan| match &node.placement {
+        crate::plan::Placement::Float { reason } => Some((node.name.clone(), reason.clone())),
+        _ => None,
+    };
+    let reasons: Vec<_> = made.plan.nodes.iter().filter_map(float).collect();
+    let of = |name: &str| reasons.iter().find(|(node, _)| node == name).map(|(_, reason)| reason.as_str());
+    assert!(
+        of("Conv_d").is_some_and(|why| why.contains("\"c\" stays float: the encodings leave it in float")),
+        "{reasons:?}"
+    );
+    assert_eq!(of("Conv_y"), Some("the encodings leave its weight in float"));
+    assert_eq!(unused(&made), ["q: the prepared model has no such value or constant"]);
 }
