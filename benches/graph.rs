@@ -9,7 +9,7 @@ use tare::calibrate::Calibration;
 use tare::exec::Tract;
 use tare::file;
 use tare::ir::Model;
-use tare::plan::{Plan, plan};
+use tare::plan::{Known, Plan, plan};
 use tare::policy::{Raw, Settings};
 use tare::prepare::{Options, prepare};
 use tare::resolve::{Resolved, resolve};
@@ -32,7 +32,7 @@ fn convert(model: &mut Model, settings: &Settings) {
 }
 
 fn planned(model: &Model, settings: &Settings) -> (Plan, Resolved) {
-    let plan = plan(&model.graph, settings, &OnnxRuntimeCpu, &[]).expect("a plan");
+    let plan = plan(&model.graph, settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
     let resolved = resolve(&plan, &Calibration::default()).expect("every range is stated");
     (plan, resolved)
 }

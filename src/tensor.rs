@@ -290,8 +290,8 @@ impl Tensor {
         (0..count.div_ceil(PIECE)).map(move |piece| piece * PIECE..((piece + 1) * PIECE).min(count))
     }
 
-    /// Shows some of the elements of a float32 tensor. Of a mapped file they are in memory no longer than that. Panics as
-    /// [`Tensor::f32_slice`] does.
+    /// Shows some of the elements of a float32 tensor. Of a mapped file they are in memory no longer than that. Panics
+    /// where the tensor has another type or fewer elements.
     pub fn with_piece<T>(&self, elements: Range<usize>, look: impl FnOnce(&[f32]) -> T) -> T {
         let seen = look(&self.f32_slice(elements.clone()));
         mapped::let_go(self.f32_bytes(elements));

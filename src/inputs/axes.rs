@@ -7,7 +7,7 @@ pub(super) struct Axes {
     /// The size of the batch where there is such an axis, 1 where it varies.
     pub batch: Option<usize>,
     pub layout: Layout,
-    /// Whether there is an axis of channels; not so for [H,W] and [N,H,W].
+    /// Whether there is an axis of channels; not so for `[H,W]` and `[N,H,W]`.
     pub has_channel_axis: bool,
     pub channels: Option<usize>,
     pub height: Option<usize>,

@@ -9,7 +9,7 @@ use crate::ir::{Graph, NodeId, ValueId};
 /// When a constant is malformed.
 pub fn collapse(graph: &mut Graph) -> Result<()> {
     for id in graph.topological()? {
-        if !graph.get_node(id).is_some_and(|node| node.op_type() == "QuantizeLinear") {
+        if graph.get_node(id).is_none_or(|node| node.op_type() != "QuantizeLinear") {
             continue;
         }
         let node = graph.node(id);

@@ -70,14 +70,14 @@ impl Layer {
         }
         let layer = Self { id, weight, kind, bias: None, pads: is_conv && pads(graph, id) };
         let outputs = layer.outputs();
-        if matches!(kind, Kind::Conv { groups } if groups == 0 || outputs % groups != 0) {
+        if matches!(kind, Kind::Conv { groups } if groups == 0 || !outputs.is_multiple_of(groups)) {
             return Err(layer.label(graph) + " has groups that do not divide its channels");
         }
         let bias = match (kind, node.input(2)) {
             (Kind::Matrix { has_bias: false }, _) | (_, None) => None,
             _ => {
                 let bias = constant(2).filter(|t| t.len() == outputs && t.shape().last() == Some(&outputs));
-                let bias = bias.and_then(|t| t.to_f32().ok().map(|v| v.into_owned()));
+                let bias = bias.and_then(|t| t.to_f32().ok().map(std::borrow::Cow::into_owned));
                 Some(bias.ok_or_else(|| format!("the bias of {name} is not one constant for each output channel"))?)
             }
         };
