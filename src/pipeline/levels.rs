@@ -53,11 +53,3 @@ pub fn fold_normalization(model: &mut Model, settings: &Settings) -> Result<Vec<
     }
     Ok(all)
 }
-
-/// `settings` with the grids of `inputs`.
-pub fn with_grids(settings: &Settings, inputs: &[LevelInput]) -> Settings {
-    let mut settings = settings.clone();
-    let grid = |one: &LevelInput| (one.name.clone(), (one.taken.scale, one.taken.zero_point));
-    settings.io.levels = inputs.iter().map(grid).collect();
-    settings
-}

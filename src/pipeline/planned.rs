@@ -2,7 +2,7 @@
 
 use super::completed;
 use super::encoded::Encoded;
-use super::levels::{self, LevelInput};
+use super::levels::{LevelInput, fold_normalization};
 use super::reported::policy_sha256;
 use crate::calibrate::Calibration;
 use crate::dequantize;
@@ -87,12 +87,13 @@ impl Planned {
             .map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
-        let levels = levels::fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
+        let levels = fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
+        let grid = |one: &LevelInput| (one.name.clone(), (one.taken.scale, one.taken.zero_point));
+        known.levels = levels.iter().map(grid).collect();
         if let Some(encoded) = &mut encoded {
             known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
         }
-        let settled = levels::with_grids(settings, &levels);
-        let plan = plan(&model.graph, &settled, &target, &[], &known).map_err(|e| e.in_model(&path))?;
+        let plan = plan(&model.graph, settings, &target, &[], &known).map_err(|e| e.in_model(&path))?;
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { completes, contrib, levels, encoded, ..Self::of(original, model, plan, known, &path) })
@@ -181,8 +182,7 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
-        let settled = levels::with_grids(settings, &self.levels);
-        let anew = plan(graph, &settled, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
+        let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))
     }

@@ -33,7 +33,7 @@ pub fn plan(
     let scope = Scope::of(Cow::Borrowed(graph), settings.reaches_bodies() || known.reaches_bodies(graph))?;
     let mut matched = scope.matched(settings)?.into_iter();
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
-    let io = integer_io(graph, settings, &mut own)?;
+    let io = integer_io(graph, settings, known, &mut own)?;
     let mut here = Here::of(graph, known)?;
     here.settle(graph, &scope.order, &mut own, &io, &known.dynamic);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;

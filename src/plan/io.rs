@@ -1,6 +1,6 @@
 //! Inputs and outputs that are to be integers.
 
-use super::Plan;
+use super::{Known, Plan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
 use crate::policy::{IoType, Matched, OneOrEach, Settings};
@@ -22,7 +22,12 @@ pub struct IntegerIo {
 ///
 /// # Errors
 /// When it names one that there is not, or that cannot be integers.
-pub(super) fn integer_io(graph: &Graph, settings: &Settings, matched: &mut Matched) -> Result<Vec<IntegerIo>> {
+pub(super) fn integer_io(
+    graph: &Graph,
+    settings: &Settings,
+    known: &Known,
+    matched: &mut Matched,
+) -> Result<Vec<IntegerIo>> {
     let mut all = Vec::new();
     let sides = [(&settings.io.inputs, true), (&settings.io.outputs, false)];
     for (side, input) in sides {
@@ -49,9 +54,7 @@ pub(super) fn integer_io(graph: &Graph, settings: &Settings, matched: &mut Match
         }
         settings.activations.scheme.dtype = one.dtype;
     }
-    if settings.io.fold_normalization {
-        fold_normalization(graph, settings, matched, &all)?;
-    }
+    state_levels(graph, known, matched, &all)?;
     Ok(all)
 }
 
@@ -83,10 +86,10 @@ pub fn no_integers(graph: &Graph, value: ValueId, input: bool) -> Option<&'stati
 }
 
 /// States the grid of uint8 inputs on which each integer is the level of a picture.
-fn fold_normalization(graph: &Graph, settings: &Settings, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
+fn state_levels(graph: &Graph, known: &Known, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
     for one in integer.iter().filter(|one| one.output.is_none() && one.dtype == GridType::Uint8) {
         let name = graph.value(one.value).name();
-        let Some(&grid) = settings.io.levels.get(name) else { continue };
+        let Some(&grid) = known.levels.get(name) else { continue };
         let value = &mut matched.values[one.value.index()];
         if value.range.is_some() || value.grid.is_some() {
             let why = "has a range or scale by a rule of the policy, and io.fold_normalization gives it another";

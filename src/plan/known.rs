@@ -27,6 +27,8 @@ pub struct Known {
     pub biases: BTreeMap<String, KnownBias>,
     /// Its layers on grids that each run finds anew, by the name of what they make.
     pub dynamic: BTreeSet<String>,
+    /// Scale and zero point of uint8 inputs that take the levels of a picture.
+    pub levels: BTreeMap<String, (f32, i32)>,
 }
 
 impl Known {

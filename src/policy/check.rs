@@ -8,7 +8,6 @@ use super::settings::{HalfSettings, IoSettings, OnBadValue, Settings, Thresholds
 use super::weights::{BiasType, Granularity, WeightRange, WeightSettings};
 use crate::error::Result;
 use crate::quant::GridType;
-use std::collections::BTreeMap;
 
 /// What to do about weights and activations of which only one are floating-point numbers.
 pub const ALIKE: &str = "set both types to float8, or both to integers";
@@ -148,7 +147,7 @@ impl Raw {
             let why = "fold_normalization is for inputs that take the levels of a picture; set io.inputs: uint8 too";
             return Err(self.wrong("io.fold_normalization", why));
         }
-        Ok(IoSettings { inputs, outputs, fold_normalization, levels: BTreeMap::new() })
+        Ok(IoSettings { inputs, outputs, fold_normalization })
     }
 
     /// The modes that rules give.

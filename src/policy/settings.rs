@@ -160,8 +160,6 @@ pub struct IoSettings {
     pub outputs: Option<OneOrEach<IoType>>,
     /// Whether uint8 inputs take the levels of a picture.
     pub fold_normalization: bool,
-    /// Scale and zero point of the inputs that do, by name: no policy says so, but the model that was prepared for it.
-    pub levels: BTreeMap<String, (f32, i32)>,
 }
 
 impl IoType {
