@@ -2,6 +2,7 @@
 
 use super::atomic::Beside;
 use crate::error::{Error, Result};
+use crate::mapped;
 use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut};
 use prost::Message;
@@ -77,6 +78,7 @@ unsafe impl BufMut for Sink<'_> {
             if self.outcome.is_ok() {
                 self.outcome = self.file.write(source);
             }
+            mapped::let_go(source);
             return;
         }
         self.buffer[self.filled..][..source.len()].copy_from_slice(source);
