@@ -32,7 +32,7 @@ pub enum Command {
     /// Write a first policy for a model: which mode, with what settings, and why; commented, and ready to be run.
     Init(Init),
     /// Convert a float model to one of integers, and validate it by running both.
-    Quantize(Quantize),
+    Quantize(Box<Quantize>),
     /// Audit a model: operators, sizes, what can be quantized, what stays float and why.
     Inspect(Model),
     /// List what would be done, without running anything.
