@@ -113,6 +113,10 @@ pub struct Op {
     pub bias: Bias,
     /// The range of the output.
     pub range: OutputRange,
+    /// The axis along which the channels of its input and its output lie, where that follows from the operator alone.
+    pub(super) channels: Option<ChannelAxis>,
+    /// Whether its output has the axes of its inputs, in their order; arithmetic and clamps do unless their row says otherwise.
+    pub(super) keeps_axes: bool,
     /// Why this node is none after all; `None` when the row holds for it.
     pub unless: fn(&Graph, NodeId) -> Option<String>,
 }
@@ -205,34 +209,16 @@ impl Op {
 
     /// The axis along which the channels of its input and its output lie, if it works on channels and positions.
     pub fn channel_axis(&self, graph: &Graph, node: NodeId) -> Option<ChannelAxis> {
-        match self.op_type {
-            "AveragePool"
-            | "BatchNormalization"
-            | "DepthToSpace"
-            | "GlobalAveragePool"
-            | "GlobalMaxPool"
-            | "GridSample"
-            | "GroupNormalization"
-            | "InstanceNormalization"
-            | "MaxPool"
-            | "Resize"
-            | "SpaceToDepth" => Some(ChannelAxis::Second),
-            "LayerNormalization" | "RMSNormalization" => Some(ChannelAxis::Last),
-            _ => {
-                // A product of two activations may have anything there, and so does what is looked up in a vector.
-                let weight = graph.node(node).input(self.weight?.slot).filter(|&v| graph.is_constant(v));
-                self.summed_axis(graph, node).filter(|_| weight.is_some() && self.role == Role::Compute)
-            }
-        }
+        self.channels.or_else(|| {
+            // A product of two activations may have anything there, and so does what is looked up in a vector.
+            let weight = graph.node(node).input(self.weight?.slot).filter(|&v| graph.is_constant(v));
+            self.summed_axis(graph, node).filter(|_| weight.is_some() && self.role == Role::Compute)
+        })
     }
 
     /// Whether its output has the axes of its inputs, in their order.
     pub fn keeps_axes(&self) -> bool {
-        match self.role {
-            Role::Arithmetic => !matches!(self.op_type, "ReduceMean" | "ReduceSum"),
-            Role::Clamp => true,
-            _ => matches!(self.op_type, "Pad" | "Slice" | "Split" | "Tile"),
-        }
+        self.keeps_axes
     }
 
     /// Whether it moves numbers without changing their index along the second axis, as long as that keeps its length.

@@ -3,6 +3,12 @@
 use super::conditions as unless;
 use super::op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 use crate::ir::{Graph, NodeId};
+use crate::quant::ChannelAxis;
+
+/// What the rows say of operators on channels and positions.
+const SECOND: Option<ChannelAxis> = Some(ChannelAxis::Second);
+/// What the rows say of those that work along the features.
+const LAST: Option<ChannelAxis> = Some(ChannelAxis::Last);
 
 const fn compute(op_type: &'static str, slots: Slots, axis: WeightAxis, bias: Bias) -> Op {
     let weight = Some(Weight { slot: 1, axis });
@@ -21,6 +27,8 @@ const fn simple(op_type: &'static str, role: Role, activations: Slots) -> Op {
         integer_form: None,
         bias: Bias::None,
         range,
+        channels: None,
+        keeps_axes: matches!(role, Role::Arithmetic | Role::Clamp),
         unless: unless::never,
     }
 }
@@ -65,7 +73,7 @@ const TABLE: &[Op] = &[
     with_integer_form("MatMulInteger", compute("MatMul", Slots::Pair, WeightAxis::MatrixColumns, Bias::AddBehind)),
     arithmetic("Abs", Slots::First),
     arithmetic("Add", Slots::All),
-    Op { unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
+    Op { channels: SECOND, unless: unless::average_pool, ..arithmetic("AveragePool", Slots::First) },
     arithmetic("Celu", Slots::First),
     arithmetic("Concat", Slots::All),
     with_range(OutputRange::Signed, arithmetic("Cos", Slots::First)),
@@ -74,9 +82,9 @@ const TABLE: &[Op] = &[
     with_range(OutputRange::Signed, arithmetic("Erf", Slots::First)),
     arithmetic("Exp", Slots::First),
     arithmetic("Gelu", Slots::First),
-    arithmetic("GlobalAveragePool", Slots::First),
-    arithmetic("GlobalMaxPool", Slots::First),
-    arithmetic("GridSample", Slots::First),
+    Op { channels: SECOND, ..arithmetic("GlobalAveragePool", Slots::First) },
+    Op { channels: SECOND, ..arithmetic("GlobalMaxPool", Slots::First) },
+    Op { channels: SECOND, ..arithmetic("GridSample", Slots::First) },
     with_range(OutputRange::Closed, arithmetic("HardSigmoid", Slots::First)),
     arithmetic("HardSwish", Slots::First),
     arithmetic("LeakyRelu", Slots::First),
@@ -88,8 +96,8 @@ const TABLE: &[Op] = &[
     arithmetic("Neg", Slots::First),
     arithmetic("PRelu", Slots::All),
     arithmetic("Pow", Slots::All),
-    arithmetic("ReduceMean", Slots::First),
-    arithmetic("ReduceSum", Slots::First),
+    Op { keeps_axes: false, ..arithmetic("ReduceMean", Slots::First) },
+    Op { keeps_axes: false, ..arithmetic("ReduceSum", Slots::First) },
     arithmetic("Selu", Slots::First),
     with_range(OutputRange::Unit, arithmetic("Sigmoid", Slots::First)),
     with_range(OutputRange::Signed, arithmetic("Sin", Slots::First)),
@@ -102,39 +110,39 @@ const TABLE: &[Op] = &[
     arithmetic("ThresholdedRelu", Slots::First),
     arithmetic("TopK", Slots::First),
     arithmetic("Where", Slots::Rest),
-    movement("DepthToSpace"),
+    Op { channels: SECOND, ..movement("DepthToSpace") },
     movement("Expand"),
     movement("Flatten"),
     movement("Gather"),
     movement("GatherElements"),
     movement("GatherND"),
-    Op { unless: unless::max_pool, ..movement("MaxPool") },
-    Op { unless: unless::pad, ..movement("Pad") },
+    Op { channels: SECOND, unless: unless::max_pool, ..movement("MaxPool") },
+    Op { keeps_axes: true, unless: unless::pad, ..movement("Pad") },
     movement("ReduceMax"),
     movement("ReduceMin"),
     movement("Reshape"),
-    Op { unless: unless::resize, ..movement("Resize") },
-    movement("Slice"),
-    movement("SpaceToDepth"),
-    movement("Split"),
+    Op { channels: SECOND, unless: unless::resize, ..movement("Resize") },
+    Op { keeps_axes: true, ..movement("Slice") },
+    Op { channels: SECOND, ..movement("SpaceToDepth") },
+    Op { keeps_axes: true, ..movement("Split") },
     movement("Squeeze"),
-    movement("Tile"),
+    Op { keeps_axes: true, ..movement("Tile") },
     movement("Transpose"),
     movement("Unsqueeze"),
     simple("Clip", Role::Clamp, Slots::First),
     simple("Relu", Role::Clamp, Slots::First),
     float("Attention"),
-    float("BatchNormalization"),
+    Op { channels: SECOND, ..float("BatchNormalization") },
     recurrent("GRU"),
-    float("GroupNormalization"),
+    Op { channels: SECOND, ..float("GroupNormalization") },
     with_range(OutputRange::Closed, float("Hardmax")),
-    float("InstanceNormalization"),
+    Op { channels: SECOND, ..float("InstanceNormalization") },
     recurrent("LSTM"),
-    float("LayerNormalization"),
+    Op { channels: LAST, ..float("LayerNormalization") },
     float("LogSoftmax"),
     float("LpNormalization"),
     float("MeanVarianceNormalization"),
-    float("RMSNormalization"),
+    Op { channels: LAST, ..float("RMSNormalization") },
     recurrent("RNN"),
     with_range(OutputRange::Unit, float("Softmax")),
 ];
@@ -167,5 +175,15 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn rows_say_where_channels_lie_and_which_axes_stay() {
+        let row = |name: &str| TABLE.iter().find(|op| op.op_type == name).expect(name);
+        assert_eq!(row("MaxPool").channels, SECOND);
+        assert_eq!(row("LayerNormalization").channels, LAST);
+        assert_eq!(row("Conv").channels, None, "they follow from the weight");
+        let kept = ["Add", "Clip", "Pad", "ReduceMean", "Transpose", "Softmax"].map(|name| row(name).keeps_axes());
+        assert_eq!(kept, [true, true, true, false, false, false]);
     }
 }

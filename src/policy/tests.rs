@@ -1,5 +1,10 @@
 //! Reading and checking a policy: every class of error with its words and its place, defaults, overrides.
 
+mod modes;
+mod rules;
+mod schema;
+mod text;
+
 use super::*;
 use crate::error::{Error, Result};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
@@ -7,12 +12,12 @@ use crate::quant::{GridType, Scheme};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-pub(super) fn settings(text: &str) -> Result<Settings> {
+fn settings(text: &str) -> Result<Settings> {
     Raw::parse(text, Path::new("dir/p.yaml"))?.settings()
 }
 
 /// The error that `body`, from line 2 on, makes.
-pub(super) fn fails(body: &str, line: usize, column: usize, message: &str) {
+fn fails(body: &str, line: usize, column: usize, message: &str) {
     let error = settings(&format!("version: 1\n{body}")).map(|s| s.canonical()).unwrap_err().to_string();
     assert_eq!(error, format!("dir/p.yaml:{line}:{column}: {message}"), "for {body}");
 }

@@ -1,8 +1,7 @@
 //! The JSON Schema says what the reader reads.
 
-use super::tests::settings;
 use super::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Whether `value` is made of the keys, words and types that `schema` allows.
 fn fits(value: &Value, schema: &Value, root: &Value, path: &str) -> std::result::Result<(), String> {

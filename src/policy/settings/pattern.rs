@@ -1,7 +1,6 @@
 //! How a rule picks names: a glob, or a regex between slashes.
 
-use super::nearest::shown;
-use super::places::Place;
+use super::super::text::{Place, shown};
 use globset::{GlobBuilder, GlobSet};
 use regex::{Regex, RegexBuilder};
 
@@ -66,7 +65,7 @@ impl Pattern {
     }
 
     /// What may have gone wrong with the pattern itself when it matches nothing.
-    pub(super) fn hint(&self) -> &'static str {
+    pub(in crate::policy) fn hint(&self) -> &'static str {
         match self.matcher {
             Matcher::Glob(_) if self.text.contains('[') => {
                 " (in a glob, [ ] is one of several characters; write [[] for a bracket)"

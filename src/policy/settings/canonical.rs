@@ -1,13 +1,14 @@
 //! What of the settings decides the bytes of the output, in one fixed form: for the digest that a report and a saved
 //! set of statistics carry.
 
+use super::super::raw::{
+    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OneOrEach, QuantizedInput, TypeName,
+    WeightForm, WeightRange, WeightTypeName, Weights,
+};
 use super::activations::{ActivationSettings, Calibrator};
-use super::names::{CalibratorName, Format, IoType, Mode, QuantizedInput, TypeName, WeightForm, WeightTypeName};
-use super::one_or_each::OneOrEach;
 use super::pattern::Pattern;
-use super::raw::{Activations, Weights};
-use super::settings::{Data, HalfSettings, IoSettings, OnBadValue, Rule, Settings, Validation};
-use super::weights::{BiasType, Granularity, WeightRange, WeightSettings};
+use super::weights::WeightSettings;
+use super::{Data, HalfSettings, IoSettings, OnBadValue, Rule, Settings, Validation};
 use crate::inputs::{Channels, Fit, Layout, OnBadFile};
 use crate::quant::{CodeBook, GridType};
 use serde_json::{Map, Value, json};

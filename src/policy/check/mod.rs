@@ -1,11 +1,15 @@
 //! The policy as written to the policy as used: every value checked, every default filled in.
 
-use super::activations::{ActivationSettings, DEFAULT_PERCENTILE};
-use super::names::{CalibratorName, Format, IoType, Mode, OnBadFileName};
-use super::one_or_each::OneOrEach;
-use super::raw::{Activations, Raw, Weights};
-use super::settings::{HalfSettings, IoSettings, OnBadValue, Settings, Thresholds, Validation};
-use super::weights::{BiasType, Granularity, WeightRange, WeightSettings};
+mod data;
+mod rules;
+
+use super::raw::{
+    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, Raw,
+    Thresholds, WeightRange, Weights,
+};
+use super::settings::{
+    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, Validation, WeightSettings,
+};
 use crate::error::Result;
 use crate::quant::GridType;
 
@@ -106,7 +110,7 @@ impl Raw {
     }
 
     /// `elsewhere`: the calibrator may be given by something other than `activations` itself.
-    pub(super) fn check_activations(&self, key: &str, activations: &Activations, elsewhere: bool) -> Result<()> {
+    fn check_activations(&self, key: &str, activations: &Activations, elsewhere: bool) -> Result<()> {
         if activations.outlier_threshold.is_some_and(|t| !(t > 0.0 && (t as f32).is_normal())) {
             let message = "outlier_threshold must be a number above 0";
             return Err(self.wrong(&format!("{key}.outlier_threshold"), message));
@@ -151,7 +155,7 @@ impl Raw {
     }
 
     /// The modes that rules give.
-    pub(super) fn rule_modes(&self) -> impl Iterator<Item = Mode> + '_ {
+    fn rule_modes(&self) -> impl Iterator<Item = Mode> + '_ {
         self.rules.iter().flatten().filter_map(|rule| rule.mode)
     }
 
@@ -180,7 +184,7 @@ impl Raw {
     }
 
     /// `after`: what `weights` at `key` comes to, as far as is known there.
-    pub(super) fn check_block(&self, key: &str, weights: &Weights, after: WeightSettings) -> Result<()> {
+    fn check_block(&self, key: &str, weights: &Weights, after: WeightSettings) -> Result<()> {
         let Some(size) = weights.block_size else { return Ok(()) };
         let why = match size {
             0 => "block_size must be at least 1; found 0",
@@ -191,7 +195,7 @@ impl Raw {
     }
 
     /// What `weights` at `key` says of floating-point numbers that is not so.
-    pub(super) fn check_floats(&self, key: &str, weights: &Weights) -> Result<()> {
+    fn check_floats(&self, key: &str, weights: &Weights) -> Result<()> {
         if !weights.dtype.is_some_and(|dtype| GridType::from(dtype).is_float()) {
             return Ok(());
         }
@@ -210,12 +214,7 @@ impl Raw {
     }
 
     /// Whether weights and activations are both integers, or both floating-point numbers.
-    pub(super) fn check_alike(
-        &self,
-        mode: Mode,
-        activations: ActivationSettings,
-        weights: WeightSettings,
-    ) -> Result<()> {
+    fn check_alike(&self, mode: Mode, activations: ActivationSettings, weights: WeightSettings) -> Result<()> {
         let (read, own) = (activations.scheme.dtype, weights.scheme.dtype);
         if mode != Mode::Static || read.is_float() == own.is_float() {
             return Ok(());

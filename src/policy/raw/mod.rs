@@ -2,17 +2,24 @@
 //!
 //! The doc comments are the descriptions in the JSON Schema, so they speak to the person who writes the YAML.
 
-use super::activations::DEFAULT_PERCENTILE;
-use super::names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, OnBadFileName, QuantizedInput, Target,
-    TypeName, WeightForm, WeightTypeName,
+mod names;
+mod one_or_each;
+mod one_or_many;
+mod overrides;
+mod thresholds;
+
+pub use names::{
+    BiasType, CalibratorName, ChannelsName, FitName, Format, Granularity, IoType, LayoutName, Mode, OnBadFileName,
+    QuantizedInput, Target, TypeName, WeightForm, WeightRange, WeightTypeName,
 };
-use super::one_or_each::OneOrEach;
-use super::one_or_many::{OneOrMany, one_or_many};
-use super::read::Origin;
-use super::settings::{CALIBRATION_SAMPLES, Thresholds, VALIDATION_SAMPLES};
-use super::weights::{BiasType, DEFAULT_BLOCK_SIZE, Granularity, WeightRange};
+pub use one_or_each::OneOrEach;
+pub use overrides::Overrides;
+pub use thresholds::Thresholds;
+
+use super::settings::{CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, VALIDATION_SAMPLES};
+use super::text::Origin;
 use crate::encodings::Version;
+use one_or_many::{OneOrMany, one_or_many};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::names::{
     CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
-use super::raw::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
+use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
 use crate::encodings::Version;
 use std::path::PathBuf;
 

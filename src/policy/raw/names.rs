@@ -136,6 +136,49 @@ pub enum WeightForm {
     Contrib,
 }
 
+/// How many scales a weight has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Granularity {
+    /// One for each output channel.
+    PerChannel,
+    /// One for the whole tensor.
+    PerTensor,
+    /// One for each block of `block_size` weights of an output channel; the last may be shorter.
+    PerBlock,
+}
+
+impl fmt::Display for Granularity {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PerChannel => "per_channel",
+            Self::PerTensor => "per_tensor",
+            Self::PerBlock => "per_block",
+        })
+    }
+}
+
+/// How far the integers of a weight reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRange {
+    /// To the largest weight.
+    Minmax,
+    /// As far as gives the least error behind the layer, for inputs of the mean and variance that calibration saw.
+    LeastError,
+}
+
+/// The type of the bias of an integer layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BiasType {
+    /// Integers of the scale in which the layer sums up.
+    Int32,
+    /// As it is.
+    Float32,
+}
+
 /// A type of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 const SHOWN: usize = 60;
 
 /// `text` in quotes, shortened where it is long.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::policy) fn shown(text: &str) -> String {
     if text.chars().nth(SHOWN).is_none() {
         return format!("{text:?}");
     }
@@ -34,7 +34,7 @@ pub(super) fn unknown(kind: &str, given: &str, known: &[&str]) -> String {
 }
 
 /// The `count` names most like `pattern`, each once, the most like first.
-pub(super) fn names<'a>(pattern: &str, all: impl Iterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+pub(in crate::policy) fn names<'a>(pattern: &str, all: impl Iterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     // What a glob or a regex adds to a name says nothing about likeness.
     let bare: String = pattern.chars().filter(|c| !matches!(c, '*' | '?' | '^' | '$' | '\\')).collect();
     // Paths share their first words with everything, so likeness of the whole counts, with a bonus for the beginning.

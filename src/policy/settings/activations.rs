@@ -1,7 +1,6 @@
 //! How activations become integers: the policy as used.
 
-use super::names::{CalibratorName, TypeName};
-use super::raw::Activations;
+use super::super::raw::{Activations, CalibratorName, TypeName};
 use crate::quant::{Float8, GridType, Scheme};
 use std::fmt;
 
@@ -31,7 +30,7 @@ impl Default for ActivationSettings {
 impl ActivationSettings {
     /// The same with what `over` says instead. `percentile` is the number that serves where `over` gives none, and
     /// takes on the one that it gives: a rule may give the number, and a later one the calibrator.
-    pub(super) fn with(self, over: &Activations, percentile: &mut f64) -> Self {
+    pub(in crate::policy) fn with(self, over: &Activations, percentile: &mut f64) -> Self {
         *percentile = over.percentile.unwrap_or(*percentile);
         let scheme = Scheme {
             dtype: over.dtype.map_or(self.scheme.dtype, GridType::from),
@@ -55,7 +54,7 @@ impl ActivationSettings {
     }
 
     /// The percentile that a rule begins with.
-    pub(super) fn percentile(self) -> f64 {
+    pub(in crate::policy) fn percentile(self) -> f64 {
         match self.calibrator {
             Calibrator::Percentile(percentile) => percentile,
             _ => DEFAULT_PERCENTILE,

@@ -1,9 +1,6 @@
 //! Modes, types and forms: what goes together and what is refused.
 
-use super::tests::{fails, settings};
 use super::*;
-use crate::quant::GridType;
-use std::path::Path;
 
 #[test]
 fn a_quantized_model_is_refused_unless_the_policy_says_otherwise() {

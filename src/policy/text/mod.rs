@@ -1,16 +1,26 @@
 //! Reading a policy file, and finding the line of a key when something about it turns out wrong later.
+//!
+//! `limits` reads the text a first time: it keeps it small and makes the tree of `places`. `differences` are the texts
+//! that serde_yaml would read otherwise. `wording` says what serde_yaml complains about, with the words that lie
+//! `nearest` to an unknown one.
 
-use super::limits;
-use super::places::Node;
-use super::places::Place;
+mod differences;
+mod limits;
+mod nearest;
+mod places;
+mod wording;
+
+pub(super) use nearest::{names, shown};
+pub use places::Place;
+pub use wording::word;
+
 use super::raw::Raw;
-use super::wording;
 use crate::error::{Error, Result};
+use places::Node;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The largest policy file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -19,7 +29,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin {
     pub path: Option<PathBuf>,
-    pub root: Option<Node>,
+    root: Option<Node>,
     /// Keys whose value came from elsewhere: the file's line is not to blame for them.
     pub overridden: BTreeSet<&'static str>,
 }

@@ -1,12 +1,8 @@
 //! How weights become integers: the policy as used, and what a mode cannot have.
 
+use super::super::raw::{BiasType, Granularity, Mode, WeightForm, WeightRange, WeightTypeName, Weights};
 use super::activations::settled;
-use super::names::{Mode, WeightForm, WeightTypeName};
-use super::raw::Weights;
 use crate::quant::{CodeBook, Float8, GridType, Scheme};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use std::fmt;
 
 /// How many weights make a block where the policy does not say.
 pub const DEFAULT_BLOCK_SIZE: usize = 32;
@@ -14,26 +10,6 @@ pub const DEFAULT_BLOCK_SIZE: usize = 32;
 pub(super) const OLDEST_OPSET: i64 = 13;
 /// The oldest operator set with float8.
 pub(super) const FLOAT8_OPSET: i64 = 19;
-
-/// How far the integers of a weight reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WeightRange {
-    /// To the largest weight.
-    Minmax,
-    /// As far as gives the least error behind the layer, for inputs of the mean and variance that calibration saw.
-    LeastError,
-}
-
-/// The type of the bias of an integer layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BiasType {
-    /// Integers of the scale in which the layer sums up.
-    Int32,
-    /// As it is.
-    Float32,
-}
 
 /// How a weight becomes integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,7 +50,7 @@ impl Default for WeightSettings {
 
 impl WeightSettings {
     /// The same with what `over` says instead.
-    pub(super) fn with(self, over: &Weights) -> Self {
+    pub(in crate::policy) fn with(self, over: &Weights) -> Self {
         let scheme = Scheme {
             dtype: over.dtype.map_or(self.scheme.dtype, GridType::from),
             symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
@@ -112,7 +88,7 @@ impl WeightSettings {
     }
 
     /// Why it cannot be in `mode`, with the key to blame.
-    pub(super) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
+    pub(in crate::policy) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
         let eight_bits = self.scheme.dtype.bits() == 8;
         let contrib = self.form == WeightForm::Contrib;
         match mode {
@@ -176,29 +152,6 @@ const ASYMMETRIC_CHANNELS: &str =
     "per_channel weights are symmetric: runtimes need zero point 0; set granularity: per_tensor or symmetric: true";
 
 const REDUCED: &str = "reduce_range is for integer kernels, and mode weight-only has none; remove it";
-
-/// How many scales a weight has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Granularity {
-    /// One for each output channel.
-    PerChannel,
-    /// One for the whole tensor.
-    PerTensor,
-    /// One for each block of `block_size` weights of an output channel; the last may be shorter.
-    PerBlock,
-}
-
-impl fmt::Display for Granularity {
-    /// The policy's word.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PerChannel => "per_channel",
-            Self::PerTensor => "per_tensor",
-            Self::PerBlock => "per_block",
-        })
-    }
-}
 
 impl From<WeightTypeName> for GridType {
     fn from(name: WeightTypeName) -> Self {

@@ -1,19 +1,22 @@
 //! The policy as used: checked, with every default filled in.
 
-use super::activations::ActivationSettings;
-use super::names::{Format, IoType, Mode, QuantizedInput};
-use super::one_or_each::OneOrEach;
-use super::pattern::Pattern;
-use super::places::Place;
-use super::raw::{Activations, Weights};
-use super::weights::{FLOAT8_OPSET, OLDEST_OPSET, WeightSettings};
+mod activations;
+mod canonical;
+mod pattern;
+mod weights;
+
+pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
+pub use pattern::Pattern;
+pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
+
+use super::raw::{Activations, Format, IoType, Mode, OneOrEach, QuantizedInput, Thresholds, Weights};
+use super::text::Place;
 use crate::encodings::Version;
 use crate::inputs::Source;
 use crate::quant::{GridType, HalfType};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use weights::{FLOAT8_OPSET, OLDEST_OPSET};
 
 /// How many samples calibrate, where the policy does not say.
 pub const CALIBRATION_SAMPLES: usize = 200;
@@ -230,31 +233,4 @@ pub struct Named {
     pub name: String,
     /// Where it stands.
     pub place: Place,
-}
-
-/// Limits that the quantized model has to keep, against the original model on the same samples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Thresholds {
-    /// By how much the share of right first guesses may fall, from 0 to 1. Needs labels.
-    #[schemars(range(min = 0, max = 1))]
-    pub top1_drop: Option<f64>,
-    /// The least share of samples, from 0 to 1, whose first guess is the original's.
-    #[schemars(range(min = 0, max = 1))]
-    pub top1_agreement: Option<f64>,
-    /// The least share of samples, from 0 to 1, whose first guess is among the original's first five.
-    #[schemars(range(min = 0, max = 1))]
-    pub top5_agreement: Option<f64>,
-    /// The least ratio of signal to quantization noise, in decibels.
-    #[schemars(range(min = 0))]
-    pub sqnr_db: Option<f64>,
-    /// The greatest mean squared difference.
-    #[schemars(range(min = 0))]
-    pub mse: Option<f64>,
-    /// The least cosine similarity, from 0 to 1.
-    #[schemars(range(min = 0, max = 1))]
-    pub cosine: Option<f64>,
-    /// The greatest difference of a single number.
-    #[schemars(range(min = 0))]
-    pub max_abs: Option<f64>,
 }

@@ -1,8 +1,6 @@
 //! Texts that are no policy, hostile ones, and those that only look unusual.
 
-use super::tests::{fails, settings};
 use super::*;
-use std::path::{Path, PathBuf};
 
 #[test]
 fn yaml_that_is_none_is_refused() {

@@ -1,8 +1,7 @@
 //! The samples of a policy, checked.
 
-use super::names::{ChannelsName, FitName, LayoutName, OnBadFileName};
-use super::raw::Raw;
-use super::settings::{CALIBRATION_SAMPLES, Data, VALIDATION_SAMPLES, Validation};
+use super::super::raw::{ChannelsName, FitName, LayoutName, OnBadFileName, Raw};
+use super::super::settings::{CALIBRATION_SAMPLES, Data, VALIDATION_SAMPLES, Validation};
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
 use std::path::PathBuf;

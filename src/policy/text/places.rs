@@ -14,7 +14,7 @@ pub struct Place {
 
 impl Place {
     /// Where a file begins.
-    pub(super) const START: Self = Self { line: 1, column: 1 };
+    pub(in crate::policy) const START: Self = Self { line: 1, column: 1 };
 }
 
 impl From<Marker> for Place {

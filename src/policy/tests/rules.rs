@@ -1,8 +1,6 @@
 //! Rules: what they refuse, and what they say about a model.
 
-use super::tests::settings;
 use super::*;
-use crate::quant::GridType;
 
 const NODES: [(&str, &str, &[&str]); 6] = [
     ("/model/conv1/Conv", "Conv", &["c1"]),

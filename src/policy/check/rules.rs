@@ -1,11 +1,8 @@
 //! The rules of a policy, checked one by one.
 
-use super::names::{CalibratorName, Mode};
-use super::pattern::Pattern;
-use super::places::Place;
-use super::raw::{Raw, RawRule};
-use super::settings::{Named, Rule};
-use super::weights::{Granularity, WeightSettings};
+use super::super::raw::{CalibratorName, Granularity, Mode, Raw, RawRule};
+use super::super::settings::{Named, Pattern, Rule, WeightSettings};
+use super::super::text::Place;
 use crate::error::Result;
 
 impl Raw {

@@ -3,10 +3,9 @@
 //! serde_yaml gives its errors as finished text that begins with the path of the value. What the value should be is
 //! told by the schema; what it is, and where, by the places.
 
+use super::super::raw::schema;
 use super::nearest::{shown, unknown};
-use super::places::Place;
-use super::places::{Node, Trouble};
-use super::raw::schema;
+use super::places::{Node, Place, Trouble};
 use crate::error::{Error, Result};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};

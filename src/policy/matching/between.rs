@@ -1,8 +1,8 @@
 //! The nodes between two values.
 
-use super::nearest::{names, shown};
-use super::rules::NodeKey;
-use super::settings::{Named, Settings};
+use super::super::settings::{Named, Settings};
+use super::super::text::{names, shown};
+use super::NodeKey;
 use crate::error::Result;
 use std::collections::HashSet;
 

@@ -1,12 +1,10 @@
 //! The rules meet a model: what holds for each node and each value.
 
-use super::activations::ActivationSettings;
-use super::names::Mode;
-use super::nearest::{names, shown};
-use super::pattern::Pattern;
-use super::places::Place;
-use super::settings::{Rule, Settings};
-use super::weights::WeightSettings;
+mod between;
+
+use super::raw::Mode;
+use super::settings::{ActivationSettings, Pattern, Rule, Settings, WeightSettings};
+use super::text::{Place, names, shown};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
@@ -198,7 +196,7 @@ impl Settings {
         })
     }
 
-    pub(super) fn wrong(&self, place: Place, message: String) -> Error {
+    fn wrong(&self, place: Place, message: String) -> Error {
         match &self.path {
             Some(path) => Error::Policy { path: path.clone(), line: place.line, column: place.column, message },
             None => Error::Other(message),

@@ -1,0 +1,30 @@
+//! `tare calibrate`.
+
+use super::groups::{Data, Model, raw};
+use clap::Args;
+use std::path::PathBuf;
+use tare::error::Result;
+use tare::policy::{Overrides, Settings};
+
+#[derive(Args)]
+pub struct Calibrate {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    /// Where the statistics go, as JSON.
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+impl Calibrate {
+    /// The policy with all flags over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.model.config.as_ref())?;
+        let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
+        let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
+        let set = self.data.set.overrides()?;
+        raw.override_with(&Overrides { model, dims, quantized_input, encodings, labels: None, ..set });
+        raw.settings()
+    }
+}

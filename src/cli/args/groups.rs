@@ -1,0 +1,119 @@
+//! Flags that several commands have in common: the model with its policy, and the samples.
+
+use super::parse::{dim, fraction, size, word};
+use clap::Args;
+use std::path::PathBuf;
+use tare::error::Result;
+use tare::policy::{self, Overrides, QuantizedInput, Raw, Settings};
+
+/// A model and the policy for it.
+#[derive(Args)]
+pub struct Model {
+    /// The float model.
+    pub model: Option<PathBuf>,
+    /// The policy (YAML). Flags override it.
+    #[arg(short = 'c', long = "config", value_name = "POLICY")]
+    pub config: Option<PathBuf>,
+    /// Size of a dimension that the model leaves open, by its name there or as `input[axis]`. May be repeated.
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    pub dims: Vec<(String, usize)>,
+    /// What becomes of a model that is quantized already: refuse; keep (it is written as it is); complete (what is float in it is
+    /// quantized, the rest keeps its grids).
+    #[arg(long, value_name = "WHAT")]
+    pub quantized_input: Option<String>,
+    /// Grids or ranges that another tool found: AIMET encodings, or what ONNX Runtime's calibrators save. What they cover is not
+    /// calibrated.
+    #[arg(long, value_name = "FILE")]
+    pub encodings: Option<PathBuf>,
+}
+
+impl Model {
+    /// The policy with the model over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.config.as_ref())?;
+        let (model, dims, quantized_input) = (self.model.clone(), self.dims.clone(), self.quantized_input()?);
+        let encodings = self.encodings.clone();
+        raw.override_with(&Overrides { model, dims, quantized_input, encodings, ..Overrides::default() });
+        raw.settings()
+    }
+
+    pub(super) fn quantized_input(&self) -> Result<Option<QuantizedInput>> {
+        word("quantized-input", self.quantized_input.as_ref())
+    }
+}
+
+/// Samples, and how many of them run side by side.
+#[derive(Args)]
+pub struct Data {
+    #[command(flatten)]
+    pub set: Samples,
+    /// Samples, and pieces of weights, that are worked on side by side; by default as many as there are cores. The result is the same.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl Data {
+    /// How many samples run side by side.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.unwrap_or_else(cores).clamp(1, 1024)
+    }
+}
+
+/// Samples, and how pictures become tensors.
+#[derive(Args)]
+pub struct Samples {
+    /// Samples: a folder of pictures, a .npz or .npy, or ONNX test data.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// At most so many samples, spread evenly.
+    #[arg(long, value_name = "N")]
+    pub samples: Option<usize>,
+    /// Labels of the validation samples: a column of integers, `file,label` lines, or an array.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Height and width of pictures, as 224x224.
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<[usize; 2]>,
+    /// How pictures come to that size: stretch or crop.
+    #[arg(long)]
+    pub fit: Option<String>,
+    /// Order of the axes: nchw or nhwc.
+    #[arg(long)]
+    pub layout: Option<String>,
+    /// Order of the channels: rgb, bgr or grey.
+    #[arg(long)]
+    pub channels: Option<String>,
+    /// Factor for the 8-bit levels, as 0.0039215686 or 1/255.
+    #[arg(long, value_parser = fraction, allow_hyphen_values = true)]
+    pub scale: Option<f64>,
+    /// Subtracted after scaling: one number or one for each channel.
+    #[arg(long, value_delimiter = ',', value_parser = fraction, allow_hyphen_values = true)]
+    pub mean: Option<Vec<f64>>,
+    /// Divisor after that: one number or one for each channel.
+    #[arg(long, value_delimiter = ',', value_parser = fraction)]
+    pub std: Option<Vec<f64>>,
+}
+
+impl Samples {
+    pub(super) fn overrides(&self) -> Result<Overrides> {
+        Ok(Overrides {
+            calibration: self.data.clone(),
+            samples: self.samples,
+            labels: self.labels.clone(),
+            size: self.size,
+            fit: word("fit", self.fit.as_ref())?,
+            layout: word("layout", self.layout.as_ref())?,
+            channels: word("channels", self.channels.as_ref())?,
+            scale: self.scale,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            ..Overrides::default()
+        })
+    }
+}
+
+/// The policy file, or an empty policy.
+pub(super) fn raw(config: Option<&PathBuf>) -> Result<Raw> {
+    config.map_or_else(|| Ok(Raw::default()), |path| policy::load(path))
+}

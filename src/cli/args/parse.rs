@@ -1,0 +1,37 @@
+//! How the text of a flag becomes its value.
+
+use tare::error::{Error, Result};
+use tare::policy;
+
+/// A word of the policy given as a flag.
+pub(super) fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Result<Option<T>> {
+    let parse = |text: &String| policy::word(text).map_err(|e| Error::other(format!("--{flag}: {e}")));
+    text.map(parse).transpose()
+}
+
+/// `NAME=N`: a size from 1 on.
+pub(super) fn dim(text: &str) -> std::result::Result<(String, usize), String> {
+    let (name, size) = text.rsplit_once('=').ok_or("expected NAME=N, as batch=1")?;
+    let size =
+        size.trim().parse().ok().filter(|&n: &usize| n > 0).ok_or("expected a size of 1 or more behind the =")?;
+    Ok((name.trim().to_owned(), size))
+}
+
+/// `HxW`, or one number for both.
+pub(super) fn size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let parts: Option<Vec<usize>> = text.split(['x', 'X']).map(|p| p.parse().ok()).collect();
+    match parts.as_deref() {
+        Some(&[height, width]) => Ok([height, width]),
+        Some(&[side]) => Ok([side, side]),
+        _ => Err("expected HxW, as 224x224".to_owned()),
+    }
+}
+
+/// A number, or one divided by another.
+pub(super) fn fraction(text: &str) -> std::result::Result<f64, String> {
+    let number = |t: &str| t.trim().parse::<f64>().map_err(|_| format!("{t:?} is not a number"));
+    match text.split_once('/') {
+        Some((above, below)) => Ok(number(above)? / number(below)?),
+        None => number(text),
+    }
+}

@@ -1,0 +1,94 @@
+//! `tare quantize`.
+
+use super::groups::{Data, Model, raw};
+use super::parse::word;
+use clap::Args;
+use std::path::PathBuf;
+use tare::error::Result;
+use tare::policy::{Overrides, Settings};
+
+#[derive(Args)]
+pub struct Quantize {
+    #[command(flatten)]
+    pub model: Model,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub calibration: Ranges,
+    /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without; float16, bfloat16: nodes in
+    /// numbers of 16 bits, without; float32: nothing but what rules say.
+    #[arg(long)]
+    pub mode: Option<String>,
+    /// qdq: float operators between QuantizeLinear and DequantizeLinear; qoperator: operators on integers.
+    #[arg(long)]
+    pub format: Option<String>,
+    /// The element type of inputs and outputs: float32, int8, uint8, int16 or uint16. Without it they stay float32.
+    #[arg(long, value_name = "TYPE")]
+    pub io: Option<String>,
+    /// An operator that stays in float is an error.
+    #[arg(long)]
+    pub strict: bool,
+    /// The type of weights: int8, uint8, int4, uint4, int2, uint2, float8e4m3fn or float8e5m2.
+    #[arg(long, value_name = "TYPE")]
+    pub weights: Option<String>,
+    /// Samples to validate on. By default every fifth calibration sample is held back.
+    #[arg(long, value_name = "PATH")]
+    pub validation: Option<PathBuf>,
+    /// Write without running the models, as with `data.validation.samples: 0`. All samples then calibrate.
+    #[arg(long, conflicts_with = "validation")]
+    pub no_validation: bool,
+    /// Saved statistics; no calibration data is needed then.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
+    pub ranges: Option<PathBuf>,
+    /// Where the quantized model goes.
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Where the report goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Where the grids of the quantized model go, as AIMET encodings for the model that `tare dequantize` makes of it.
+    #[arg(long, value_name = "FILE")]
+    pub write_encodings: Option<PathBuf>,
+    /// The version of these: 0.6.1, 1.0.0 (without this) or 2.0.0.
+    #[arg(long, value_name = "VERSION", requires = "write_encodings")]
+    pub encodings_version: Option<String>,
+}
+
+impl Quantize {
+    /// The policy with all flags over it.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.model.config.as_ref())?;
+        raw.override_with(&Overrides {
+            model: self.model.model.clone(),
+            dims: self.model.dims.clone(),
+            output: self.output.clone(),
+            report: self.report.clone(),
+            encodings: self.model.encodings.clone(),
+            write_encodings: self.write_encodings.clone(),
+            encodings_version: word("encodings-version", self.encodings_version.as_ref())?,
+            mode: word("mode", self.mode.as_ref())?,
+            io: word("io", self.io.as_ref())?,
+            quantized_input: self.model.quantized_input()?,
+            strict: self.strict.then_some(true),
+            format: word("format", self.format.as_ref())?,
+            weights: word("weights", self.weights.as_ref())?,
+            validation: self.validation.clone(),
+            validation_samples: self.no_validation.then_some(0),
+            calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
+            percentile: self.calibration.percentile,
+            ..self.data.set.overrides()?
+        });
+        raw.settings()
+    }
+}
+
+/// How ranges are found.
+#[derive(Args)]
+pub struct Ranges {
+    /// minmax, moving_average, percentile, entropy or mse.
+    #[arg(long)]
+    pub calibrator: Option<String>,
+    /// Share of the numbers, in per cent, that the percentile calibrator keeps.
+    #[arg(long)]
+    pub percentile: Option<f64>,
+}

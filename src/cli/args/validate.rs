@@ -1,0 +1,83 @@
+//! `tare validate`.
+
+use super::groups::{Data, raw};
+use clap::Args;
+use std::path::PathBuf;
+use tare::error::Result;
+use tare::policy::{self, Overrides, Settings};
+
+#[derive(Args)]
+pub struct Validate {
+    /// The float model.
+    pub float: PathBuf,
+    /// The quantized model.
+    pub quantized: PathBuf,
+    /// A policy, for its thresholds, samples and preprocessing.
+    #[arg(short = 'c', long = "config", value_name = "POLICY")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub thresholds: Thresholds,
+    /// Where the comparison goes, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+impl Validate {
+    /// The policy with all flags over it: `--data` are the samples to validate on.
+    pub fn settings(&self) -> Result<Settings> {
+        let mut raw = raw(self.config.as_ref())?;
+        let set = &self.data.set;
+        raw.override_with(&Overrides {
+            validation: set.data.clone(),
+            validation_samples: set.samples.map(|samples| samples.max(1)),
+            calibration: None,
+            samples: None,
+            ..set.overrides()?
+        });
+        let mut settings = raw.settings()?;
+        self.thresholds.over(&mut settings.thresholds);
+        Ok(settings)
+    }
+}
+
+/// Demands on the result, over those of the policy.
+#[derive(Args)]
+pub struct Thresholds {
+    /// Least SQNR of any output, in dB.
+    #[arg(long, value_name = "DB", allow_hyphen_values = true)]
+    pub min_sqnr: Option<f64>,
+    /// Least mean cosine of any output.
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub min_cosine: Option<f64>,
+    /// Largest mean squared error of any output.
+    #[arg(long, value_name = "X")]
+    pub max_mse: Option<f64>,
+    /// Largest absolute error of any output.
+    #[arg(long, value_name = "X")]
+    pub max_abs: Option<f64>,
+    /// Largest loss of labelled top-1 accuracy, as a share (0.01 is one point).
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    pub max_top1_drop: Option<f64>,
+    /// Least share of samples whose top class is the same.
+    #[arg(long, value_name = "SHARE")]
+    pub min_top1_agreement: Option<f64>,
+}
+
+impl Thresholds {
+    /// Lays the flags over the policy's thresholds.
+    fn over(&self, thresholds: &mut policy::Thresholds) {
+        let pairs = [
+            (self.min_sqnr, &mut thresholds.sqnr_db),
+            (self.min_cosine, &mut thresholds.cosine),
+            (self.max_mse, &mut thresholds.mse),
+            (self.max_abs, &mut thresholds.max_abs),
+            (self.max_top1_drop, &mut thresholds.top1_drop),
+            (self.min_top1_agreement, &mut thresholds.top1_agreement),
+        ];
+        for (flag, threshold) in pairs {
+            *threshold = flag.or(*threshold);
+        }
+    }
+}
