@@ -4,7 +4,7 @@
 use super::array::{Step, higher, lower};
 use super::params::Params;
 use super::scheme::Scheme;
-use super::search::{Line, SIDE_BY_SIDE, best_scales};
+use super::search::{Line, SIDE_BY_SIDE, best_grids};
 use std::ops::Range;
 
 /// How an array is cut.
@@ -101,8 +101,8 @@ impl Blocks {
         lows.into_iter().zip(highs).map(|(low, high)| Params::from_range(low, high, scheme)).collect()
     }
 
-    /// Gives each grid the scale of least square error. The zero points stay.
-    pub fn least_error(&self, values: &[f32], grids: &mut [Params]) {
+    /// Gives each grid the scale of least square error and, unless it is `symmetric`, a zero point at most one beside its own.
+    pub fn least_error(&self, values: &[f32], grids: &mut [Params], symmetric: bool) {
         // Where block `index` begins among the values, and how long it is.
         let place = |index: usize| {
             let (block, column) = (index / self.columns, index % self.columns);
@@ -125,7 +125,7 @@ impl Blocks {
                     _ => places.map(|(start, count)| if at < count { values[start + line] } else { 0.0 }),
                 }
             }));
-            best_scales(&tile, &mut tiled);
+            best_grids(&tile, &mut tiled, symmetric);
             own.copy_from_slice(&tiled[..own.len()]);
         }
     }
@@ -202,7 +202,7 @@ mod tests {
                         assert_eq!(*grid, Params::from_range(low, high, scheme(dtype, symmetric)));
                     }
                     let wide = grids.clone();
-                    blocks.least_error(&values, &mut grids);
+                    blocks.least_error(&values, &mut grids, symmetric);
                     let error = |grids: &[Params]| -> f64 {
                         let of = |i: usize| &grids[grid_of(i, shape, axis, size)];
                         let off = |(i, v): (usize, &f32)| f64::from(of(i).dequantize(of(i).quantize(*v)) - v).powi(2);
@@ -258,7 +258,7 @@ mod tests {
         for (dtype, symmetric) in [(GridType::Int4, true), (GridType::Int4, false), (GridType::Uint4, false)] {
             let blocks = Blocks::new(&[200], 0, 32);
             let mut grids = blocks.min_max(&values, scheme(dtype, symmetric));
-            blocks.least_error(&values, &mut grids);
+            blocks.least_error(&values, &mut grids, symmetric);
             let integers = blocks.quantize(&values, &grids);
             for (i, &v) in values.iter().enumerate().filter(|(_, v)| **v == 0.0) {
                 assert_eq!(i32::from(integers[i] as i8), grids[i / 32].zero_point, "{v} by {dtype}");

@@ -155,54 +155,63 @@ fn add<const CLIP: bool>(
     }
 }
 
-/// Blocks that [`best_scales`] looks at together.
+/// Blocks that [`best_grids`] looks at together.
 pub const SIDE_BY_SIDE: usize = 16;
 
 /// The weights at one place of each of several blocks.
 pub type Line = [f32; SIDE_BY_SIDE];
 
 /// Gives each grid the scale of least square error for its own block of weights: those at the grid's place in each line of
-/// `tile`, all of which it covers. The candidates are those of [`best_scale`]; a block is short, so that going through one by
+/// `tile`, all of which it covers; and, unless zero is in the middle, the best zero point of its own and the two beside it: of
+/// few integers each counts. The candidates are those of [`best_scale`]; a block is short, so that going through one by
 /// one would spend most of the time on adding up lanes.
-pub fn best_scales(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
+pub fn best_grids(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], symmetric: bool) {
+    let zero_points: &[i32] = if symmetric { &[0] } else { &[0, -1, 1] };
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         #[target_feature(enable = "avx2")]
-        fn wide(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
-            best_of_tile(tile, grids);
+        fn wide(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) {
+            best_of_tile(tile, grids, zero_points);
         }
         #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
         // SAFETY: the processor was just asked.
-        return unsafe { wide(tile, grids) };
+        return unsafe { wide(tile, grids, zero_points) };
     }
-    best_of_tile(tile, grids);
+    best_of_tile(tile, grids, zero_points);
 }
 
 #[inline(always)]
-fn best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE]) {
+fn best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) {
+    let (low, high) = grids[0].dtype.limits();
     let base = grids.map(|grid| grid.scale);
-    let ends = grids.map(|grid| {
-        let (low, high) = grid.dtype.limits();
-        ((low - grid.zero_point) as f32, (high - grid.zero_point) as f32)
-    });
-    let ends = (ends.map(|ends| ends.0), ends.map(|ends| ends.1));
-    let (mut best, mut found) = (errors_of_tile::<false>(tile, &base, &ends), base);
-    for i in 0..STEPS {
-        let share = share(i, &grids[0]);
-        let scales = base.map(|base| base * share);
-        let errors = match share < 1.0 {
-            true => errors_of_tile::<true>(tile, &scales, &ends),
-            false => errors_of_tile::<false>(tile, &scales, &ends),
-        };
-        // Without branches, as all lanes go together.
-        for lane in 0..SIDE_BY_SIDE {
-            let usable = (scales[lane] >= f32::MIN_POSITIVE) & (scales[lane] <= f32::MAX);
-            let better = usable & (errors[lane] < best[lane]);
-            best[lane] = if better { errors[lane] } else { best[lane] };
-            found[lane] = if better { scales[lane] } else { found[lane] };
+    let ends = |zeros: &[i32; SIDE_BY_SIDE]| (zeros.map(|z| (low - z) as f32), zeros.map(|z| (high - z) as f32));
+    let zeros = grids.map(|grid| grid.zero_point);
+    let mut best = errors_of_tile::<false>(tile, &base, &ends(&zeros));
+    let (mut found, mut found_zeros) = (base, zeros);
+    for &step in zero_points {
+        let zeros = zeros.map(|zero| (zero + step).clamp(low, high));
+        let ends = ends(&zeros);
+        for i in 0..STEPS {
+            let share = share(i, &grids[0]);
+            let scales = base.map(|base| base * share);
+            // Beside another zero point, what covered a block may not.
+            let errors = match share < 1.0 || step != 0 {
+                true => errors_of_tile::<true>(tile, &scales, &ends),
+                false => errors_of_tile::<false>(tile, &scales, &ends),
+            };
+            // Without branches, as all lanes go together.
+            for lane in 0..SIDE_BY_SIDE {
+                let usable = (scales[lane] >= f32::MIN_POSITIVE) & (scales[lane] <= f32::MAX);
+                let better = usable & (errors[lane] < best[lane]);
+                best[lane] = if better { errors[lane] } else { best[lane] };
+                found[lane] = if better { scales[lane] } else { found[lane] };
+                found_zeros[lane] = if better { zeros[lane] } else { found_zeros[lane] };
+            }
         }
     }
-    grids.iter_mut().zip(found).for_each(|(grid, scale)| grid.scale = scale);
+    for (lane, grid) in grids.iter_mut().enumerate() {
+        (grid.scale, grid.zero_point) = (found[lane], found_zeros[lane]);
+    }
 }
 
 /// The squared error of each block at its own scale. What covers a block need not `CLIP` it.
@@ -289,14 +298,35 @@ mod tests {
             wide[3].scale = f32::MIN_POSITIVE;
             let mut grids = wide;
             let tile: Vec<Line> = (0..count).map(|at| std::array::from_fn(|i| blocks[i][at])).collect();
-            best_scales(&tile, &mut grids);
+            best_grids(&tile, &mut grids, symmetric);
             let means = vec![0.0; count];
             for ((block, widest), found) in blocks.iter().zip(&wide).zip(&grids) {
-                let at = |scale: f32| plain(block, &means, &Params { scale, ..*widest }, 1.0);
-                let alone = best_scale(&[Channel { weights: block, means: &means }], widest, 1.0, 0.0);
-                assert!(at(found.scale) <= at(alone) * 1.0001, "{count} {symmetric}: {} {alone}", found.scale);
+                let steps = (found.zero_point - widest.zero_point).abs();
+                assert!(steps <= i32::from(!symmetric), "{found:?} beside {widest:?}");
+                let at = |grid: &Params| plain(block, &means, grid, 1.0);
+                let scale = best_scale(&[Channel { weights: block, means: &means }], widest, 1.0, 0.0);
+                let alone = Params { scale, ..*widest };
+                assert!(at(found) <= at(&alone) * 1.0001, "{count} {symmetric}: {found:?} {alone:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_zero_point_beside_is_taken_where_it_is_better() {
+        let (mut fixed, mut free) = (0.0, 0.0);
+        for seed in 0..50 {
+            // Few large weights among many small ones, as in a layer.
+            let block: Vec<f32> = numbers(32, seed).into_iter().map(|w| w.powi(3)).collect();
+            let (low, high) = block.iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+            let widest = Params::from_range(low, high, Scheme::new(GridType::Uint4, false));
+            let tile: Vec<Line> = block.iter().map(|&w| [w; SIDE_BY_SIDE]).collect();
+            for (symmetric, sum) in [(true, &mut fixed), (false, &mut free)] {
+                let mut grids = [widest; SIDE_BY_SIDE];
+                best_grids(&tile, &mut grids, symmetric);
+                *sum += plain(&block, &[0.0; 32], &grids[0], 1.0);
+            }
+        }
+        assert!(free < fixed * 0.99, "{free} {fixed}");
     }
 
     #[test]

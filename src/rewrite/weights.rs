@@ -89,7 +89,7 @@ pub(super) fn in_blocks(
 fn choose(blocks: &Blocks, numbers: &[f32], plan: &ConstantPlan, grids: &mut [Params]) {
     grids.copy_from_slice(&blocks.min_max(numbers, plan.scheme));
     if plan.least_error {
-        blocks.least_error(numbers, grids);
+        blocks.least_error(numbers, grids, plan.scheme.symmetric || plan.scheme.dtype.is_float());
     }
     settle_steps(plan, grids);
 }
