@@ -81,9 +81,7 @@ fn operators_on_integers_are_float_operators_again() {
 fn integers_of_the_caller_get_their_numbers_from_the_operators_that_read_them() {
     let inputs = ["x", "s", "m", "w", "t", "k", "s", "m"];
     let padded = ["u", "s", "m", "w", "t", "k", "s", "m"];
-    let io = |net: Builder, read: &[&str]| {
-        net.node("QLinearMatMul", read, &["y"], vec![]).output("y", &[1, 2])
-    };
+    let io = |net: Builder, read: &[&str]| net.node("QLinearMatMul", read, &["y"], vec![]).output("y", &[1, 2]);
     let fed = || {
         Builder::new(13)
             .input("x", &[1, 2])
