@@ -151,7 +151,7 @@ impl<'a> Here<'a> {
             settings.activations.scheme = scheme(std::slice::from_ref(&known.params));
             settings.quantize |= known.own;
         }
-        self.adopt_types(graph, order, matched);
+        self.adopt_types(graph, order, matched, io);
         let float = |at: &usize| matched.nodes[*at].activations.scheme.dtype.is_float();
         self.floats = (0..order.len()).filter(float).map(|at| order[at]).collect();
         let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -191,7 +191,7 @@ impl<'a> Here<'a> {
 
     /// A node reads and makes one type: that of what it makes, else that of what it reads, where either is known. What the
     /// model gives away as integers may be of another type than all before it: its layer keeps what it reads.
-    fn adopt_types(&self, graph: &Graph, order: &[NodeId], matched: &mut Matched) {
+    fn adopt_types(&self, graph: &Graph, order: &[NodeId], matched: &mut Matched, io: &[IntegerIo]) {
         let mut types: HashMap<ValueId, Scheme> =
             self.activations.iter().map(|(&value, known)| (value, scheme(&[known.params]))).collect();
         for (at, &id) in order.iter().enumerate() {
@@ -204,7 +204,9 @@ impl<'a> Here<'a> {
             let Some(&scheme) = made.or_else(|| read.find_map(|value| types.get(&value))) else { continue };
             matched.nodes[at].activations.scheme = scheme;
             for &value in node.outputs().iter().flatten() {
-                if !matched.values[value.index()].pinned && !self.activations.contains_key(&value) {
+                // What goes out as integers has the type that the policy gave it.
+                let stated = matched.values[value.index()].pinned || io.iter().any(|one| one.value == value);
+                if !stated && !self.activations.contains_key(&value) {
                     matched.values[value.index()].activations.scheme = scheme;
                     types.insert(value, scheme);
                 }
