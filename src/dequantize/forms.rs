@@ -64,13 +64,17 @@ impl Walk<'_> {
     /// What `id` made as integers on `grid` it makes as floats now.
     fn output(&mut self, graph: &mut Graph, id: NodeId, grid: Grid) -> Result<()> {
         let Some(integers) = graph.node(id).output(0) else { return Ok(()) };
-        if graph.value(integers).is_output() || graph.value(integers).is_captured() {
-            return Err(graph.node_error(id, "its integers are an output of the model, or read by a body"));
+        let given = graph.value(integers).is_output();
+        if graph.value(integers).is_captured() || given && self.inside {
+            return Err(graph.node_error(id, "its integers are an output of a body, or read by one"));
         }
         let name = float_name(graph, integers);
         let float = graph.split_output(id, 0, &name);
         self.note_bounds(graph, id)?;
         let float = self.clamped(graph, float, grid)?;
+        if given {
+            give_integers(graph, float, grid, integers);
+        }
         self.real.insert(integers, Real { float, grid });
         self.note_activation(graph, float, grid, integers)
     }
@@ -103,6 +107,15 @@ impl Walk<'_> {
         self.note_bias(made, &integers, scale.to_f32()?.into_owned())?;
         Ok(made)
     }
+}
+
+/// The caller gets `integers`: a QuantizeLinear makes them of `float`, which stays.
+fn give_integers(graph: &mut Graph, float: ValueId, grid: Grid, integers: ValueId) {
+    let name = format!("{}_QuantizeLinear", graph.value(integers).name());
+    let inputs = vec![Some(float), Some(grid.scale), grid.zero_point];
+    let new = NewNode { op_type: "QuantizeLinear", name: &name, inputs, ints: vec![] };
+    let (quantizer, _) = graph.add_node(new, &format!("{name}_Output"));
+    graph.take_over_output(quantizer, 0, integers);
 }
 
 /// Makes `id` run ONNX's `op_type` on `inputs`.

@@ -15,7 +15,7 @@ pub use clamps::{CLAMPS, clamps_as_text};
 pub use found::{Direct, Found};
 
 use crate::error::Result;
-use crate::ir::{Graph, Model, NodeId, Source, ValueId};
+use crate::ir::{Graph, Model, NewNode, NodeId, Source, ValueId};
 use crate::qoperators::{self, MICROSOFT};
 use clamps::{Bounds, Clamps};
 use found::Notes;
@@ -69,6 +69,7 @@ fn walk(
         inside,
         clamps,
         real: HashMap::new(),
+        fed: HashMap::new(),
         stored: HashMap::new(),
         bounds: HashMap::new(),
         notes: Notes::default(),
@@ -114,6 +115,8 @@ struct Walk<'a> {
     clamps: &'a Clamps,
     /// The float value that each integer value stands for.
     real: HashMap<ValueId, Real>,
+    /// The float value that each integer input of the model stands for where a quantized operator reads it.
+    fed: HashMap<ValueId, Real>,
     /// The float32 constants made of stored integers, by grid and axis.
     stored: HashMap<(ValueId, Grid, i64), ValueId>,
     /// Bounds that float values keep to.
@@ -166,7 +169,11 @@ impl Walk<'_> {
         if graph.value(integers).source() == Source::Input {
             // The caller feeds integers: to make numbers of them is part of what the model computes.
             // What a body reads from around stays, too.
-            return if self.inside { Ok(()) } else { self.note_activation(graph, output, grid, integers) };
+            if self.inside {
+                return Ok(());
+            }
+            self.fed.entry(integers).or_insert(Real { float: output, grid });
+            return self.note_activation(graph, output, grid, integers);
         }
         let axis = node.attributes().int("axis").unwrap_or(1);
         let block = node.attributes().int("block_size").unwrap_or(0);
@@ -215,12 +222,40 @@ impl Walk<'_> {
             self.done.stored += 1;
             return Ok(made);
         }
-        if let Some(moved) = self.moved_from_stored(graph, integers, grid, axis)? {
+        if self.is_fed(graph, integers) {
+            return self.from_fed(graph, id, integers, grid);
+        }
+        if let Some(moved) = self.moved_from_start(graph, integers, grid, axis)? {
             return Ok(moved);
         }
         let name = graph.value(integers).name();
         Err(graph
             .node_error(id, format!("reads the integers {name:?}, and nothing tells which float numbers they are")))
+    }
+
+    /// Whether the caller feeds `value`.
+    fn is_fed(&self, graph: &Graph, value: ValueId) -> bool {
+        !self.inside && graph.value(value).source() == Source::Input
+    }
+
+    /// The numbers that the caller's `integers` stand for on `grid`: a DequantizeLinear makes them, which stays.
+    fn from_fed(&mut self, graph: &mut Graph, id: NodeId, integers: ValueId, grid: Grid) -> Result<ValueId> {
+        if let Some(known) = self.fed.get(&integers).copied()
+            && same(graph, known.grid, grid)?
+        {
+            return Ok(known.float);
+        }
+        let one = graph.constant(grid.scale)?.is_some_and(|scale| scale.len() == 1);
+        if !one {
+            return Err(graph.node_error(id, "reads integers of the caller with no scale, several, or a computed one"));
+        }
+        let name = format!("{}_DequantizeLinear", graph.value(integers).name());
+        let inputs = vec![Some(integers), Some(grid.scale), grid.zero_point];
+        let new = NewNode { op_type: "DequantizeLinear", name: &name, inputs, ints: vec![] };
+        let (_, float) = graph.add_node(new, &format!("{name}_Output"));
+        self.fed.entry(integers).or_insert(Real { float, grid });
+        self.note_activation(graph, float, grid, integers)?;
+        Ok(float)
     }
 
     /// Nothing quantized may be left, but at integers that the caller feeds or gets.

@@ -56,8 +56,9 @@ impl Walk<'_> {
         self.note_bounds(graph, id)
     }
 
-    /// The floats of `integers` that were only moved since they were stored: found in a table by a Gather, most of all.
-    pub(super) fn moved_from_stored(
+    /// The floats of `integers` that were only moved since they were stored or fed: found in a table by a Gather, most of
+    /// all, or padded as an image.
+    pub(super) fn moved_from_start(
         &mut self,
         graph: &mut Graph,
         integers: ValueId,
@@ -66,7 +67,7 @@ impl Walk<'_> {
     ) -> Result<Option<ValueId>> {
         let mut chain = Vec::new();
         let mut value = integers;
-        while !graph.is_constant(value) {
+        while !graph.is_constant(value) && !self.is_fed(graph, value) {
             let mover = graph.value(value).producer().filter(|&id| {
                 let node = graph.node(id);
                 node.is("Identity") || node.domain().is_empty() && qoperators::moves_integers(node.op_type())
@@ -76,6 +77,7 @@ impl Walk<'_> {
             chain.push(mover);
             value = read;
         }
+        let fed = self.is_fed(graph, value);
         let several = graph.known_type(grid.scale).is_none_or(|ty| ty.dims.iter().any(|d| *d != Some(1)));
         if several && !chain.first().is_some_and(|&id| chain.len() == 1 && looks_up_rows(graph, id, axis)) {
             let first = chain.first().copied();
@@ -89,7 +91,7 @@ impl Walk<'_> {
             if graph.node(mover).is("Pad") {
                 pad_with_float(graph, mover, grid)?;
             }
-            self.moved(graph, mover, grid, false)?;
+            self.moved(graph, mover, grid, fed)?;
         }
         Ok(self.real.get(&integers).map(|real| real.float))
     }

@@ -78,6 +78,40 @@ fn operators_on_integers_are_float_operators_again() {
 }
 
 #[test]
+fn integers_of_the_caller_get_their_numbers_from_the_operators_that_read_them() {
+    let inputs = ["x", "s", "m", "w", "t", "k", "s", "m"];
+    let padded = ["u", "s", "m", "w", "t", "k", "s", "m"];
+    let io = |net: Builder, read: &[&str]| net.node("QLinearMatMul", read, &["y"], vec![]).output("y", &[1, 2]);
+    let fed = || {
+        Builder::new(13)
+            .input("x", &[1, 2])
+            .floats("s", &[], &[0.5])
+            .floats("t", &[], &[0.25])
+            .constant("m", &bytes(DataType::Uint8, &[], &[128]))
+            .constant("k", &bytes(DataType::Int8, &[], &[0]))
+            .constant("w", &bytes(DataType::Int8, &[2, 2], &[4, 0xfc, 8, 2]))
+    };
+    let moved = fed().node("Identity", &["x"], &["u"], vec![]);
+    for net in [io(fed(), &inputs), io(moved, &padded)] {
+        let mut model = net.build();
+        for name in ["x", "y"] {
+            let value = model.graph.find(name).expect("a value");
+            model.graph.set_element_type(value, DataType::Uint8);
+        }
+        let (_, found) = take_apart(&mut model).expect("a float model");
+        model.graph.verify().expect("a sound graph");
+        let kinds: Vec<_> = operators(&model).into_iter().filter(|op| *op != "Identity").collect();
+        assert_eq!(kinds, ["DequantizeLinear", "MatMul", "QuantizeLinear"]);
+        assert!(found.lost.is_empty() && found.grids.activations.len() >= 2, "{:?}", found.grids.activations);
+        let executor = Tract::default();
+        let session = Session::new(&executor, &model, vec![]).expect("a model");
+        // (1, 2) times ((1, -1), (2, 0.5)), in steps of a half from 128 on.
+        let made = session.run(&[bytes(DataType::Uint8, &[1, 2], &[130, 132])], &mut |_, _, _| {}).expect("outputs");
+        assert_eq!(made[0].to_i64().expect("integers")[..], [138, 128]);
+    }
+}
+
+#[test]
 fn dynamic_quantization_is_one_operator_again() {
     let net = start()
         .node("DynamicQuantizeLinear", &["x"], &["q", "qs", "qz"], vec![])

@@ -151,7 +151,7 @@ impl<'a> Here<'a> {
             settings.activations.scheme = scheme(std::slice::from_ref(&known.params));
             settings.quantize |= known.own;
         }
-        self.adopt_types(graph, order, matched);
+        self.adopt_types(graph, order, matched, io);
         let float = |at: &usize| matched.nodes[*at].activations.scheme.dtype.is_float();
         self.floats = (0..order.len()).filter(float).map(|at| order[at]).collect();
         let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -189,19 +189,24 @@ impl<'a> Here<'a> {
         }
     }
 
-    /// A node reads and makes one type: that of what it makes, else that of what it reads, where either is known.
-    fn adopt_types(&self, graph: &Graph, order: &[NodeId], matched: &mut Matched) {
+    /// A node reads and makes one type: that of what it makes, else that of what it reads, where either is known. What the
+    /// model gives away as integers may be of another type than all before it: its layer keeps what it reads.
+    fn adopt_types(&self, graph: &Graph, order: &[NodeId], matched: &mut Matched, io: &[IntegerIo]) {
         let mut types: HashMap<ValueId, Scheme> =
             self.activations.iter().map(|(&value, known)| (value, scheme(&[known.params]))).collect();
         for (at, &id) in order.iter().enumerate() {
             let Some(op) = ops::lookup(graph, id) else { continue };
             let node = graph.node(id);
-            let made = node.output(0).and_then(|value| self.end(graph, value)).and_then(|value| types.get(&value));
+            let end = node.output(0).and_then(|value| self.end(graph, value));
             let mut read = op.activation_slots(graph, id).into_iter().filter_map(|slot| node.input(slot));
+            let given = end.is_some_and(|value| given_as_integers(graph, value)) && self.was_integer(graph, id);
+            let made = end.filter(|_| !given).and_then(|value| types.get(&value));
             let Some(&scheme) = made.or_else(|| read.find_map(|value| types.get(&value))) else { continue };
             matched.nodes[at].activations.scheme = scheme;
             for &value in node.outputs().iter().flatten() {
-                if !matched.values[value.index()].pinned && !self.activations.contains_key(&value) {
+                // What goes out as integers has the type that the policy gave it.
+                let stated = matched.values[value.index()].pinned || io.iter().any(|one| one.value == value);
+                if !stated && !self.activations.contains_key(&value) {
                     matched.values[value.index()].activations.scheme = scheme;
                     types.insert(value, scheme);
                 }
@@ -338,6 +343,19 @@ impl<'a> Here<'a> {
         all.sort_by_key(|(value, _)| value.index());
         all
     }
+}
+
+/// Whether all that reads `value` makes integers of it that are outputs of the model.
+fn given_as_integers(graph: &Graph, value: ValueId) -> bool {
+    let gives = |one: &Use| match one {
+        Use::Input { node, slot: 0 } => {
+            let made = graph.node(*node).output(0);
+            graph.node(*node).is("QuantizeLinear") && made.is_some_and(|made| graph.value(made).is_output())
+        }
+        _ => false,
+    };
+    let uses = graph.value(value).uses();
+    !uses.is_empty() && uses.iter().all(gives)
 }
 
 /// A weight of which only the grids are known.

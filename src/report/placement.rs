@@ -1,9 +1,10 @@
 //! What became of the nodes, in numbers and groups.
 
 use crate::exec::Types;
-use crate::ir::Graph;
+use crate::ir::{Graph, NodeId, Source};
 use crate::ops;
 use crate::plan::{Placement, Plan};
+use crate::qoperators;
 use crate::resolve::Resolved;
 use crate::target::Target;
 use serde::Serialize;
@@ -86,11 +87,22 @@ pub fn summarize(
             Placement::Clamp { .. } => {
                 summary.keep_float(&node.op_type, "the grid before it does not end within its bounds", &node.name);
             }
+            // Nothing is computed where the caller's integers stand for the numbers of a grid that they stay on.
+            Placement::Float { .. } if is_border(plan, graph, node.id) => summary.nodes -= 1,
             Placement::Float { reason } => summary.keep_float(&node.op_type, reason, &node.name),
         }
     });
     summary.integer_work = (work > 0).then(|| integer_work as f64 / work as f64);
     summary
+}
+
+/// Whether a node does nothing but make the numbers of integers that the caller feeds, which are on a grid.
+fn is_border(plan: &Plan, graph: &Graph, id: NodeId) -> bool {
+    let Some(node) = graph.get_node(id).filter(|node| qoperators::is_quantized(node.domain(), node.op_type())) else {
+        return false;
+    };
+    let fed = node.input(0).is_some_and(|value| graph.value(value).source() == Source::Input);
+    fed && node.output(0).is_some_and(|value| plan.value(value).is_some())
 }
 
 fn is_zero(count: &usize) -> bool {

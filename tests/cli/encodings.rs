@@ -170,3 +170,16 @@ fn encodings_that_cannot_be_written_leave_nothing_behind() {
     ends(&output, 2);
     assert!(text(&output.stderr).contains("encodings_version is that of the file that write_encodings names"));
 }
+
+#[test]
+fn outputs_without_an_encoding_are_integers_of_the_type_that_is_wanted() {
+    let folder = folder();
+    let plain = policy(folder.path(), "");
+    let plain = plain.to_str().expect("a name");
+    let flags = ["quantize", "-c", plain, "-o", "first.onnx", "--write-encodings", "first.encodings", "-q"];
+    ends(&tare(folder.path(), flags), 0);
+    ends(&tare(folder.path(), ["dequantize", "first.onnx", "-o", "float.onnx", "-q"]), 0);
+    let flags =
+        ["quantize", "float.onnx", "-c", plain, "--encodings", "first.encodings", "--io", "int8", "--strict", "-o"];
+    assert!(ends(&tare(folder.path(), flags.iter().chain(&["io.onnx"])), 0).contains("0 in float"));
+}

@@ -134,6 +134,25 @@ fn a_model_quantized_in_part_is_kept_or_completed() {
 }
 
 #[test]
+fn integer_inputs_and_outputs_stay_as_they_are_when_a_model_is_completed() {
+    let folder = folder();
+    let written = policy(folder.path(), "io: { inputs: int8, outputs: int8 }\n");
+    for format in ["qdq", "qoperator"] {
+        let flags = ["quantize", "-c", written.to_str().expect("a name"), "--format", format, "-o", "first.onnx", "-q"];
+        ends(&tare(folder.path(), flags), 0);
+        let flags = ["--quantized-input", "complete", "--format", format, "--strict", "--no-validation"];
+        let flags = ["quantize", "first.onnx", "-o", "again.onnx"].into_iter().chain(flags);
+        assert!(ends(&tare(folder.path(), flags), 0).contains("0 in float"));
+        let quantizers = |name: &str| {
+            let model = read(folder.path().join(name));
+            // The field of a node that holds its operator, of fourteen letters.
+            model.windows(16).filter(|bytes| bytes == b"\x22\x0eQuantizeLinear").count()
+        };
+        assert_eq!(quantizers("first.onnx"), quantizers("again.onnx"), "{format}");
+    }
+}
+
+#[test]
 fn init_writes_a_policy_that_quantize_runs() {
     let folder = folder();
     let data = repository("calibration/fashion");
