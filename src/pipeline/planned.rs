@@ -11,7 +11,7 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::InputSpec;
 use crate::ir::Model;
-use crate::plan::{Known, Placement, Plan, out_of_range, plan, unlike_joins};
+use crate::plan::{Known, Placement, Plan, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, QuantizedInput, Settings};
 use crate::prepare;
 use crate::quant::KnownGrids;
@@ -93,7 +93,8 @@ impl Planned {
         if let Some(encoded) = &mut encoded {
             known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
         }
-        let plan = plan(&model.graph, settings, &target, &[], &known).map_err(|e| e.in_model(&path))?;
+        let kept = if completes { splits(&model.graph) } else { Vec::new() };
+        let plan = plan(&model.graph, settings, &target, &kept, &known).map_err(|e| e.in_model(&path))?;
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { completes, contrib, levels, encoded, ..Self::of(original, model, plan, known, &path) })
@@ -182,6 +183,9 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
+        if self.completes {
+            kept.extend(splits(graph));
+        }
         let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
         let before = std::mem::replace(&mut self.plan, anew);
         resolve(&self.plan, &inherited(calibration, &before, &self.plan))

@@ -35,6 +35,7 @@ pub use io::{IntegerIo, no_integers};
 pub use joins::unlike_joins;
 pub use known::{Known, Unused};
 pub use outliers::Split;
+pub use outliers::splits;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
 

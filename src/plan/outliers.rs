@@ -22,6 +22,30 @@ pub struct Split {
 /// Where each node stands in the plan.
 type Places = HashMap<NodeId, usize>;
 
+/// Products of a few columns beside one of the rest, as a split writes them, with what picks and what adds them: of a model that
+/// was split before, they are to stay in float. With each node why.
+pub fn splits(graph: &Graph) -> Vec<(NodeId, String)> {
+    let why = "it is part of the columns that run in float beside the integer rest";
+    let one = |id: NodeId| {
+        let node = graph.node(id);
+        let (picked, weight, made) = (node.input(0)?, node.input(1)?, node.output(0)?);
+        let pick = graph.value(picked).producer()?;
+        let indices = graph.node(pick).input(1)?;
+        let mut readers = graph.value(made).readers();
+        let (sum, _) = readers.next()?;
+        let beside = node.is("MatMul")
+            && graph.is_constant(weight)
+            && graph.node(pick).is("Gather")
+            && graph.node(pick).attributes().int("axis") == Some(-1)
+            && graph.is_constant(indices)
+            && graph.rank(indices) == Some(1)
+            && graph.node(sum).is("Add")
+            && readers.next().is_none();
+        beside.then_some([pick, id, sum])
+    };
+    graph.node_ids().filter_map(one).flatten().map(|id| (id, why.to_owned())).collect()
+}
+
 impl Plan {
     /// Plans the splits that the policy asks for, and what has to be observed for them. `order` and `matched` are parallel.
     ///

@@ -1,6 +1,7 @@
 //! Products split by the columns of what they read.
 
 use super::*;
+use crate::plan::splits;
 
 /// Two products of what a Tanh makes, column 2 of which is a hundred times as large as the others, and a third behind them.
 fn spiky() -> Builder {
@@ -38,6 +39,17 @@ fn large_columns_run_in_float_beside_the_integer_rest() {
         let all = whole.original.graph.constant(whole.original.graph.find("wa").expect("the weight"));
         let all = all.expect("a tensor").expect("a constant");
         assert_eq!(own.to_f32().expect("floats")[..], all.to_f32().expect("floats")[16..24], "{mode}");
+    }
+}
+
+#[test]
+fn a_split_is_known_again() {
+    for mode in ["static", "dynamic"] {
+        let (whole, split) = (split(mode, ""), split(mode, "outlier_threshold: 6"));
+        let found: Vec<_> =
+            splits(split.graph()).iter().map(|(id, _)| split.graph().node(*id).op_type().to_owned()).collect();
+        assert_eq!(found, ["Gather", "MatMul", "Add"].repeat(2), "{mode}");
+        assert!(splits(whole.graph()).is_empty(), "{mode}");
     }
 }
 
