@@ -223,7 +223,7 @@ impl Walk<'_> {
             return Ok(made);
         }
         if self.is_fed(graph, integers) {
-            return self.from_fed(graph, id, integers, grid);
+            return self.read_fed(graph, id, integers, grid);
         }
         if let Some(moved) = self.moved_from_start(graph, integers, grid, axis)? {
             return Ok(moved);
@@ -239,7 +239,7 @@ impl Walk<'_> {
     }
 
     /// The numbers that the caller's `integers` stand for on `grid`: a DequantizeLinear makes them, which stays.
-    fn from_fed(&mut self, graph: &mut Graph, id: NodeId, integers: ValueId, grid: Grid) -> Result<ValueId> {
+    fn read_fed(&mut self, graph: &mut Graph, id: NodeId, integers: ValueId, grid: Grid) -> Result<ValueId> {
         if let Some(known) = self.fed.get(&integers).copied()
             && same(graph, known.grid, grid)?
         {
