@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Bias, Op, Role};
 use crate::policy::NodeSettings;
-use crate::quant::GridType;
 use crate::tensor::DataType;
 
 /// What becomes of a node: a layer with an integer form runs on integers, any other node with weights computes in float from
@@ -85,11 +84,9 @@ fn layer(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings) -> Result<
         return Ok(None);
     }
     let weights = settings.weights;
-    let eight_bits = weights.scheme.dtype == GridType::Int8 && weights.scheme.symmetric && !weights.scheme.reduce_range;
-    let guarded = weights.avoid_saturation && eight_bits;
     let plan = weights::stored(graph, id, op, weight, shape, settings);
     Ok(Some(ConstantPlan {
-        sum_order: op.sum_order(graph, id, shape).filter(|_| guarded),
+        sum_order: op.sum_order(graph, id, shape).filter(|_| weights.guarded()),
         least_error: weights.searches(),
         ..plan
     }))

@@ -14,16 +14,13 @@ mod halves;
 mod io;
 mod joins;
 mod known;
-mod known_checks;
 mod layout;
 mod listing;
 mod nodes;
 mod outliers;
 mod place;
 mod structure;
-mod told;
 mod types;
-mod unused;
 mod values;
 mod weights;
 
@@ -196,6 +193,26 @@ pub struct ConstantPlan {
     /// Its grids, where they are known: as many as [`KnownConstant`](crate::quant::KnownConstant) says. Nothing of them is then
     /// chosen.
     pub known: Option<Arc<[Params]>>,
+}
+
+impl ConstantPlan {
+    /// A weight at input `slot` with one scale, that of its largest element.
+    pub fn weight(slot: usize, scheme: Scheme) -> Self {
+        Self {
+            slot,
+            scheme,
+            axis: None,
+            block: None,
+            form: Stored::Plain,
+            is_weight: true,
+            sum_order: None,
+            least_error: false,
+            summed: None,
+            positive: false,
+            split: None,
+            known: None,
+        }
+    }
 }
 
 /// How the integers of a constant stand in the model.

@@ -5,13 +5,12 @@ use super::known::Here;
 use super::place;
 use super::place::{Candidate, Placed};
 use super::weights;
-use super::{ConstantPlan, IntegerNode, Placement, Stored};
+use super::{ConstantPlan, IntegerNode, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{Op, Role};
 use crate::policy::{ALIKE, BiasType, Granularity, NodeSettings};
-use crate::quant::GridType;
 use crate::target::Target;
 use crate::tensor::DataType;
 
@@ -127,20 +126,7 @@ pub(super) fn table(graph: &Graph, id: NodeId, op: &Op, settings: &NodeSettings)
         scheme.dtype = scheme.dtype.other_signedness();
     }
     let axis = per_channel.then(|| rank - 1);
-    Ok(ConstantPlan {
-        slot,
-        scheme,
-        axis,
-        block: None,
-        is_weight: true,
-        form: Stored::Plain,
-        sum_order: None,
-        summed: None,
-        positive: false,
-        split: None,
-        known: None,
-        least_error: false,
-    })
+    Ok(ConstantPlan { axis, ..ConstantPlan::weight(slot, scheme) })
 }
 
 /// A clamp vanishes into the integer node whose chain it ends.
@@ -176,20 +162,8 @@ fn integer_node(
     let mut constants = Vec::new();
     for slot in slots.into_iter().filter(|s| !activations.contains(s) && Some(*s) != weight_slot) {
         // A constant operand beside an activation takes the activation's type: kernels want both alike.
-        constants.push(ConstantPlan {
-            slot,
-            scheme: settings.activations.scheme,
-            axis: None,
-            block: None,
-            is_weight: false,
-            form: Stored::Plain,
-            sum_order: None,
-            summed: None,
-            positive: false,
-            split: None,
-            known: None,
-            least_error: false,
-        });
+        let plan = ConstantPlan::weight(slot, settings.activations.scheme);
+        constants.push(ConstantPlan { is_weight: false, ..plan });
     }
     if let Some(slot) = weight_slot {
         let value = graph.node(id).input(slot).map(|v| graph.constant(v)).transpose()?.flatten();
@@ -197,28 +171,14 @@ fn integer_node(
         // In a transposed convolution of groups, channels at the same place of their groups share an index, and so a scale.
         let per_channel = settings.weights.granularity == Granularity::PerChannel;
         let scheme = settings.weights.scheme;
-        let eight_bits = scheme.dtype == GridType::Int8 && scheme.symmetric && !scheme.reduce_range;
-        let guarded = settings.weights.avoid_saturation && eight_bits && settings.activations.scheme.dtype.bits() == 8;
+        let guarded = settings.weights.guarded() && settings.activations.scheme.dtype.bits() == 8;
         let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
         if !here.knows(graph, id, slot) {
             check_alike(graph, id, settings)?;
         }
         let least_error = settings.weights.searches();
-        constants.push(ConstantPlan {
-            slot,
-            scheme: settings.weights.scheme,
-            axis,
-            block: None,
-            is_weight: true,
-            form: Stored::Plain,
-            sum_order,
-            summed: None,
-            positive: false,
-            split: None,
-            known: None,
-            least_error,
-        });
+        constants.push(ConstantPlan { axis, sum_order, least_error, ..ConstantPlan::weight(slot, scheme) });
     }
     let constants: Vec<_> = constants.into_iter().map(|plan| here.apply(graph, id, plan)).collect();
     let weight = constants.iter().find(|constant| constant.is_weight);

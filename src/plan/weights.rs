@@ -138,18 +138,12 @@ pub(super) fn stored(
         }
     };
     ConstantPlan {
-        slot: weight.slot,
-        scheme: weights.scheme,
         axis,
         block,
         form: form(&weights),
-        is_weight: true,
-        sum_order: None,
         least_error: weights.searches(),
-        summed: None,
         positive: reads_positive(graph, id),
-        split: None,
-        known: None,
+        ..ConstantPlan::weight(weight.slot, weights.scheme)
     }
 }
 

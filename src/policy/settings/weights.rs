@@ -75,6 +75,15 @@ impl WeightSettings {
         self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
     }
 
+    /// Whether the largest of them are to be so small that kernels which add two products in 16 bits do not saturate: those
+    /// kernels read symmetric int8.
+    pub fn guarded(self) -> bool {
+        self.avoid_saturation
+            && self.scheme.dtype == GridType::Int8
+            && self.scheme.symmetric
+            && !self.scheme.reduce_range
+    }
+
     /// The oldest operator set that stores such weights; `contrib` says whether ONNX Runtime's own domain may be used.
     pub(super) fn opset(self, contrib: bool) -> i64 {
         match (self.scheme.dtype, self.granularity) {

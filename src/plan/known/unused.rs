@@ -1,14 +1,23 @@
 //! Known grids that a plan does not use, each with the reason.
 
-use super::known::{Here, Known, Unused};
-use super::{ConstantPlan, Plan, RangeSource};
+use super::super::{ConstantPlan, Plan, RangeSource};
+use super::{Here, Known};
 use crate::ir::{Graph, ValueId};
 use crate::quant::Params;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A grid that is known and that the plan does not use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unused {
+    /// The value or constant.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
 impl Plan {
     /// Lists what is known of `graph` and not used.
-    pub(super) fn list_unused(&mut self, graph: &Graph, here: &Here<'_>, known: &Known) {
+    pub(in crate::plan) fn list_unused(&mut self, graph: &Graph, here: &Here<'_>, known: &Known) {
         let mut stored = BTreeSet::new();
         self.walk(graph, &mut |graph, node| {
             let constants = node.placement.constants().iter().filter(|constant| constant.known.is_some());

@@ -1,7 +1,7 @@
 //! What is known of activations and constants beside grids: ranges, and what stays float.
 
-use super::known::Here;
-use super::{Plan, RangeSource};
+use super::super::{Plan, RangeSource};
+use super::Here;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::policy::Matched;
