@@ -159,6 +159,15 @@ def constants(graph):
     return known
 
 
+def graphs(graph):
+    """A graph and its bodies."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+
+
 def float_compute(path, op_types=FLOAT_COMPUTE):
     """Nodes of the model at `path` that multiply constant weights in float."""
     graph = onnx.load(path).graph
@@ -185,3 +194,15 @@ def report_outputs(path):
     """SQNR in dB of every output, as the converter's own report states it; infinite where there is no error at all."""
     outputs = json.loads(Path(path).read_text())["validation"]["outputs"]
     return {o["name"]: float("inf") if o["mse"] == 0 else o["sqnr_db"] for o in outputs}
+
+
+def expect_sqnr(case, original, made, samples, report, least, agreement=0.1, optimized=True):
+    """Expects of each output of `made`, as ONNX Runtime computes it with and without optimizations, `least` dB and what the
+    report says. Unless `optimized`, the report is held against the run without them alone."""
+    expected, stated = run(original, samples), report_outputs(report)
+    for optimize in [False, True]:
+        for name, found in run(made, samples, optimize=optimize).items():
+            measured = sqnr(expected[name], found)
+            case.expect(measured >= least, f"{name}: SQNR {measured:.1f} dB, expected {least} or more")
+            good = optimize and not optimized or abs(stated[name] - measured) <= agreement
+            case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")

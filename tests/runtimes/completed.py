@@ -19,12 +19,12 @@ from catalogue import CATALOGUE
 from common import FLOAT_COMPUTE, ROOT, Suite, interface, report_outputs, run, sqnr, tare
 from onnx import numpy_helper
 from onnxruntime.quantization import (
-    CalibrationDataReader,
     QuantFormat,
     QuantType,
     quantize_dynamic,
     quantize_static,
 )
+from peer import Samples
 
 # Errors of both halves may add up so that the whole is this much worse than their sum.
 MARGIN_DB = 3.0
@@ -36,15 +36,6 @@ AGREEMENT_DB = 1.0
 EACH = 2
 LAYERS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 QUANTIZERS = {"QuantizeLinear", "DynamicQuantizeLinear"}
-
-
-class Samples(CalibrationDataReader):
-    def __init__(self, arrays):
-        count = len(next(iter(arrays.values())))
-        self.rows = iter([{k: v[i : i + 1] for k, v in arrays.items()} for i in range(count)])
-
-    def get_next(self):
-        return next(self.rows, None)
 
 
 def chosen(model, which):

@@ -15,27 +15,18 @@ import onnx
 from catalogue import CATALOGUE
 from common import Suite, interface, run, sqnr, tare
 from onnxruntime.quantization import (
-    CalibrationDataReader,
     QuantFormat,
     QuantType,
     quantize_dynamic,
     quantize_static,
 )
+from peer import Samples
 
 # What is left of the difference is the rounding of weights, by their type.
 WEIGHTS_DB = {"contrib-int4": 6.0, "int4": 8.0, "float8": 16.0, "int8": 30.0}
 # Below it, what ONNX Runtime's quantizer made computes something else than the model did.
 BROKEN_DB = 20.0
 QUANTIZED = ("Linear", "Integer", "QGemm", "NBits")
-
-
-class Samples(CalibrationDataReader):
-    def __init__(self, arrays):
-        count = len(next(iter(arrays.values())))
-        self.rows = iter([{k: v[i : i + 1] for k, v in arrays.items()} for i in range(count)])
-
-    def get_next(self):
-        return next(self.rows, None)
 
 
 def ours(form, policy=""):

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import onnx
-from common import Suite, interface, report_outputs, run, sqnr, tare
+from common import Suite, graphs, interface, report_outputs, run, sqnr, tare
 from net import Net
 from onnx import TensorProto, helper
 
@@ -151,12 +151,6 @@ def quantize(case, build, opset, mode, keep_io, samples_seen):
 
 def stored(path, dtype):
     """The number of elements in initializers of a type, bodies included."""
-
-    def graphs(graph):
-        yield graph
-        for attribute in (a for node in graph.node for a in node.attribute):
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from graphs(attribute.g)
 
     tensors = [t for graph in graphs(onnx.load(path).graph) for t in graph.initializer if t.data_type == dtype]
     return sum(int(np.prod(t.dims)) for t in tensors)

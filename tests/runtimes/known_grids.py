@@ -16,8 +16,9 @@ import onnx
 from catalogue import CATALOGUE
 from common import Suite, run, sqnr, tare
 from onnx import numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, calibrate
+from onnxruntime.quantization import calibrate
 from onnxruntime.quantization.quant_utils import compute_scale_zp, write_calibration_table
+from peer import Samples
 
 METHODS = ("MinMax", "Entropy", "Percentile")
 # Of these a table for TensorRT keeps one number for each value, the range on both sides of zero.
@@ -58,15 +59,6 @@ for name, one in sim.qc_quantize_op_dict.items():
         found[name] = [[grid.delta for grid in grids], [grid.offset for grid in grids]]
 json.dump(found, open(sys.argv[3], "w"))
 """
-
-
-class Samples(CalibrationDataReader):
-    def __init__(self, arrays):
-        count = len(next(iter(arrays.values())))
-        self.rows = iter([{k: v[i : i + 1] for k, v in arrays.items()} for i in range(count)])
-
-    def get_next(self):
-        return next(self.rows, None)
 
 
 def constants(path):

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import onnx
-from common import Suite, report_outputs, run, sqnr, tare
+from common import Suite, expect_sqnr, graphs, report_outputs, run, sqnr, tare
 from net import Net
 from onnx import helper, numpy_helper
 
@@ -126,14 +126,7 @@ def check_contrib(case, build, opset, dtype, symmetric, size):
     case.expect(kinds, "no operator of com.microsoft")
     case.expect("DequantizeLinear" not in [node.op_type for node in model.graph.node], "a DequantizeLinear")
     case.note(" ".join(kinds))
-    expected, stated = run(original, samples), report_outputs(report)
-    for optimize in [False, True]:
-        for name, found in run(made, samples, optimize=optimize).items():
-            measured = sqnr(expected[name], found)
-            bound = BOUNDS_DB[dtype]
-            case.expect(measured >= bound, f"{name}: SQNR {measured:.1f} dB, expected {bound} or more")
-            good = abs(stated[name] - measured) <= 0.1
-            case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")
+    expect_sqnr(case, original, made, samples, report, BOUNDS_DB[dtype])
 
 
 # What else a static policy may ask for, and the least that it leaves, in dB: operators without a kernel for it compute in
@@ -243,24 +236,8 @@ def check(case, build, opset, mode, dtype, symmetric, granularity, agreement, mo
         expect_own_opset(case, made, opset)
     stored = [t for graph in graphs(onnx.load(made).graph) for t in graph.initializer if "_quantized" in t.name]
     case.expect(stored, "no weight is stored as integers")
-    expected, stated = run(original, samples), report_outputs(report)
-    for optimize in [False, True]:
-        for name, found in run(made, samples, optimize=optimize).items():
-            measured = sqnr(expected[name], found)
-            bound = BOUNDS_DB[dtype]
-            case.expect(measured >= bound, f"{name}: SQNR {measured:.1f} dB, expected {bound} or more")
-            # With optimisations, ONNX Runtime makes a MatMul of such a weight one that rounds its activations, too.
-            good = optimize or abs(stated[name] - measured) <= agreement
-            case.expect(good, f"{name}: the report states {stated[name]:.2f} dB, ONNX Runtime shows {measured:.2f}")
-
-
-def graphs(graph):
-    """A graph and its bodies."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from graphs(attribute.g)
+    # With optimisations, ONNX Runtime makes a MatMul of such a weight one that rounds its activations, too.
+    expect_sqnr(case, original, made, samples, report, BOUNDS_DB[dtype], agreement, optimized=False)
 
 
 def main():
