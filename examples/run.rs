@@ -56,7 +56,7 @@ fn specs(model: &Model) -> Result<Vec<InputSpec>> {
         let name = model.graph.value(value).name().to_owned();
         let ty = model.graph.stated_type(value);
         let ty = ty.ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
-        Ok(InputSpec { name, ty })
+        Ok(InputSpec { name, ty, meaning: None })
     };
     model.graph.inputs().map(spec).collect()
 }

@@ -5,21 +5,28 @@ use bytes::Bytes;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Every file that is mapped now.
-static MAPS: Mutex<Vec<Weak<Mmap>>> = Mutex::new(Vec::new());
+static MAPS: Mutex<Vec<Weak<Map>>> = Mutex::new(Vec::new());
 
-struct Mapped(Arc<Mmap>);
+struct Map {
+    bytes: Mmap,
+    /// Where it lies, if it has a name.
+    path: Option<PathBuf>,
+}
+
+struct Mapped(Arc<Map>);
 
 impl AsRef<[u8]> for Mapped {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
 }
 
-/// The bytes of `file`, of which only what is looked at comes to memory. It stays mapped for as long as anybody has some of them.
+/// The bytes of `file`, which lies at `path` if it has a name, of which only what is looked at comes to memory. It stays mapped for as long as anybody has some of them.
 ///
 /// # Errors
 /// When the file cannot be mapped.
@@ -27,9 +34,10 @@ impl AsRef<[u8]> for Mapped {
 /// # Safety
 /// Nobody may write to the file meanwhile.
 #[expect(unsafe_code, reason = "whether somebody writes to the file is for the caller to know")]
-pub unsafe fn map(file: &File) -> std::io::Result<Bytes> {
+pub unsafe fn map(file: &File, path: Option<&Path>) -> std::io::Result<Bytes> {
+    let path = path.and_then(|path| path.canonicalize().ok());
     // SAFETY: the caller's.
-    let map = Arc::new(unsafe { Mmap::map(file) }?);
+    let map = Arc::new(Map { bytes: unsafe { Mmap::map(file) }?, path });
     let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
     maps.retain(|map| map.strong_count() > 0);
     maps.push(Arc::downgrade(&map));
@@ -37,20 +45,27 @@ pub unsafe fn map(file: &File) -> std::io::Result<Bytes> {
 }
 
 /// The mapped file that `bytes` are part of, if they are, and where they begin in it.
-fn place(bytes: &[u8]) -> Option<(Arc<Mmap>, usize)> {
+fn place(bytes: &[u8]) -> Option<(Arc<Map>, usize)> {
     let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
     maps.iter().filter_map(Weak::upgrade).find_map(|map| {
-        let offset = (bytes.as_ptr() as usize).wrapping_sub(map.as_ptr() as usize);
-        let inside = offset.checked_add(bytes.len()).is_some_and(|end| end <= map.len());
+        let offset = (bytes.as_ptr() as usize).wrapping_sub(map.bytes.as_ptr() as usize);
+        let inside = offset.checked_add(bytes.len()).is_some_and(|end| end <= map.bytes.len());
         inside.then_some((map, offset))
     })
+}
+
+/// Whether somebody still has bytes of the file at `path`.
+pub fn is_read(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    maps.iter().filter_map(Weak::upgrade).any(|map| map.path.as_deref() == Some(&path))
 }
 
 /// Gives the memory of `bytes` back where they are part of a mapped file, which is read again should anybody look at them.
 /// Other bytes stay as they are.
 pub fn let_go(bytes: &[u8]) {
     if let Some((map, offset)) = place(bytes) {
-        forget(&map, offset, bytes.len());
+        forget(&map.bytes, offset, bytes.len());
     }
 }
 
@@ -114,7 +129,7 @@ fn written(bytes: &[u8]) -> std::io::Result<Bytes> {
     let mut file = tempfile::tempfile()?;
     file.write_all(bytes)?;
     // SAFETY: the file has no name, and is closed to writing with this function.
-    unsafe { map(&file) }
+    unsafe { map(&file, None) }
 }
 
 #[cfg(test)]

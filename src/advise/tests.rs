@@ -32,6 +32,7 @@ fn pictures() -> Data {
         mean: vec![103.5, 116.25, 123.75],
         std: vec![],
         dtype: DataType::Float32,
+        meaning: None,
         shape: vec![1, 8, 9, 3],
         repeats: 1,
     };

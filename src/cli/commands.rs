@@ -25,12 +25,18 @@ pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
     if path.exists() && !args.force {
         return Err(Error::file(path, "is there already; name another file, or write over it with --force"));
     }
-    if path.canonicalize().ok().is_some_and(|p| args.model.canonicalize().ok() == Some(p)) {
-        return Err(Error::file(path, "is the model itself; name another file"));
-    }
+    let overrides = args.overrides()?;
+    let (model, data) = (Some(&args.model), overrides.calibration.as_ref());
+    let read = [
+        ("model", model),
+        ("samples", data),
+        ("samples", overrides.validation.as_ref()),
+        ("file of labels", overrides.labels.as_ref()),
+    ];
+    let read: Vec<_> = read.into_iter().filter_map(|(what, path)| Some((what, path?.as_path()))).collect();
     // Makes the folder, from which the policy's paths count.
-    file::check_writable(path)?;
-    let policy = pipeline::init(&args.overrides()?, path)?;
+    file::check_outputs(&[path], &read)?;
+    let policy = pipeline::init(&overrides, path)?;
     file::write_atomically(path, policy.as_bytes())?;
     if !output.quiet {
         let path = path.display();
@@ -74,7 +80,7 @@ pub fn plan(args: &Model) -> Result<Verdict> {
 
 pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
-    file::check_writable(&args.output)?;
+    file::check_outputs(&[&args.output], &settings.files())?;
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
@@ -91,7 +97,9 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
 pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
     if let Some(path) = &args.report {
-        file::check_writable(path)?;
+        let mut read = settings.files();
+        read.extend([("float model", args.float.as_path()), ("quantized model", args.quantized.as_path())]);
+        file::check_outputs(&[path], &read)?;
     }
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
@@ -109,7 +117,6 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
 }
 
 pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
-    file::check_writable(&args.output)?;
     let done = pipeline::dequantize(&args.model, &args.output)?;
     if !output.quiet {
         let (gone, operators, stored) = (done.quantizers, done.operators, done.stored);

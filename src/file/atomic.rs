@@ -85,3 +85,31 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn check_writable(path: &Path) -> Result<()> {
     Beside::create(path).map(drop)
 }
+
+/// Finds out whether all of `written` can be written, and that none of them is another of them or a file that is `read`, each
+/// of which comes with what it is.
+///
+/// # Errors
+/// When one cannot or is.
+pub fn check_outputs(written: &[&Path], read: &[(&str, &Path)]) -> Result<()> {
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for path in written {
+        check_writable(path)?;
+        let place = place(path);
+        if let Some((what, _)) = read.iter().find(|(_, read)| read.canonicalize().is_ok_and(|read| read == place)) {
+            return Err(Error::file(path, format!("is the {what} itself; name another output")));
+        }
+        if seen.contains(&place) {
+            return Err(Error::file(path, "is named for two outputs; name another for one of them"));
+        }
+        seen.push(place);
+    }
+    Ok(())
+}
+
+/// Where a file in a folder that exists lies or will lie.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let made = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(made).unwrap_or_else(|| path.to_path_buf())
+}

@@ -133,7 +133,7 @@ pub fn map_file(path: &Path) -> Result<Bytes> {
     }
     // SAFETY: should another program truncate the file meanwhile, the operating system ends this one; the bytes never change
     // under a reader that this program itself gave them to, because its own writes go to a new file that is renamed into place.
-    unsafe { mapped::map(&file) }.map_err(failed)
+    unsafe { mapped::map(&file, Some(path)) }.map_err(failed)
 }
 
 /// Moves external tensors inside the model, as their `raw_data`.

@@ -6,11 +6,12 @@ mod outline;
 mod sink;
 mod tensors;
 
-pub use atomic::{check_writable, write_atomically};
+pub use atomic::{check_outputs, check_writable, write_atomically};
 pub use outline::outline;
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
+use crate::mapped;
 use crate::proto::ModelProto;
 use atomic::Beside;
 use bytes::Bytes;
@@ -90,8 +91,22 @@ pub struct Staged {
 /// [`Staged::commit`], it leaves nothing behind.
 ///
 /// # Errors
-/// When the folder cannot be written.
+/// When the folder cannot be written, or `FILE.data` holds weights of a model that somebody still has.
 pub fn stage(model: &Model, path: &Path) -> Result<Staged> {
+    let staged = beside(model, path)?;
+    if let Some((name, _)) = &staged.data {
+        let data = path.with_file_name(name);
+        if mapped::is_read(&data) {
+            return Err(Error::file(
+                data,
+                "holds weights of the model that is read, and would be written over; name another output",
+            ));
+        }
+    }
+    Ok(staged)
+}
+
+fn beside(model: &Model, path: &Path) -> Result<Staged> {
     let mut proto = model.to_proto()?;
     let data = if external::wanted(&proto) || proto.encoded_len() > MAX_MESSAGE {
         Some(external::write(&mut proto, path)?)
@@ -126,12 +141,12 @@ impl Staged {
     }
 }
 
-/// Writes a model to `path`, atomically.
+/// Writes a model to `path`, atomically, be it the file that it was loaded from.
 ///
 /// # Errors
 /// When the folder cannot be written; what stood at `path` is then untouched.
 pub fn save(model: &Model, path: &Path) -> Result<()> {
-    stage(model, path)?.commit()
+    beside(model, path)?.commit()
 }
 
 /// The SHA-256 of a file in hexadecimal.

@@ -3,9 +3,9 @@
 use super::convert::{allowed, convert};
 use super::listing::Found;
 use super::rows::{Array, RowStream, Slot, slots};
-use super::{InputSpec, MAX_TENSOR_BYTES, labels};
+use super::{InputSpec, MAX_TENSOR_BYTES, Meaning, labels};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{DataType, Tensor};
 use std::path::PathBuf;
 
 /// Arrays whose names begin so are not inputs.
@@ -232,8 +232,16 @@ impl Arrays {
             }
             bytes.truncate(array.row_bytes);
         }
-        convert(bytes, array.number, input.ty.dtype, shape)
-            .map_err(|why| array.error(format!("{sample}: {why}, the type of the input {:?}", input.name)))
+        let of_type = |bytes, wanted| {
+            convert(bytes, array.number, wanted, shape)
+                .map_err(|why| array.error(format!("{sample}: {why}, the type of the input {:?}", input.name)))
+        };
+        match numbers(array, input) {
+            None => of_type(bytes, input.ty.dtype),
+            Some(meaning) => meaning
+                .quantize(&of_type(bytes, DataType::Float32)?)
+                .map_err(|why| array.error(format!("{sample}: for the input {:?}: {why}", input.name))),
+        }
     }
 }
 
@@ -252,13 +260,18 @@ fn choose<'a>(slots: &'a [Slot], input: &InputSpec, only: bool) -> std::result::
     }
 }
 
+/// What the integers of `input` stand for, where the array holds these numbers in their place.
+fn numbers<'a>(array: &Array, input: &'a InputSpec) -> Option<&'a Meaning> {
+    input.meaning.as_ref().filter(|_| array.number.dtype.is_float())
+}
+
 /// Whether the rows are stacked along the input's first axis (true) or are the whole tensor (false).
 ///
 /// # Errors
 /// When neither fits, or the element type does not.
 fn check(array: &Array, input: &InputSpec) -> Result<bool> {
     let (found, wanted) = (array.number.dtype, input.ty.dtype);
-    if !allowed(found, wanted) {
+    if !allowed(found, wanted) && numbers(array, input).is_none() {
         return Err(array.error(format!("its elements are {found}, the input {:?} wants {wanted}", input.name)));
     }
     let dims = &input.ty.dims;

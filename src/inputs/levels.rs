@@ -107,7 +107,7 @@ mod tests {
 
     fn input(dims: &[usize]) -> InputSpec {
         let dims = dims.iter().map(|&d| (d > 0).then_some(d)).collect();
-        InputSpec { name: "x".into(), ty: TensorType { dtype: DataType::Float32, dims } }
+        InputSpec { name: "x".into(), ty: TensorType { dtype: DataType::Float32, dims }, meaning: None }
     }
 
     fn imagenet() -> Preprocess {

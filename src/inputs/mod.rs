@@ -8,6 +8,7 @@ mod arrays;
 mod axes;
 mod convert;
 mod dataset;
+mod integers;
 mod jpeg;
 mod labels;
 mod levels;
@@ -30,6 +31,7 @@ mod tests_arrays;
 mod tests_pictures;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
+pub use integers::{Meaning, note_grid, note_levels};
 pub use levels::{Levels, common_level};
 pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
@@ -53,12 +55,14 @@ pub struct Sample {
 }
 
 /// What one graph input wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InputSpec {
     /// The input's name.
     pub name: String,
     /// Element type and dimensions; a dimension of `None` takes any size.
     pub ty: TensorType,
+    /// What its integers stand for, if that is known: data may hold these numbers in their place.
+    pub meaning: Option<Meaning>,
 }
 
 /// What to do about a picture or a test data set that cannot be read.

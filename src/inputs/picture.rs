@@ -48,7 +48,9 @@ pub(super) fn read(path: &Path, settings: &PictureSettings) -> Result<Tensor> {
         (Some(scale), _) => elements(&levels, settings, scale, f32::to_le_bytes),
     };
     let bytes = if settings.repeats == 1 { bytes } else { bytes.repeat(settings.repeats) };
-    Tensor::new(settings.dtype, settings.shape.clone(), bytes.into()).map_err(|error| Error::file(path, error))
+    let made = Tensor::new(settings.dtype, settings.shape.clone(), bytes.into());
+    let fed = made.and_then(|tensor| settings.meaning.as_ref().map_or(Ok(tensor.clone()), |m| m.quantize(&tensor)));
+    fed.map_err(|error| Error::file(path, error))
 }
 
 fn decode(path: &Path) -> Result<Picture> {

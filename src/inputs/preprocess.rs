@@ -2,7 +2,7 @@
 //! the input itself says. All of it is settled before the first picture is opened.
 
 use super::axes::{Axes, find_axes};
-use super::{InputSpec, MAX_TENSOR_BYTES};
+use super::{InputSpec, MAX_TENSOR_BYTES, Meaning};
 use crate::error::{Error, Result};
 use crate::tensor::{DataType, element_count};
 use std::fmt;
@@ -80,8 +80,10 @@ pub struct PictureSettings {
     pub mean: Vec<f32>,
     /// One per channel; empty where none was given.
     pub std: Vec<f32>,
-    /// The input's element type.
+    /// The element type of what is made of the picture.
     pub dtype: DataType,
+    /// What the input takes in its place, where it takes integers that stand for numbers.
+    pub meaning: Option<Meaning>,
     /// The sample's shape, with the batch axis where the input has one.
     pub shape: Vec<usize>,
     /// How often the picture is repeated to fill a batch that the model fixes; otherwise 1.
@@ -114,7 +116,10 @@ impl Preprocess {
         if shape.contains(&0) || bytes.is_none_or(|b| b > MAX_TENSOR_BYTES) {
             return Err(format!("a picture tensor of shape {shape:?} is empty or larger than 2 GiB"));
         }
-        let dtype = input.ty.dtype;
+        // Of a picture about which nothing is said, an input that takes levels takes those.
+        let plain = self.scale.is_none() && self.mean.is_empty() && self.std.is_empty();
+        let meaning = input.meaning.clone().filter(|meaning| !plain || matches!(meaning, Meaning::Grid(_)));
+        let dtype = if meaning.is_some() { DataType::Float32 } else { input.ty.dtype };
         let scale = self.settle_scale(dtype)?;
         let mean = per_channel("mean", &self.mean, channels.count())?;
         let std = per_channel("std", &self.std, channels.count())?;
@@ -122,7 +127,7 @@ impl Preprocess {
             return Err("data.preprocess.std holds a 0, by which nothing can be divided".to_owned());
         }
         let (fit, layout) = (self.fit, axes.layout);
-        Ok(PictureSettings { size, fit, layout, channels, scale, mean, std, dtype, shape, repeats })
+        Ok(PictureSettings { size, fit, layout, channels, scale, mean, std, dtype, meaning, shape, repeats })
     }
 
     fn settle_size(&self, axes: &Axes, input: &InputSpec) -> std::result::Result<[usize; 2], String> {
@@ -233,13 +238,15 @@ impl fmt::Display for PictureSettings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Levels;
     use super::*;
+    use crate::quant::{GridType, Params};
     use crate::tensor::TensorType;
 
     fn input(dtype: DataType, dims: &[usize]) -> InputSpec {
         // 0 stands for a dimension that varies.
         let dims = dims.iter().map(|&d| (d > 0).then_some(d)).collect();
-        InputSpec { name: "images".into(), ty: TensorType { dtype, dims } }
+        InputSpec { name: "images".into(), ty: TensorType { dtype, dims }, meaning: None }
     }
 
     fn float(dims: &[usize]) -> InputSpec {
@@ -305,6 +312,23 @@ mod tests {
         assert_eq!(Preprocess::default().resolve(&bytes).expect("resolves").scale, None);
         let scaled = Preprocess { mean: vec![0.5], ..Preprocess::default() };
         assert!(fails(&scaled, &bytes).contains("uint8"));
+    }
+
+    #[test]
+    fn an_input_of_integers_that_stand_for_numbers_is_fed_these_numbers() {
+        let dims = &[0, 6, 8, 3];
+        let with = |meaning| InputSpec { meaning: Some(meaning), ..input(DataType::Uint8, dims) };
+        let levels = with(Meaning::Levels(Levels { scale: vec![0.5], zero: vec![3.0], axis: 0 }));
+        let grid = with(Meaning::Grid(Params { dtype: GridType::Uint8, scale: 0.5, zero_point: 3 }));
+        let plain = Preprocess::default();
+        let said = Preprocess { mean: vec![0.5], ..Preprocess::default() };
+        for (preprocess, spec, as_numbers) in
+            [(&plain, &levels, false), (&said, &levels, true), (&plain, &grid, true), (&said, &grid, true)]
+        {
+            let settings = preprocess.resolve(spec).expect("resolves");
+            assert_eq!((settings.scale.is_some(), settings.meaning.is_some()), (as_numbers, as_numbers));
+            assert_eq!(settings.dtype == DataType::Float32, as_numbers);
+        }
     }
 
     #[test]

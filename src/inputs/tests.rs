@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// An input called `name`; a size of 0 stands for a dimension that varies.
 pub(super) fn input(name: &str, dtype: DataType, dims: &[usize]) -> InputSpec {
     let dims = dims.iter().map(|&d| (d > 0).then_some(d)).collect();
-    InputSpec { name: name.into(), ty: TensorType { dtype, dims } }
+    InputSpec { name: name.into(), ty: TensorType { dtype, dims }, meaning: None }
 }
 
 /// A folder with these files in it.

@@ -1,7 +1,8 @@
 //! Numpy arrays as samples: matching, types, shapes, batches, labels, and files that are not what they claim.
 
 use super::tests::{floats, folder, input, npy, npy_f32, npy_i64, npz, open, refused, samples};
-use super::{Dataset, InputSpec, Kind, Layout, Preprocess, Source};
+use super::{Dataset, InputSpec, Kind, Layout, Meaning, Preprocess, Source};
+use crate::quant::{GridType, Params};
 use crate::tensor::DataType;
 
 fn row(sample: usize) -> Vec<f32> {
@@ -14,6 +15,30 @@ fn rows(count: usize) -> Vec<u8> {
 
 fn x() -> InputSpec {
     input("x", DataType::Float32, &[0, 3])
+}
+
+#[test]
+fn numbers_become_the_integers_that_stand_for_them() {
+    let grid = Params { dtype: GridType::Uint8, scale: 0.5, zero_point: 3 };
+    let spec = InputSpec { meaning: Some(Meaning::Grid(grid)), ..input("x", DataType::Uint8, &[0, 3]) };
+    let dir = folder(&[
+        ("numbers.npy", &npy_f32(&[2, 3], &[0.0, 1.0, -9.0, 100.0, 1e9, 0.6])),
+        ("integers.npy", &npy_i64(&[1, 3], &[0, 200, 255])),
+        ("bad.npy", &npy_f32(&[1, 3], &[0.0, f32::NAN, 1.0])),
+    ]);
+    let bytes = |name: &str, index| {
+        let data = open(dir.path().join(name), std::slice::from_ref(&spec)).expect(name);
+        let sample = data.read(&[index]).next().expect("a sample")?;
+        assert_eq!(sample.inputs[0].dtype(), DataType::Uint8);
+        Ok::<_, crate::error::Error>(sample.inputs[0].bytes().to_vec())
+    };
+    assert_eq!(bytes("numbers.npy", 0).expect("numbers"), [3, 5, 0]);
+    assert_eq!(bytes("numbers.npy", 1).expect("numbers"), [203, 255, 4]);
+    assert_eq!(bytes("integers.npy", 0).expect("integers"), [0, 200, 255]);
+    let said = bytes("bad.npy", 0).expect_err("no number").to_string();
+    assert!(said.contains("NaN") && said.contains("bad.npy[0]") && said.contains("\"x\""), "{said}");
+    // Without a word on what they stand for, nothing can be made of numbers.
+    assert!(refused(dir.path().join("numbers.npy"), &[input("x", DataType::Uint8, &[0, 3])]).contains("wants uint8"));
 }
 
 #[test]

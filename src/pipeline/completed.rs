@@ -151,7 +151,6 @@ pub(super) fn keep(
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);
     let planned = Planned::kept(float, loaded, path);
-    planned.check_paths(settings, output)?;
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let staged = file::stage(&planned.model, output)?;
     let compared = match turned {

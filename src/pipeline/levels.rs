@@ -43,7 +43,8 @@ pub fn fold_normalization(model: &mut Model, settings: &Settings) -> Result<Vec<
             let what = format!("io.fold_normalization cannot be exact: {why}; leave it out, or change data.preprocess");
             Error::value(&name, what)
         };
-        let levels = data.source.preprocess.levels(&InputSpec { name: name.clone(), ty }).map_err(wrong)?;
+        let levels =
+            data.source.preprocess.levels(&InputSpec { name: name.clone(), ty, meaning: None }).map_err(wrong)?;
         let taken = prepare::take_levels(&mut model.graph, value, &levels)?.map_err(wrong)?;
         tracing::info!(input = name, zero_point = taken.zero_point, folded = taken.changed, "takes levels");
         all.push(LevelInput { name, levels, taken });

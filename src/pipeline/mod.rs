@@ -43,7 +43,7 @@ pub struct Context<'a> {
 /// # Errors
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
-    let output = output(settings)?;
+    let output = output(settings, ranges)?;
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
         let loaded = file::load(path)?;
         if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
@@ -60,7 +60,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
         }
     }
     let mut planned = Planned::knowing(settings, context.known)?;
-    planned.check(settings, &output)?;
+    planned.check_quantizable()?;
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let (calibration, mut summary) = match ranges {
         Some(path) => planned.load_ranges(path)?,
@@ -94,9 +94,16 @@ fn saved(report: Report, settings: &Settings) -> Result<Report> {
     Ok(report)
 }
 
-fn output(settings: &Settings) -> Result<PathBuf> {
+/// Where the model goes: hours of calibration must not end at a folder that cannot be written.
+fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
     let missing = || Error::other("no output: name one with -o, or state it in the policy");
-    settings.output.clone().ok_or_else(missing)
+    let output = settings.output.clone().ok_or_else(missing)?;
+    let beside = settings.report.iter().chain(&settings.write_encodings).map(PathBuf::as_path);
+    let written: Vec<&Path> = std::iter::once(output.as_path()).chain(beside).collect();
+    let mut read = settings.files();
+    read.extend(ranges.map(|path| ("file of statistics", path)));
+    file::check_outputs(&written, &read)?;
+    Ok(output)
 }
 
 /// Compares two model files on samples.
@@ -123,28 +130,48 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
 /// When it cannot be loaded, has nothing quantized, holds what cannot be turned back, or `output` cannot be written.
 pub fn dequantize(path: &Path, output: &Path) -> Result<dequantize::Done> {
     let mut model = file::load(path)?;
-    if output.canonicalize().ok().is_some_and(|o| path.canonicalize().ok() == Some(o)) {
-        return Err(Error::file(output, "is the model itself; name another output"));
-    }
+    file::check_outputs(&[output], &[("model", path)])?;
     let done = dequantize::dequantize(&mut model).map_err(|e| e.in_model(path))?;
     if done == dequantize::Done::default() {
         return Err(Error::file(path, "has nothing quantized in it: there is nothing to turn back"));
     }
     model.graph.verify().map_err(|e| e.in_model(path))?;
-    file::save(&model, output)?;
+    file::stage(&model, output)?.commit()?;
     Ok(done)
 }
 
-/// An audit of a model.
+/// An audit of a model. One that is quantized already is shown as it would be completed.
 ///
 /// # Errors
 /// When the model cannot be loaded, or a rule of the policy matches nothing in it.
 pub fn inspect(settings: &Settings) -> Result<String> {
-    let planned = Planned::new(settings)?;
+    let mut planned = Planned::new(settings)?;
+    let (mut loaded, mut how) = (None, String::new());
+    if planned.completes || planned.check_quantizable().is_err() {
+        loaded = Some(file::load(&planned.path)?);
+        let completing = Settings { quantized_input: QuantizedInput::Complete, ..settings.clone() };
+        match Planned::new(&completing) {
+            Ok(understood) => {
+                planned = understood;
+                "below, what --quantized-input complete makes of it; tare dequantize makes it float"
+                    .clone_into(&mut how);
+            }
+            // It is shown as it is.
+            Err(why) => how = format!("cannot be completed: {why}"),
+        }
+    }
     let bytes = file::size(&planned.path)?;
     let types = planned.types(None)?;
     let summary = summarize(&planned.plan, &planned.model.graph, &planned.target, None, types.as_ref());
-    report::audit(&planned.original, &planned.model, &planned.plan, &summary, bytes)
+    let stands = report::Inspected {
+        loaded: loaded.as_ref().unwrap_or(&planned.original),
+        prepared: &planned.model,
+        plan: &planned.plan,
+        stored: &planned.known.own.constants.keys().map(String::as_str).collect(),
+        bytes,
+        how,
+    };
+    report::audit(&stands, &summary)
 }
 
 #[cfg(test)]

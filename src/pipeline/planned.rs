@@ -9,7 +9,7 @@ use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
-use crate::inputs::InputSpec;
+use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::Model;
 use crate::plan::{Known, Placement, Plan, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, QuantizedInput, Settings};
@@ -20,7 +20,6 @@ use crate::resolve::{Resolved, resolve};
 use crate::rewrite::{self, Kept};
 use crate::target::OnnxRuntimeCpu;
 use crate::tensor::TensorType;
-use crate::validate;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -105,28 +104,6 @@ impl Planned {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, encoded, completes, contrib) = (Vec::new(), None, false, false);
         Self { original, model, plan, target, known, encoded, completes, contrib, levels, path, executor }
-    }
-
-    /// Whether the model can be quantized, and written to `output` and the report to where the settings say.
-    ///
-    /// # Errors
-    /// When it is quantized already, or one of these is the model itself or cannot be written.
-    pub(super) fn check(&self, settings: &Settings, output: &Path) -> Result<()> {
-        self.check_quantizable()?;
-        self.check_paths(settings, output)
-    }
-
-    /// Whether the model can be written to `output`, and the report to where the settings say.
-    ///
-    /// # Errors
-    /// When one of these is the model itself or cannot be written.
-    pub(super) fn check_paths(&self, settings: &Settings, output: &Path) -> Result<()> {
-        if output.canonicalize().ok().is_some_and(|o| self.path.canonicalize().ok() == Some(o)) {
-            return Err(Error::file(output, "is the model itself; name another output"));
-        }
-        // Hours of calibration must not end at a folder that cannot be written.
-        let beside = settings.report.iter().chain(&settings.write_encodings).map(PathBuf::as_path);
-        std::iter::once(output).chain(beside).try_for_each(file::check_writable)
     }
 
     /// Whether the model can be quantized.
@@ -238,12 +215,12 @@ impl Planned {
             let name = self.model.graph.value(one.value).name();
             // What the input means to the original model, not to what the layers behind it became.
             if let Some(input) = self.folded().find(|input| one.output.is_none() && input.name == name) {
-                validate::note_levels(&mut model, name, &input.levels);
+                inputs::note_levels(&mut model, name, &input.levels);
                 continue;
             }
             let own = resolved.params(one.value).filter(|params| params.dtype == one.dtype);
             if let Some(params) = own.or_else(|| resolved.converted(one.value, one.dtype)) {
-                validate::note_grid(&mut model, name, &params);
+                inputs::note_grid(&mut model, name, &params);
             }
         }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
@@ -307,7 +284,7 @@ pub(super) fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
         let name = model.graph.value(v).name().to_owned();
         let ty =
             model.graph.stated_type(v).ok_or_else(|| Error::value(&name, "is a graph input without a tensor type"))?;
-        Ok(InputSpec { name, ty })
+        Ok(InputSpec { name, ty, meaning: Meaning::of(model, v)? })
     };
     model.graph.inputs().map(spec).collect()
 }

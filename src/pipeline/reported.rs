@@ -12,6 +12,7 @@ use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::target::Target;
 use crate::validate;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The report of a conversion whose model lies at `output`.
@@ -50,6 +51,7 @@ pub fn report(
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }
+    warnings.extend(overruled(planned));
     let unused = planned.plan.unused.iter();
     let mut unused: Vec<_> =
         unused.map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() }).collect();
@@ -95,6 +97,22 @@ fn completed(planned: &Planned) -> String {
         "completed: {activations} activations and {constants} stored constants keep their grids; compared with the model \
          turned back to float"
     )
+}
+
+/// What to say of weights whose stated grids are of another type than the policy has for them: a line for each two types.
+fn overruled(planned: &Planned) -> Vec<String> {
+    let mut groups: BTreeMap<(String, String), usize> = BTreeMap::new();
+    planned.plan.walk(&planned.model.graph, &mut |_, node| {
+        for constant in node.placement.constants() {
+            if let Some(policy) = constant.overruled {
+                *groups.entry((constant.scheme.dtype.to_string(), policy.to_string())).or_default() += 1;
+            }
+        }
+    });
+    let line = |((stated, policy), count): ((String, String), usize)| {
+        format!("{count} weights are {stated}, as is stated beside the model, and not {policy}, as the policy has it")
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn split(planned: &Planned, resolved: &Resolved) -> Vec<SplitLayer> {

@@ -193,6 +193,8 @@ pub struct ConstantPlan {
     /// Its grids, where they are known: as many as [`KnownConstant`](crate::quant::KnownConstant) says. Nothing of them is then
     /// chosen.
     pub known: Option<Arc<[Params]>>,
+    /// The type that the policy has for it, where grids that are stated beside the model are of another kind.
+    pub overruled: Option<GridType>,
 }
 
 impl ConstantPlan {
@@ -211,6 +213,7 @@ impl ConstantPlan {
             positive: false,
             split: None,
             known: None,
+            overruled: None,
         }
     }
 }

@@ -3,22 +3,34 @@
 use super::PlacementSummary;
 use super::terminal::size;
 use crate::error::Result;
-use crate::ir::{Model, ValueId};
+use crate::ir::{Graph, Model, ValueId};
 use crate::plan::{Placement, Plan};
-use std::collections::{BTreeMap, HashSet};
+use crate::qoperators;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
-/// An audit of `original`, whose prepared form `prepared` has the plan `plan`, summed up in `summary`.
+/// A model that is looked at.
+pub struct Inspected<'a> {
+    /// As its file has it.
+    pub loaded: &'a Model,
+    /// As it would be quantized.
+    pub prepared: &'a Model,
+    /// How it would be.
+    pub plan: &'a Plan,
+    /// Constants of the prepared model that the file has as integers.
+    pub stored: &'a BTreeSet<&'a str>,
+    /// The size of its file, in bytes.
+    pub bytes: u64,
+    /// Of one that is quantized already: what is shown of it.
+    pub how: String,
+}
+
+/// An audit of a model whose plan `summary` sums up.
 ///
 /// # Errors
 /// When a stored constant is malformed.
-pub fn audit(
-    original: &Model,
-    prepared: &Model,
-    plan: &Plan,
-    summary: &PlacementSummary,
-    file_bytes: u64,
-) -> Result<String> {
+pub fn audit(inspected: &Inspected<'_>, summary: &PlacementSummary) -> Result<String> {
+    let &Inspected { loaded: original, prepared, bytes: file_bytes, .. } = inspected;
     let mut text = String::new();
     let opsets: Vec<_> = original
         .opsets()
@@ -37,15 +49,22 @@ pub fn audit(
     };
     original.graph.inputs().for_each(|v| text.push_str(&format!("input        {}\n", describe(v))));
     original.graph.outputs().for_each(|v| text.push_str(&format!("output       {}\n", describe(v))));
-    let weights = constant_bytes(prepared)?;
+    let quantized = quantized_operators(&original.graph)?;
+    // A quantized model becomes float before it is prepared.
+    let stands = if quantized.is_empty() { prepared } else { original };
     let _ = writeln!(text, "size         {}, of which constants by operator:", size(file_bytes));
-    let mut rows: Vec<_> = weights.into_iter().collect();
+    let mut rows: Vec<_> = constant_bytes(stands)?.into_iter().collect();
     rows.sort_by_key(|(name, (bytes, _))| (std::cmp::Reverse(*bytes), name.clone()));
     for (op_type, (bytes, nodes)) in &rows {
         let _ = writeln!(text, "  {op_type:<24} {:>10}  {nodes} nodes", size(*bytes));
     }
+    if !quantized.is_empty() {
+        let found: Vec<_> = quantized.iter().map(|(op_type, count)| format!("{count} {op_type}")).collect();
+        let _ = writeln!(text, "quantized    {}", found.join(", "));
+        let _ = writeln!(text, "             {}", inspected.how);
+    }
     let _ = write!(text, "{summary}");
-    let saved = quantized_savings(prepared, plan)?;
+    let saved = quantized_savings(inspected)?;
     let expected = file_bytes.saturating_sub(saved);
     let _ = writeln!(
         text,
@@ -54,6 +73,23 @@ pub fn audit(
         expected as f64 / file_bytes.max(1) as f64 * 100.0
     );
     Ok(text)
+}
+
+/// How many nodes of each operator that says that a model is quantized there are, bodies included.
+fn quantized_operators(graph: &Graph) -> Result<BTreeMap<String, usize>> {
+    let mut found = BTreeMap::new();
+    for id in graph.node_ids() {
+        let node = graph.node(id);
+        if qoperators::is_quantized(node.domain(), node.op_type()) {
+            *found.entry(node.op_type().to_owned()).or_default() += 1;
+        }
+        for index in 0..graph.body_count(id) {
+            for (op_type, count) in quantized_operators(&graph.body(id, index)?)? {
+                *found.entry(op_type).or_default() += count;
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Bytes of constants that nodes of each operator read, and the number of its nodes. A shared constant counts once.
@@ -73,10 +109,10 @@ fn constant_bytes(model: &Model) -> Result<BTreeMap<String, (u64, usize)>> {
     Ok(rows)
 }
 
-/// Bytes that constants save as integers or in 16 bits, not counting scales.
-fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
+/// Bytes that constants save that are to become integers or numbers of 16 bits, not counting scales.
+fn quantized_savings(inspected: &Inspected<'_>) -> Result<u64> {
     let mut constants = Vec::new();
-    plan.walk(&model.graph, &mut |graph, node| {
+    inspected.plan.walk(&inspected.prepared.graph, &mut |graph, node| {
         let stored = node.placement.constants().iter();
         let stored = stored.map(|constant| (constant.slot, constant.scheme.dtype.bits()));
         let halves = match &node.placement {
@@ -88,7 +124,8 @@ fn quantized_savings(model: &Model, plan: &Plan) -> Result<u64> {
     });
     let (mut seen, mut saved) = (HashSet::new(), 0);
     for (graph, value, bits) in constants {
-        if seen.insert((std::ptr::from_ref(graph), value)) {
+        let stored = inspected.stored.contains(graph.value(value).name());
+        if !stored && seen.insert((std::ptr::from_ref(graph), value)) {
             saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - u64::from(bits)) / 32);
         }
     }

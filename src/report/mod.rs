@@ -4,7 +4,7 @@ mod audit;
 mod placement;
 mod terminal;
 
-pub use audit::audit;
+pub use audit::{Inspected, audit};
 pub use placement::{FloatGroup, PlacementSummary, summarize};
 pub(crate) use terminal::size;
 

@@ -1,6 +1,6 @@
 //! Runs two models side by side.
 
-use super::integers::Border;
+use super::border::Border;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
 use super::twin;
 use crate::error::{Error, Result};

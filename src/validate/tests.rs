@@ -1,6 +1,6 @@
 //! Measures and thresholds on numbers made by hand.
 
-use super::integers::Border;
+use super::border::Border;
 use super::metrics::{Ranking, Sums};
 use super::*;
 use crate::ir::build::Builder;

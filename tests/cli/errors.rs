@@ -172,6 +172,17 @@ fn the_model_is_not_overwritten_by_its_own_conversion() {
     for output in ["model.onnx", "./model.onnx"] {
         fails(folder, &["quantize", "-c", "policy.yaml", "model.onnx", "-o", output], &["is the model itself"]);
     }
+    let convert = ["quantize", "-c", "policy.yaml", "model.onnx", "-o", "out.onnx"];
+    std::fs::write(folder.join("e.json"), "{}").expect("a file");
+    for (more, what) in [
+        (vec!["--report", "model.onnx"], "is the model itself"),
+        (vec!["--report", "policy.yaml"], "is the policy itself"),
+        (vec!["--encodings", "e.json", "--write-encodings", "./e.json"], "is the file of encodings itself"),
+        (vec!["--report", "out.onnx"], "two outputs"),
+    ] {
+        fails(folder, &[convert.as_slice(), &more].concat(), &[what]);
+    }
+    fails(folder, &["calibrate", "-c", "policy.yaml", "model.onnx", "-o", "model.onnx"], &["is the model itself"]);
     assert!(read(folder.join("model.onnx")) == bytes);
 }
 

@@ -111,6 +111,10 @@ fn a_model_quantized_in_part_is_kept_or_completed() {
     };
     let (code, why, _) = quantize("part.onnx", "refuse", "none.onnx");
     assert!(code == Some(2) && why.contains("quantized_input: keep or complete"), "{why}");
+    let inspected = tare(folder.path(), ["inspect", "part.onnx"]);
+    let printed = ends(&inspected, 0);
+    assert!(printed.contains("\nquantized    ") && printed.contains("--quantized-input complete"), "{printed}");
+    assert!(printed.contains(" 0 in float"), "{printed}");
 
     let (code, printed, kept) = quantize("part.onnx", "keep", "kept.onnx");
     assert!(code == Some(0) && printed.contains("kept: the model is quantized already"), "{printed}");
@@ -149,6 +153,13 @@ fn integer_inputs_and_outputs_stay_as_they_are_when_a_model_is_completed() {
             model.windows(16).filter(|bytes| bytes == b"\x22\x0eQuantizeLinear").count()
         };
         assert_eq!(quantizers("first.onnx"), quantizers("again.onnx"), "{format}");
+        // Float samples become the integers that stand for them.
+        let data = repository("calibration/fashion/calibration");
+        let data = data.to_str().expect("a name");
+        let quantize = ["quantize", "first.onnx", "-o", "again.onnx", "--quantized-input", "complete", "--data", data];
+        assert!(ends(&tare(folder.path(), quantize), 0).contains("SQNR"));
+        let validate = ["validate", "first.onnx", "again.onnx", "--data", data];
+        assert!(ends(&tare(folder.path(), validate), 0).contains("no difference"));
     }
 }
 

@@ -81,6 +81,22 @@ fn offset_and_length_may_be_left_out() {
 }
 
 #[test]
+fn data_that_is_still_read_is_not_written_over_by_another_model() {
+    let folder = folder();
+    let (a, b) = (&[("location", "other.data"), A[1], A[2]], &[("location", "other.data"), B[1], B[2]]);
+    let path = write_model(folder.path(), a, b);
+    std::fs::rename(folder.path().join("w.bin"), folder.path().join("other.data")).expect("renamed");
+    let (model, other) = (load(&path).expect("a model"), folder.path().join("other"));
+    let before = std::fs::read(folder.path().join("other.data")).expect("data");
+    let said = stage(&model, &other).err().expect("refused").to_string();
+    assert!(said.contains("other.data") && said.contains("would be written over"), "{said}");
+    assert_eq!(std::fs::read(folder.path().join("other.data")).expect("data"), before);
+    is_whole(&model);
+    drop(model);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
+}
+
+#[test]
 fn data_outside_the_folder_of_the_model_is_refused() {
     let absolute = std::env::temp_dir().join("w.bin");
     for location in ["../outside.bin", "/etc/hostname", "a/../../outside.bin", &absolute.to_string_lossy()] {

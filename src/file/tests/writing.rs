@@ -59,6 +59,20 @@ fn a_file_in_the_place_of_a_parent_folder_is_an_error() {
 }
 
 #[test]
+fn what_is_read_is_not_written_and_nothing_is_written_twice() {
+    let folder = folder();
+    let read = old_file(folder.path());
+    let (here, new) = (folder.path().join("x/../m.onnx"), folder.path().join("new/n.onnx"));
+    std::fs::create_dir(folder.path().join("x")).expect("a folder");
+    check_outputs(&[&new, &folder.path().join("n.onnx")], &[("model", &read)]).expect("two files of their own");
+    let said = check_outputs(&[&new, &here], &[("labels", &read)]).expect_err("read").to_string();
+    assert!(said.contains("is the labels itself"), "{said}");
+    let said = check_outputs(&[&new, &folder.path().join("x/../new/n.onnx")], &[]).expect_err("twice").to_string();
+    assert!(said.contains("two outputs"), "{said}");
+    check_outputs(&[&new], &[("samples", &folder.path().join("not there"))]).expect("no matter");
+}
+
+#[test]
 fn a_check_leaves_no_file_behind() {
     let folder = folder();
     let path = old_file(folder.path());

@@ -12,7 +12,13 @@ impl Here<'_> {
     pub fn apply(&self, graph: &Graph, id: NodeId, plan: ConstantPlan) -> ConstantPlan {
         let constant = graph.node(id).input(plan.slot).and_then(|value| self.constants.get(&value));
         match constant {
-            Some((known, _)) => on_grids(plan, known),
+            Some((known, own)) => {
+                let policy = plan.scheme.dtype;
+                let stated = known.grids.first().map_or(policy, |grid| grid.dtype);
+                let alike = (policy.bits(), policy.is_float()) == (stated.bits(), stated.is_float());
+                let overruled = Some(policy).filter(|_| !own && plan.is_weight && !alike);
+                ConstantPlan { overruled, ..on_grids(plan, known) }
+            }
             None => plan,
         }
     }

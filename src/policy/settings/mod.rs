@@ -15,7 +15,7 @@ use crate::encodings::Version;
 use crate::inputs::Source;
 use crate::quant::{GridType, HalfType};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use weights::{FLOAT8_OPSET, OLDEST_OPSET};
 
 /// How many samples calibrate, where the policy does not say.
@@ -77,6 +77,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The files that are read, each with what it is.
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        let sources = self.calibration.iter().chain(self.validation.samples()).map(|data| &data.source);
+        let data = sources
+            .flat_map(|source| [("file of samples", Some(&source.path)), ("file of labels", source.labels.as_ref())]);
+        let beside = [
+            ("model", self.model.as_ref()),
+            ("policy", self.path.as_ref()),
+            ("file of encodings", self.encodings.as_ref()),
+        ];
+        beside.into_iter().chain(data).filter_map(|(what, path)| Some((what, path?.as_path()))).collect()
+    }
+
     /// What becomes integers, and when, where no rule says otherwise, then what rules say.
     pub fn modes(&self) -> impl Iterator<Item = Mode> + '_ {
         std::iter::once(self.mode).chain(self.rules.iter().filter_map(|rule| rule.mode))
