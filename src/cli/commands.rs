@@ -29,8 +29,8 @@ pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
     let (model, data) = (Some(&args.model), overrides.calibration.as_ref());
     let read = [
         ("model", model),
-        ("samples", data),
-        ("samples", overrides.validation.as_ref()),
+        ("file of samples", data),
+        ("file of samples", overrides.validation.as_ref()),
         ("file of labels", overrides.labels.as_ref()),
     ];
     let read: Vec<_> = read.into_iter().filter_map(|(what, path)| Some((what, path?.as_path()))).collect();

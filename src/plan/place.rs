@@ -75,7 +75,7 @@ pub(super) fn place(
         placed.candidates[id.index()] = Some(match (why.or(preferred), &forbidden[id.index()]) {
             _ if makes_no_floats(graph, id) => Candidate::NoFloats,
             (Some(reason), _) => Candidate::No(reason),
-            (None, forbidden) => match (candidate(graph, id, matched, target), forbidden) {
+            (None, forbidden) => match (candidate(graph, id, matched, here, target), forbidden) {
                 (Candidate::Yes(_), Some(reason)) => Candidate::No(reason.clone()),
                 (other, _) => other,
             },
@@ -110,11 +110,11 @@ fn role(placed: &Placed, id: NodeId) -> Option<Role> {
     }
 }
 
-fn candidate(graph: &Graph, id: NodeId, matched: &Matched, target: &dyn Target) -> Candidate {
+fn candidate(graph: &Graph, id: NodeId, matched: &Matched, here: &Here<'_>, target: &dyn Target) -> Candidate {
     let Some(op) = ops::lookup(graph, id) else {
         return Candidate::No(format!("{} has no integer form", graph.node(id).op_type()));
     };
-    if let Some(reason) = (op.unless)(graph, id).filter(|_| !pads_on_grid(graph, id, matched)) {
+    if let Some(reason) = (op.unless)(graph, id).filter(|_| !pads_on_grid(graph, id, matched, here)) {
         return Candidate::No(reason);
     }
     if op.role == Role::Float {
@@ -136,8 +136,8 @@ fn candidate(graph: &Graph, id: NodeId, matched: &Matched, target: &dyn Target) 
     Candidate::Yes(op)
 }
 
-/// Whether a node pads with a number of the grid that is stated for what it pads.
-fn pads_on_grid(graph: &Graph, id: NodeId, matched: &Matched) -> bool {
+/// Whether a node pads with a number of the grid that is stated or known for what it pads.
+fn pads_on_grid(graph: &Graph, id: NodeId, matched: &Matched, here: &Here<'_>) -> bool {
     let (Some(value), Some(padding)) = (graph.node(id).input(0), ops::padding(graph, id)) else { return false };
     let mut root = value;
     // What only moves numbers has the grid of what it moves.
@@ -147,10 +147,9 @@ fn pads_on_grid(graph: &Graph, id: NodeId, matched: &Matched) -> bool {
     }
     let stated = &matched.values[root.index()];
     let dtype = stated.activations.scheme.dtype;
-    stated.grid.is_some_and(|(scale, zero_point)| {
-        let params = Params { dtype, scale, zero_point };
-        params.dequantize(params.quantize(padding)) == padding
-    })
+    let stated = stated.grid.map(|(scale, zero_point)| Params { dtype, scale, zero_point });
+    let holds = |params: Params| params.dequantize(params.quantize(padding)) == padding;
+    stated.or_else(|| here.activation(root)).is_some_and(holds)
 }
 
 fn moves_first(graph: &Graph, id: NodeId) -> bool {

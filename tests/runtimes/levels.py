@@ -73,7 +73,7 @@ def check(case, build, opset, words):
     folder, levels = pictures(case)
     policy = case.folder / "policy.yaml"
     policy.write_text(
-        f"version: 1\n{words}strict: true\nio: {{ inputs: uint8, fold_normalization: true }}\nactivations: {{ calibrator: minmax }}\n"
+        f"version: 1\n{words.replace('--format', 'format:')}\nstrict: true\nio: {{ inputs: uint8, fold_normalization: true }}\nactivations: {{ calibrator: minmax }}\n"
         f"data:\n  calibration: {{ path: {folder} }}\n  validation: {{ path: {folder} }}\n"
         f"  preprocess: {{ mean: {MEAN}, std: {STD} }}\n"
     )
@@ -95,6 +95,12 @@ def check(case, build, opset, words):
             case.expect(measured >= LEAST_DB, f"{name}: SQNR {measured:.1f} dB, expected {LEAST_DB} or more")
             good = abs(stated - measured) <= (1.5 if optimize else 0.3)
             case.expect(good, f"{name}: the report states {stated:.2f} dB, ONNX Runtime shows {measured:.2f}")
+    # What is whole stays whole, with the same samples: they are levels, or numbers that levels stand for.
+    again = case.folder / "again.onnx"
+    data = ["--data", folder, "--mean", ",".join(map(str, MEAN)), "--std", ",".join(map(str, STD))]
+    tare("quantize", made, "-o", again, "--quantized-input", "complete", "--strict", *words.split(), "-q", *data)
+    before, after = (run(path, {"x": levels}) for path in (made, again))
+    case.expect(all(np.array_equal(before[name], after[name]) for name in before), "completing it changed it")
 
 
 def main():
@@ -104,7 +110,7 @@ def main():
             name = f"{build.__name__}-{form}-{opset}"
             if suite.chosen(name):
                 with suite.case(name) as case:
-                    check(case, build, opset, f"format: {form}\n")
+                    check(case, build, opset, f"--format {form}")
     suite.finish()
 
 
