@@ -118,6 +118,20 @@ fn the_plan_knows_of_encodings() {
 }
 
 #[test]
+fn a_rule_comes_before_what_encodings_say_of_a_value() {
+    let folder = folder();
+    let folder = folder.path();
+    written(folder, "1.0.0", "");
+    let rules = "rules:\n  - match: { value: image }\n    activations: { type: uint16 }\n";
+    policy(folder, rules);
+    let output = tare(folder, ["plan", "-c", "policy.yaml", "float.onnx", "--encodings", "e.json"]);
+    let plan = ends(&output, 0);
+    let line = |start: &str| plan.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{plan}"));
+    assert!(line("image: uint16").contains("as stated"), "{plan}");
+    assert!(line("image: a rule of the policy gives it another type").contains("range"), "{plan}");
+}
+
+#[test]
 fn bad_encodings_are_one_line_that_names_the_file() {
     let folder = folder();
     let folder = folder.path();

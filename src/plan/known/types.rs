@@ -22,11 +22,16 @@ impl Here<'_> {
         if self.activations.is_empty() && self.constants.is_empty() {
             return;
         }
-        let refused = &mut self.refused;
+        let (refused, ranges) = (&mut self.refused, &mut self.told.ranges);
         self.activations.retain(|&value, known| {
             let settings = &matched.values[value.index()];
+            let dtype = settings.activations.scheme.dtype;
+            let another = dtype.bits() != known.params.dtype.bits() || dtype.is_float();
             let why = if settings.range.is_some() || settings.grid.is_some() {
                 "a rule of the policy states its range or scale"
+            } else if settings.pinned && another && !known.own && !known.params.dtype.is_float() {
+                ranges.insert(value, known.params.real_range());
+                "a rule of the policy gives it another type, so that only its range is used"
             } else if io.iter().any(|one| one.value == value && one.dtype != known.params.dtype) {
                 "it is an input or output that the policy wants as another type"
             } else {
