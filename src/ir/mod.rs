@@ -15,6 +15,7 @@ mod hold;
 mod inline;
 mod model;
 mod operators;
+mod strip;
 mod tensors;
 mod topology;
 mod verify;

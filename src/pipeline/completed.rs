@@ -150,7 +150,10 @@ pub(super) fn keep(
 ) -> Result<Report> {
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);
-    let planned = Planned::kept(float, loaded, path);
+    let mut planned = Planned::kept(float, loaded, path);
+    if settings.strip {
+        planned.model.strip();
+    }
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let staged = file::stage(&planned.model, output)?;
     let compared = match turned {

@@ -223,6 +223,9 @@ impl Planned {
                 inputs::note_grid(&mut model, name, &params);
             }
         }
+        if settings.strip {
+            model.strip();
+        }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);

@@ -28,6 +28,9 @@ pub struct Quantize {
     /// An operator that stays in float is an error.
     #[arg(long)]
     pub strict: bool,
+    /// Leave out doc strings and the metadata of nodes and values, which exporters fill with stack traces.
+    #[arg(long)]
+    pub strip: bool,
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -70,6 +73,7 @@ impl Quantize {
             io: word("io", self.io.as_ref())?,
             quantized_input: self.model.quantized_input()?,
             strict: self.strict.then_some(true),
+            strip: self.strip.then_some(true),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),

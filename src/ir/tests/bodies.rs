@@ -3,6 +3,7 @@
 use super::super::build::{self, Builder};
 use super::*;
 use crate::error::Error;
+use crate::proto::StringStringEntryProto;
 use crate::tensor::Tensor;
 
 /// An If whose bodies read x and y; one has everything that a graph can have beside nodes.
@@ -42,6 +43,30 @@ fn a_body_that_is_only_looked_at_stays_as_it_was() {
     }
     assert_eq!(edited.to_proto().expect("a message"), model.to_proto().expect("a message"));
     edited.graph.verify().expect("a sound graph");
+}
+
+#[test]
+fn what_people_alone_read_can_be_left_out() {
+    let plain = full().to_proto().expect("a message");
+    let mut noted = plain.clone();
+    let text = || Some("a trace".to_owned());
+    let note = || vec![StringStringEntryProto { key: text(), value: text() }];
+    noted.doc_string = text();
+    noted.metadata_props = note();
+    let outer = graph_of(&mut noted);
+    (outer.doc_string, outer.metadata_props) = (text(), note());
+    (outer.input[0].doc_string, outer.output[0].metadata_props) = (text(), note());
+    let node = &mut outer.node[0];
+    (node.doc_string, node.metadata_props) = (text(), note());
+    let body = node.attribute[0].g.as_mut().expect("a body");
+    (body.node[0].metadata_props, body.value_info[0].doc_string) = (note(), text());
+    (body.initializer[0].doc_string, body.metadata_props) = (text(), note());
+    let mut model = Model::from_proto(noted).expect("a model");
+    model.strip();
+    let mut expected = plain;
+    graph_of(&mut expected).node[0].attribute[0].g.as_mut().expect("a body").doc_string = None;
+    expected.metadata_props = note();
+    assert_eq!(model.to_proto().expect("a message"), expected);
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl Raw {
             io,
             quantized_input: self.quantized_input.unwrap_or_default(),
             strict: self.strict == Some(true),
+            strip: self.strip == Some(true),
             rules,
             thresholds,
             path: self.origin.path.clone(),

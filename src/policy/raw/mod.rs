@@ -70,6 +70,9 @@ pub struct Raw {
     /// Whether an operator that stays in float is an error.
     #[schemars(extend("default" = false))]
     pub strict: Option<bool>,
+    /// Whether the output goes without doc strings and without the metadata of its nodes and values.
+    #[schemars(extend("default" = false))]
+    pub strip: Option<bool>,
     /// The samples: what calibrates, what validates, how pictures become tensors.
     pub data: Option<DataSection>,
     /// How activations become integers, where no rule says otherwise.

@@ -18,6 +18,7 @@ pub struct Overrides {
     pub io: Option<IoType>,
     pub quantized_input: Option<QuantizedInput>,
     pub strict: Option<bool>,
+    pub strip: Option<bool>,
     pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,
@@ -59,6 +60,7 @@ impl Raw {
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
         self.set("quantized_input", |raw| &mut raw.quantized_input, over.quantized_input.as_ref());
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());
+        self.set("strip", |raw| &mut raw.strip, over.strip.as_ref());
         let io = over.io.map(OneOrEach::One);
         self.set("io.inputs", |raw| &mut raw.io.get_or_insert_default().inputs, io.as_ref());
         self.set("io.outputs", |raw| &mut raw.io.get_or_insert_default().outputs, io.as_ref());

@@ -52,6 +52,9 @@ impl Settings {
         if self.strict {
             keys["strict"] = json!(true);
         }
+        if self.strip {
+            keys["strip"] = json!(true);
+        }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);
         }

@@ -62,6 +62,8 @@ pub struct Settings {
     pub quantized_input: QuantizedInput,
     /// Whether an operator that stays in float is an error.
     pub strict: bool,
+    /// Whether the output goes without doc strings and without the metadata of its nodes and values.
+    pub strip: bool,
     /// How activations become integers, where no rule says otherwise.
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.

@@ -1,0 +1,51 @@
+//! What a model says for people alone: documentation, and notes of the program that exported it.
+
+use super::Model;
+use crate::proto::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
+
+impl Model {
+    /// Takes away doc strings, and the metadata of everything within: exporters leave the stack trace behind each node there,
+    /// which may be a third of a file. The metadata of the model itself stay, since programs read them.
+    pub fn strip(&mut self) {
+        self.header.doc_string = None;
+        for function in &mut self.header.functions {
+            forget(&mut function.doc_string, &mut function.metadata_props);
+            function.node.iter_mut().for_each(node);
+            function.value_info.iter_mut().for_each(info);
+        }
+        let graph = &mut self.graph;
+        forget(&mut graph.rest.doc_string, &mut graph.rest.metadata_props);
+        graph.nodes.iter_mut().flatten().for_each(|one| node(&mut one.proto));
+        graph.inputs.iter_mut().chain(&mut graph.outputs).for_each(|(_, stated)| info(stated));
+        for value in &mut graph.values {
+            value.info.iter_mut().for_each(info);
+            value.constant.iter_mut().for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
+        }
+    }
+}
+
+fn forget(doc: &mut Option<String>, metadata: &mut Vec<StringStringEntryProto>) {
+    *doc = None;
+    metadata.clear();
+}
+
+fn info(stated: &mut ValueInfoProto) {
+    forget(&mut stated.doc_string, &mut stated.metadata_props);
+}
+
+fn node(one: &mut NodeProto) {
+    forget(&mut one.doc_string, &mut one.metadata_props);
+    for attribute in &mut one.attribute {
+        attribute.doc_string = None;
+        let tensors = attribute.t.iter_mut().chain(&mut attribute.tensors);
+        tensors.for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
+        attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(body);
+    }
+}
+
+fn body(graph: &mut GraphProto) {
+    forget(&mut graph.doc_string, &mut graph.metadata_props);
+    graph.node.iter_mut().for_each(node);
+    graph.initializer.iter_mut().for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
+    graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info).for_each(info);
+}
