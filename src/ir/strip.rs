@@ -1,7 +1,9 @@
 //! What a model says for people alone: documentation, and notes of the program that exported it.
 
 use super::Model;
+use crate::error::Result;
 use crate::proto::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
+use prost::Message;
 
 impl Model {
     /// Takes away doc strings, and the metadata of everything within: exporters leave the stack trace behind each node there,
@@ -21,6 +23,17 @@ impl Model {
             value.info.iter_mut().for_each(info);
             value.constant.iter_mut().for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
         }
+    }
+
+    /// How many bytes of the file [`strip`](Self::strip) would leave out.
+    ///
+    /// # Errors
+    /// When the graph has a circle.
+    pub fn strippable_bytes(&self) -> Result<u64> {
+        let mut bare = self.clone();
+        bare.strip();
+        let (whole, bare) = (self.to_proto()?.encoded_len(), bare.to_proto()?.encoded_len());
+        Ok(whole.saturating_sub(bare) as u64)
     }
 }
 

@@ -9,6 +9,9 @@ use crate::qoperators;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
+/// Notes are spoken of where they are more than one of so many parts of a file.
+const WORTH_SAYING: u64 = 20;
+
 /// A model that is looked at.
 pub struct Inspected<'a> {
     /// As its file has it.
@@ -57,6 +60,14 @@ pub fn audit(inspected: &Inspected<'_>, summary: &PlacementSummary) -> Result<St
     rows.sort_by_key(|(name, (bytes, _))| (std::cmp::Reverse(*bytes), name.clone()));
     for (op_type, (bytes, nodes)) in &rows {
         let _ = writeln!(text, "  {op_type:<24} {:>10}  {nodes} nodes", size(*bytes));
+    }
+    let notes = original.strippable_bytes()?;
+    if notes > file_bytes / WORTH_SAYING {
+        let _ = writeln!(
+            text,
+            "notes        {} of doc strings and exporter's notes, which --strip leaves out",
+            size(notes)
+        );
     }
     if !quantized.is_empty() {
         let found: Vec<_> = quantized.iter().map(|(op_type, count)| format!("{count} {op_type}")).collect();

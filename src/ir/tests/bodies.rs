@@ -5,6 +5,7 @@ use super::*;
 use crate::error::Error;
 use crate::proto::StringStringEntryProto;
 use crate::tensor::Tensor;
+use prost::Message;
 
 /// An If whose bodies read x and y; one has everything that a graph can have beside nodes.
 fn full() -> Model {
@@ -61,8 +62,12 @@ fn what_people_alone_read_can_be_left_out() {
     let body = node.attribute[0].g.as_mut().expect("a body");
     (body.node[0].metadata_props, body.value_info[0].doc_string) = (note(), text());
     (body.initializer[0].doc_string, body.metadata_props) = (text(), note());
-    let mut model = Model::from_proto(noted).expect("a model");
+    let mut model = Model::from_proto(noted.clone()).expect("a model");
+    let strippable = model.strippable_bytes().expect("bytes");
     model.strip();
+    assert_eq!(model.strippable_bytes().expect("bytes"), 0);
+    let left = model.to_proto().expect("a message").encoded_len() as u64;
+    assert_eq!(strippable, noted.encoded_len() as u64 - left);
     let mut expected = plain;
     graph_of(&mut expected).node[0].attribute[0].g.as_mut().expect("a body").doc_string = None;
     expected.metadata_props = note();
