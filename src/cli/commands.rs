@@ -104,7 +104,7 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
-    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, &context)?;
+    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, args.layers, &context)?;
     let missed = checks::misses(&settings.thresholds, Some(&comparison));
     if let Some(path) = &args.report {
         report::save_json(&comparison, path)?;

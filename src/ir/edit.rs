@@ -1,10 +1,10 @@
 //! The verbs: every change of a graph is one of these. Each keeps names unique and use-lists true.
 
 use super::graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
-use super::tensors::tensor_to_proto;
+use super::tensors::{element_type, tensor_to_proto};
 use crate::mapped;
 use crate::proto::attribute_proto::AttributeType;
-use crate::proto::{AttributeProto, NodeProto};
+use crate::proto::{AttributeProto, NodeProto, ValueInfoProto};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 
@@ -58,6 +58,15 @@ impl Graph {
         proto.raw_data = proto.raw_data.map(mapped::aside);
         self.values[id.index()].constant = Some(proto);
         self.initializers.push(id);
+        id
+    }
+
+    /// Adds an input to the graph, behind those that it has, called `stem`, or as near to it as is free.
+    pub fn add_input(&mut self, stem: &str, dtype: DataType) -> ValueId {
+        let id = self.new_value(stem, Source::Input);
+        let name = Some(self.values[id.index()].name.clone());
+        let r#type = Some(element_type(dtype));
+        self.inputs.push((id, ValueInfoProto { name, r#type, ..ValueInfoProto::default() }));
         id
     }
 

@@ -28,6 +28,9 @@ use validated::Samples;
 /// The program's name and version, as written into models and reports.
 pub const TOOL: &str = concat!("tare ", env!("CARGO_PKG_VERSION"));
 
+/// How many samples are compared value by value: all values of each are in memory at once.
+const LAYER_SAMPLES: usize = 16;
+
 /// What a conversion needs beside the settings.
 pub struct Context<'a> {
     /// How many samples run side by side.
@@ -106,11 +109,17 @@ fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
     Ok(output)
 }
 
-/// Compares two model files on samples.
+/// Compares two model files on samples, and, if `layers` says so, value by value on some of them.
 ///
 /// # Errors
 /// When either cannot be loaded or run, or there are no samples.
-pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Context<'_>) -> Result<Comparison> {
+pub fn compare(
+    float: &Path,
+    quantized: &Path,
+    settings: &Settings,
+    layers: bool,
+    context: &Context<'_>,
+) -> Result<Comparison> {
     let original = file::load(float)?;
     let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
     let data = settings.validation.samples().or(settings.calibration.as_ref());
@@ -120,8 +129,15 @@ pub fn compare(float: &Path, quantized: &Path, settings: &Settings, context: &Co
     if indices.is_empty() {
         return Err(Error::file(&data.source.path, "holds no samples"));
     }
-    let samples = (&set, indices.as_slice());
-    validate::compare(&original, &file::load(quantized)?, &Tract::default(), samples, context.threads, context.progress)
+    let (written, engine) = (file::load(quantized)?, Tract::default());
+    let (threads, progress) = (context.threads, context.progress);
+    let mut compared = validate::compare(&original, &written, &engine, (&set, &indices), threads, progress)?;
+    if layers {
+        let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
+        let layers = validate::layers(&original, &written, &engine, (&set, &some), threads, progress);
+        compared.layers = Some(layers.map_err(|e| e.in_model(quantized))?);
+    }
+    Ok(compared)
 }
 
 /// Turns the quantized model at `path` back into a float one at `output`.

@@ -28,7 +28,7 @@ impl Float8 {
     }
 
     /// How many bits of mantissa are stored.
-    const fn mantissa(self) -> u32 {
+    pub const fn mantissa(self) -> u32 {
         match self {
             Self::E4m3fn => 3,
             Self::E5m2 => 2,

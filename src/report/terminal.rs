@@ -2,13 +2,16 @@
 
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
-use crate::validate::{Comparison, Miss};
+use crate::validate::{Comparison, LayerError, Layers, Miss};
 use std::fmt::{self, Display, Formatter};
 
 /// Columns of a split layer that are shown; the JSON report has all of them.
 const COLUMNS_SHOWN: usize = 8;
 /// Names shown of a group; the JSON report has all of them.
 const NAMES_SHOWN: usize = 3;
+
+/// Layers shown of each kind; the JSON report has all of them.
+const SHOWN: usize = 5;
 
 /// Bytes in the unit that suits them.
 pub(crate) fn size(bytes: u64) -> String {
@@ -128,6 +131,9 @@ impl Display for Comparison {
             }
             writeln!(f)?;
         }
+        if let Some(layers) = &self.layers {
+            write!(f, "{layers}")?;
+        }
         let Some(classes) = &self.classification else { return Ok(()) };
         let percent = |share: f64| format!("{:.2} %", share * 100.0);
         if let (Some(float), Some(quantized)) = (classes.top1_float, classes.top1_quantized) {
@@ -136,6 +142,25 @@ impl Display for Comparison {
         }
         let (one, five) = (percent(classes.top1_agreement), percent(classes.top5_agreement));
         writeln!(f, "  agreement  top-1 {one}, within the float model's top-5 {five}")
+    }
+}
+
+impl Display for Layers {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "layers       {} values that both models have, on {} samples", self.layers.len(), self.samples)?;
+        let db = |sqnr: Option<f64>| sqnr.map_or("no error".to_owned(), |db| format!("{db:.1} dB"));
+        let line = |f: &mut Formatter<'_>, kind: &str, layer: &LayerError| {
+            let made = if layer.node.is_empty() { "an input" } else { &layer.op_type };
+            write!(f, "  {kind:<10} {} ({made}): alone {}", layer.value, db(layer.alone_db))?;
+            writeln!(f, ", accumulated {}", db(layer.accumulated_db))
+        };
+        for layer in self.suspects().into_iter().take(SHOWN) {
+            line(f, "suspect", layer)?;
+            writeln!(f, "             {} is off by {:.0} dB more than its type explains", layer.cause(), layer.excess_db())?;
+        }
+        let mut worst: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.alone_db.is_some()).collect();
+        worst.sort_by(|a, b| a.alone_db.partial_cmp(&b.alone_db).unwrap_or(std::cmp::Ordering::Equal));
+        worst.into_iter().take(SHOWN).try_for_each(|layer| line(f, "worst", layer))
     }
 }
 

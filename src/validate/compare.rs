@@ -2,7 +2,7 @@
 
 use super::border::Border;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
-use super::twin;
+use super::{Layers, twin};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{Dataset, Sample, run_samples};
@@ -23,6 +23,9 @@ pub struct Comparison {
     pub outputs: Vec<OutputError>,
     /// For a classifier.
     pub classification: Option<Classification>,
+    /// Value by value, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
 }
 
 struct Row {
@@ -73,6 +76,7 @@ pub fn compare(
         samples: rows.len(),
         outputs: names.iter().enumerate().map(of_output).collect(),
         classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
+        layers: None,
     })
 }
 

@@ -2,11 +2,13 @@
 
 mod border;
 mod compare;
+mod layers;
 mod metrics;
 mod thresholds;
 mod twin;
 
 pub use compare::{Comparison, compare};
+pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
 pub use thresholds::{Miss, misses};
 

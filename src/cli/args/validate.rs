@@ -19,6 +19,9 @@ pub struct Validate {
     pub data: Data,
     #[command(flatten)]
     pub thresholds: Thresholds,
+    /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why.
+    #[arg(long)]
+    pub layers: bool,
     /// Where the comparison goes, as JSON.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -1,0 +1,122 @@
+//! Models made of a quantized one that was turned back to float, to look at its layers.
+
+use crate::dequantize::Found;
+use crate::error::Result;
+use crate::ir::{Graph, Model, NewNode, Use, ValueId};
+use crate::quant::{KnownConstant, KnownGrids, Params};
+use crate::tensor::{DataType, Tensor};
+use std::collections::HashMap;
+
+/// The model whose nodes read, in the place of each value called one of `names`, a further input that stands for it. These
+/// come behind the model's own inputs, in the order of `names`.
+///
+/// # Errors
+/// When the graph has a circle.
+pub fn cut(model: &Model, names: &[String]) -> Result<Model> {
+    let mut model = model.clone();
+    let graph = &mut model.graph;
+    for name in names {
+        let Some(value) = graph.find(name) else { continue };
+        let fed = graph.add_input(&format!("{name}_fed"), DataType::Float32);
+        graph.redirect_readers(value, fed);
+    }
+    Ok(model)
+}
+
+/// The model with each constant moved by as much as rounding to its grids does on average, up or down by chance that is the
+/// same each time.
+///
+/// # Errors
+/// When a constant cannot be read.
+pub fn shaken(model: &Model, grids: &KnownGrids) -> Result<Model> {
+    let mut model = model.clone();
+    for (name, known) in &grids.constants {
+        let Some(value) = model.graph.find(name) else { continue };
+        let Some(constant) = model.graph.constant(value)? else { continue };
+        if constant.dtype() != DataType::Float32 {
+            continue;
+        }
+        let mut numbers = constant.to_f32()?.into_owned();
+        let mut chance = 0x9e37_79b9_u32;
+        for (index, number) in numbers.iter_mut().enumerate() {
+            // xorshift (Marsaglia 2003).
+            chance ^= chance << 13;
+            chance ^= chance >> 17;
+            chance ^= chance << 5;
+            let Some(grid) = grid_at(known, constant.shape(), index) else { break };
+            let by = spread(grid, *number);
+            *number += if chance & 1 == 0 { by } else { -by };
+        }
+        let moved = Tensor::from_f32(constant.shape().to_vec(), &numbers);
+        model.graph.replace_constant(value, &moved);
+    }
+    Ok(model)
+}
+
+/// The root of the mean squared error of rounding numbers like `number`: a step over the root of 12.
+fn spread(grid: &Params, number: f32) -> f32 {
+    let step = match grid.dtype.float8() {
+        // Between two powers of two its numbers lie evenly.
+        Some(kind) => number.abs() / (1 << kind.mantissa()) as f32,
+        None => grid.scale,
+    };
+    step / 12f32.sqrt()
+}
+
+/// The grid of element `index` of a constant of shape `shape`.
+fn grid_at<'a>(known: &'a KnownConstant, shape: &[usize], index: usize) -> Option<&'a Params> {
+    let Some(axis) = known.axis else { return known.grids.first() };
+    let inner: usize = shape.get(axis + 1..)?.iter().product();
+    let length = *shape.get(axis)?;
+    let (outer, at, column) = (index / (length * inner), index / inner % length, index % inner);
+    known.grids.get(match known.block {
+        None => at,
+        Some(size) => (outer * length.div_ceil(size) + at / size) * inner + column,
+    })
+}
+
+/// The model with each activation on its grid, and the names of what the activations are there, by their own.
+///
+/// # Errors
+/// When the graph has a circle.
+pub fn on_grids(model: &Model, found: &Found) -> Result<(Model, HashMap<String, String>)> {
+    let mut model = model.clone();
+    let graph = &mut model.graph;
+    let mut renamed = HashMap::new();
+    for (name, grid) in &found.grids.activations {
+        let Some(value) = graph.find(name) else { continue };
+        let direct = found.direct.get(name);
+        let stays = |graph: &Graph, one: &Use| match one {
+            Use::Input { node, .. } => {
+                let first = graph.node(*node).output(0).map_or("", |made| graph.value(made).name());
+                direct.is_some_and(|direct| {
+                    direct.nodes.contains(graph.node(*node).name()) || direct.nodes.contains(first)
+                })
+            }
+            _ => true,
+        };
+        let readers: Vec<Use> = graph.value(value).uses().iter().copied().filter(|one| !stays(graph, one)).collect();
+        let rounded = rounded(graph, value, name, grid)?;
+        for one in readers {
+            if let Use::Input { node, slot } = one {
+                graph.set_input(node, slot, Some(rounded));
+            }
+        }
+        renamed.insert(name.clone(), graph.value(rounded).name().to_owned());
+    }
+    Ok((model, renamed))
+}
+
+/// `value` as what it is on `grid`.
+fn rounded(graph: &mut Graph, value: ValueId, name: &str, grid: &Params) -> Result<ValueId> {
+    let scale = graph.add_initializer(&format!("{name}_scale"), &Tensor::from_f32(vec![], &[grid.scale]));
+    let zero = Tensor::new(grid.dtype.data_type(), vec![], grid.zero_point_bytes().into())?;
+    let zero = graph.add_initializer(&format!("{name}_zero_point"), &zero);
+    let mut add = |op_type: &str, from: ValueId| {
+        let name = format!("{name}_{op_type}");
+        let node = NewNode { op_type, name: &name, inputs: vec![Some(from), Some(scale), Some(zero)], ints: vec![] };
+        graph.add_node(node, &format!("{name}_Output")).1
+    };
+    let integers = add("QuantizeLinear", value);
+    Ok(add("DequantizeLinear", integers))
+}

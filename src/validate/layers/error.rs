@@ -1,0 +1,184 @@
+//! How wrong a value is, and how wrong it may be.
+
+use super::super::metrics::Sums;
+use super::Place;
+use crate::error::Result;
+use crate::quant::Params;
+use crate::tensor::Tensor;
+use serde::Serialize;
+
+/// Error beside the signal that float32 arithmetic in another order may make, and what 16 bits may: 90 and 60 dB.
+const FLOAT_NOISE: f64 = 1e-9;
+const HALF_NOISE: f64 = 1e-6;
+/// By how many dB the error of the worst of many channels may exceed the expected one by chance: each is one draw.
+const CHANCE_DB: f64 = 12.0;
+/// Excess from which on a layer is suspect, in dB.
+const SUSPECT_DB: f64 = 6.0;
+
+/// The error of one value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerError {
+    /// The value's name, the same in both models.
+    pub value: String,
+    /// The node of the quantized model that makes it, by the name it has once the model is turned back; empty for an input of
+    /// the model.
+    pub node: String,
+    /// Its operator.
+    pub op_type: String,
+    /// SQNR in dB of the layer by itself: fed what the original model has there, and rounded to its own grid. `None` where there
+    /// is no error, or nothing to compare.
+    pub alone_db: Option<f64>,
+    /// SQNR in dB of the value as the whole quantized model has it.
+    pub accumulated_db: Option<f64>,
+    /// By how many dB the error that its weights and bias make exceeds what rounding to their steps makes.
+    pub weights_excess_db: Option<f64>,
+    /// By how many dB the error of its own grid exceeds that of the narrowest one that covers all that the original has there.
+    pub grid_excess_db: Option<f64>,
+}
+
+impl LayerError {
+    /// The larger of the two excesses.
+    pub fn excess_db(&self) -> f64 {
+        let both = self.weights_excess_db.into_iter().chain(self.grid_excess_db);
+        both.fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Whether its error is larger than its types explain.
+    pub fn is_suspect(&self) -> bool {
+        self.excess_db() >= SUSPECT_DB
+    }
+
+    /// What the larger excess is due to.
+    pub fn cause(&self) -> &'static str {
+        let [weights, grid] = [self.weights_excess_db, self.grid_excess_db].map(|db| db.unwrap_or(f64::NEG_INFINITY));
+        if weights >= grid { "its weights or bias" } else { "its grid" }
+    }
+}
+
+/// Sums over one value of one sample.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LayerSums {
+    alone: Option<Sums>,
+    accumulated: Option<Sums>,
+    /// Error of weights and bias, and what is expected of it, for each channel.
+    channels: Vec<[f64; 2]>,
+    grid: Option<GridSums>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct GridSums {
+    error: f64,
+    /// Elements that are not 0, which every grid has.
+    count: u64,
+    low: f32,
+    high: f32,
+}
+
+impl LayerSums {
+    /// Of a value that the original has as `reference`, and that comes out of the layer alone, of the layer with shaken
+    /// weights, and of the whole model.
+    ///
+    /// # Errors
+    /// When a tensor is malformed.
+    pub fn of(place: &Place, reference: Option<&Tensor>, runs: [&Option<Tensor>; 3]) -> Result<Self> {
+        let Some(reference) = reference else { return Ok(Self::default()) };
+        let numbers = reference.to_f32()?;
+        let alike = |run: &Option<Tensor>| {
+            let run = run.as_ref().filter(|run| run.shape() == reference.shape());
+            run.map(|run| run.to_f32().map(std::borrow::Cow::into_owned)).transpose()
+        };
+        let [alone, shaken, accumulated] = runs.map(alike);
+        let (alone, shaken) = (alone?, shaken?);
+        let rounded = |numbers: &[f32]| match &place.grid {
+            Some(grid) => numbers.iter().map(|&v| on_grid(grid, v)).collect(),
+            None => numbers.to_vec(),
+        };
+        let grid = place.grid.map(|grid| {
+            let error = numbers.iter().map(|&v| f64::from(v - on_grid(&grid, v)).powi(2)).sum();
+            let count = numbers.iter().filter(|&&v| v != 0.0).count() as u64;
+            let low = numbers.iter().copied().fold(0.0, f32::min);
+            GridSums { error, count, low, high: numbers.iter().copied().fold(0.0, f32::max) }
+        });
+        let as_is = place.node.is_empty().then(|| numbers.to_vec());
+        let channels = match (&alone, &shaken) {
+            (Some(alone), Some(shaken)) => by_channel(reference.shape(), place.axis, &numbers, alone, shaken),
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            alone: alone.or(as_is).map(|alone| Sums::of(&numbers, &rounded(&alone))),
+            accumulated: accumulated?.map(|run| Sums::of(&numbers, &run)),
+            channels,
+            grid,
+        })
+    }
+}
+
+/// `number` as it is on `grid`.
+fn on_grid(grid: &Params, number: f32) -> f32 {
+    grid.dequantize(grid.quantize(number))
+}
+
+/// Squared differences of `alone` to `reference`, and to `shaken`, for each index of the axis.
+fn by_channel(shape: &[usize], axis: usize, reference: &[f32], alone: &[f32], shaken: &[f32]) -> Vec<[f64; 2]> {
+    let count = shape.get(axis).copied().unwrap_or(1).max(1);
+    let inner: usize = shape.get(axis + 1..).map_or(1, |rest| rest.iter().product()).max(1);
+    let mut sums = vec![[0.0; 2]; count];
+    for (index, ((&wanted, &found), &moved)) in reference.iter().zip(alone).zip(shaken).enumerate() {
+        let sum = &mut sums[index / inner % count];
+        let squared = |a: f32, b: f32| Some(f64::from(a - b).powi(2)).filter(|d| d.is_finite()).unwrap_or(0.0);
+        sum[0] += squared(found, wanted);
+        sum[1] += squared(moved, found);
+    }
+    sums
+}
+
+impl LayerError {
+    /// From the sums of each sample, in the order of the samples. `halves` says that nodes compute in 16 bits.
+    pub(super) fn of(place: &Place, samples: &[&LayerSums], halves: bool) -> Self {
+        let sqnr = |sums: fn(&LayerSums) -> Option<Sums>| {
+            let all: Vec<Sums> = samples.iter().filter_map(|sample| sums(sample)).collect();
+            let (signal, error) = all.iter().fold((0.0, 0.0), |(s, e), sums| (s + sums.reference, e + sums.error));
+            (error > 0.0 && signal > 0.0).then(|| 10.0 * (signal / error).log10())
+        };
+        let signal: f64 = samples.iter().filter_map(|sample| sample.alone).map(|sums| sums.reference).sum();
+        let noise = signal * if halves { HALF_NOISE } else { FLOAT_NOISE };
+        Self {
+            value: place.name.clone(),
+            node: place.node.clone(),
+            op_type: place.op_type.clone(),
+            alone_db: sqnr(|sums| sums.alone),
+            accumulated_db: sqnr(|sums| sums.accumulated),
+            weights_excess_db: weights_excess(samples, noise),
+            grid_excess_db: grid_excess(place, samples, noise),
+        }
+    }
+}
+
+fn excess(error: f64, expected: f64, noise: f64) -> f64 {
+    // Where there is no signal at all, any error is too much.
+    let noise = noise.max(f64::MIN_POSITIVE);
+    10.0 * ((error + noise) / (expected + noise)).log10()
+}
+
+fn weights_excess(samples: &[&LayerSums], noise: f64) -> Option<f64> {
+    let count = samples.iter().map(|sample| sample.channels.len()).min().filter(|&count| count > 0)?;
+    let channel = |c: usize, k: usize| samples.iter().map(|sample| sample.channels[c][k]).sum::<f64>();
+    let sums: Vec<[f64; 2]> = (0..count).map(|c| [channel(c, 0), channel(c, 1)]).collect();
+    let [error, expected] = sums.iter().fold([0.0; 2], |all, one| [all[0] + one[0], all[1] + one[1]]);
+    let share = expected / count as f64;
+    let worst = sums.iter().map(|one| excess(one[0], one[1].max(share), noise / count as f64));
+    let worst = worst.fold(f64::NEG_INFINITY, f64::max) - CHANCE_DB;
+    Some(excess(error, expected, noise).max(worst))
+}
+
+fn grid_excess(place: &Place, samples: &[&LayerSums], noise: f64) -> Option<f64> {
+    let grid = place.grid.filter(|grid| !grid.dtype.is_float())?;
+    let sums: Vec<GridSums> = samples.iter().filter_map(|sample| sample.grid).collect();
+    let error: f64 = sums.iter().map(|sums| sums.error).sum();
+    let count: u64 = sums.iter().map(|sums| sums.count).sum();
+    let low = sums.iter().map(|sums| sums.low).fold(0.0, f32::min);
+    let high = sums.iter().map(|sums| sums.high).fold(0.0, f32::max);
+    let (bottom, top) = grid.dtype.limits();
+    let step = f64::from(high - low) / f64::from(top - bottom);
+    Some(excess(error, count as f64 * step * step / 12.0, noise))
+}
