@@ -8,6 +8,8 @@ mod conversions;
 mod encodings;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/layers.rs"]
+mod layers;
 #[path = "cli/levels.rs"]
 mod levels;
 #[path = "cli/other_commands.rs"]
