@@ -46,7 +46,7 @@ pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
         other => bail!("a direction {other:?}"),
     };
     let hidden = node.get_attr::<i64>("hidden_size")?;
-    ensure!(hidden > 0, "a hidden_size of {hidden}");
+    ensure!((1..=i64::from(i32::MAX)).contains(&hidden), "a hidden_size of {hidden}");
     let clip: f32 = node.get_attr_opt("clip")?.unwrap_or(f32::MAX);
     let lstm = Lstm {
         integers: node.op_type == "DynamicQuantizeLSTM",
@@ -141,6 +141,9 @@ impl Kernel for Lstm {
         let given = Given { inputs: &inputs, places: &self.inputs };
         let &[steps, batch, length] = inputs[0].shape() else { bail!("a sequence of a rank other than 3") };
         let (count, hidden) = (self.directions.len(), self.hidden);
+        // Nothing is as large as the attribute says unless the weights are.
+        let square = if self.integers { [count, hidden, 4 * hidden] } else { [count, 4 * hidden, hidden] };
+        given.get(R, &[&square])?.context("its weights are missing")?;
         let x = given.floats(0, &[steps, batch, length])?.unwrap_or_default();
         let lengths = match given.integers(LENGTHS, &[&[batch]])? {
             Some(lengths) => lengths.iter().map(|&n| usize::try_from(n).unwrap_or(0).min(steps)).collect(),

@@ -94,6 +94,10 @@ fn inputs_that_do_not_fit_are_errors() {
     graph.node[0].input[3] = "p".to_owned();
     let unfit = failure(&Model::from_proto(proto).expect("a model"), &[sequence()]);
     assert!(unfit.contains("input 3 of shape [2, 6], expected one of [[2, 16]]"), "{unfit}");
+    let mut proto = quantized(false, None, &["b", "p", "h0", "c0"]).to_proto().expect("a message");
+    proto.graph.as_mut().expect("a graph").node[0].attribute[0].i = Some(1 << 20);
+    let huge = failure(&Model::from_proto(proto).expect("a model"), &[sequence()]);
+    assert!(huge.contains("input 2 of shape [2, 2, 8]"), "{huge}");
 }
 
 /// An LSTM of ONNX on `steps` steps of two rows; of `directions` directions.
