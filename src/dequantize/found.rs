@@ -142,9 +142,14 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Notes that the constant `float` was on these grids.
+    pub(super) fn note_grids(&mut self, float: ValueId, known: KnownConstant) {
+        self.notes.constants.push((float, known));
+    }
+
     /// Notes that node `id` is a layer on grids that each run finds anew.
     pub(super) fn note_dynamic(&mut self, graph: &Graph, id: NodeId) {
-        self.notes.dynamic.extend(graph.node(id).output(0));
+        self.notes.dynamic.extend(graph.node(id).outputs().iter().flatten());
     }
 }
 

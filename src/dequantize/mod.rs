@@ -9,6 +9,8 @@ mod dynamic;
 mod forms;
 mod found;
 mod moved;
+mod outside;
+mod recurrent;
 mod stored;
 
 pub use clamps::{CLAMPS, clamps_as_text};
@@ -48,6 +50,7 @@ pub fn dequantize(model: &mut Model) -> Result<Done> {
 pub fn take_apart(model: &mut Model) -> Result<(Done, Found)> {
     let (mut done, mut found) = (Done::default(), Found::default());
     let (opset, clamps) = (model.opset("").unwrap_or(0), Clamps::of(model));
+    outside::bring_in(&mut model.graph, &HashMap::new())?;
     walk(&mut model.graph, opset, &clamps, false, (&mut done, &mut found))?;
     model.remove_metadata(CLAMPS);
     // Before, each stored tensor had to be listed as an input.
@@ -71,6 +74,7 @@ fn walk(
         real: HashMap::new(),
         fed: HashMap::new(),
         stored: HashMap::new(),
+        gates: HashMap::new(),
         bounds: HashMap::new(),
         notes: Notes::default(),
         done: Done::default(),
@@ -119,6 +123,8 @@ struct Walk<'a> {
     fed: HashMap<ValueId, Real>,
     /// The float32 constants made of stored integers, by grid and axis.
     stored: HashMap<(ValueId, Grid, i64), ValueId>,
+    /// The same of the weights of recurrent operators.
+    gates: HashMap<(ValueId, Grid), ValueId>,
     /// Bounds that float values keep to.
     bounds: HashMap<ValueId, Bounds>,
     /// The grids that were met.
@@ -137,6 +143,7 @@ impl Walk<'_> {
             "DequantizeLinear" if ours => self.dequantizer(graph, id),
             "MatMulInteger" | "ConvInteger" if ours => self.accumulated(graph, id),
             "DynamicQuantizeMatMul" if ours => self.dynamic_product(graph, id),
+            "DynamicQuantizeLSTM" if domain == MICROSOFT => self.recurrent(graph, id),
             _ => match qoperators::find(&domain, &op_type) {
                 Some(form) => self.form(graph, id, form),
                 None => self.other(graph, id),

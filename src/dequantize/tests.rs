@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Result;
 use crate::exec::{Session, Tract};
-use crate::ir::build::{Builder, int, ints};
+use crate::ir::build::{Builder, int, ints, text};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 
@@ -244,4 +244,64 @@ fn grids_are_noted_by_the_names_of_the_float_model() {
     // Under that name it is saved, too.
     let model = Model::from_proto(model.to_proto().expect("a message")).expect("a model");
     assert!(model.graph.find("v").is_some_and(|v| model.graph.is_constant(v)));
+}
+
+/// A DynamicQuantizeLSTM of two states and three numbers a step, of so many directions; with scales `ws` and `rs`.
+fn recurrent(directions: usize, ws: (&[usize], &[f32]), rs: (&[usize], &[f32])) -> Builder {
+    let matrix = |rows: usize| {
+        bytes(
+            DataType::Uint8,
+            &[directions, rows, 8],
+            &(0..16 * rows as u8).collect::<Vec<_>>()[..directions * rows * 8],
+        )
+    };
+    let zeros = |shape: &[usize]| bytes(DataType::Uint8, shape, &vec![4; shape.iter().product()]);
+    let direction = if directions == 2 { "bidirectional" } else { "forward" };
+    let net = Builder::new(14).input("x", &[2, 1, 3]).constant("w_quantized", &matrix(3));
+    let net = net.constant("r_quantized", &matrix(2)).floats("ws", ws.0, ws.1).floats("rs", rs.0, rs.1);
+    let net = net.constant("wz", &zeros(ws.0)).constant("rz", &zeros(rs.0));
+    let inputs = ["x", "w_quantized", "r_quantized", "", "", "", "", "", "ws", "wz", "rs", "rz"];
+    let attributes = vec![int("hidden_size", 2), text("direction", direction)];
+    net.node("DynamicQuantizeLSTM", &inputs, &["", "y"], attributes).output("y", &[directions as i64, 1, 2])
+}
+
+fn in_domain(net: Builder) -> Model {
+    let mut proto = net.proto();
+    proto.graph.as_mut().expect("a graph").node[0].domain = Some(MICROSOFT.to_owned());
+    Model::from_proto(proto).expect("a model")
+}
+
+#[test]
+fn recurrent_layers_get_their_matrices_the_other_way_round() {
+    let rows: Vec<f32> = (1..17).map(|i| i as f32 * 0.125).collect();
+    let one = (&[1][..], &[0.5f32][..]);
+    let by_row = (&[1, 8][..], &rows[..8]);
+    let each = (&[2][..], &[0.5f32, 0.25][..]);
+    let all = (&[2, 8][..], &rows[..]);
+    for (directions, ws, rs, grids) in [
+        (1, one, by_row, [(None, None, 1), (Some(1), None, 8)]),
+        (2, each, all, [(Some(0), None, 2), (Some(2), Some(2), 16)]),
+    ] {
+        let mut model = in_domain(recurrent(directions, ws, rs));
+        let (done, found) = take_apart(&mut model).expect("a float model");
+        assert_eq!((operators(&model), done.operators, done.stored), (vec!["LSTM"], 1, 2));
+        let lstm = model.graph.node_ids().next().expect("a node");
+        assert_eq!(model.graph.node(lstm).inputs().len(), 3);
+        assert_eq!(found.dynamic.iter().collect::<Vec<_>>(), ["y"]);
+        for (name, columns, scales, (axis, block, count)) in [("w", 3, ws, grids[0]), ("r", 2, rs, grids[1])] {
+            let value = model.graph.find(name).expect("a weight");
+            let tensor = model.graph.constant(value).expect("a tensor").expect("a constant");
+            assert_eq!(tensor.shape(), [directions, 8, columns]);
+            let scale = |row: usize| if scales.1.len() == directions { scales.1[row / 8] } else { scales.1[row] };
+            let numbers = (0..directions * 8).flat_map(|row| {
+                let first = row / 8 * columns * 8 + row % 8;
+                (0..columns).map(move |column| ((first + column * 8) as f32 - 4.0) * scale(row)).collect::<Vec<_>>()
+            });
+            assert_eq!(*tensor.to_f32().expect("numbers"), numbers.collect::<Vec<_>>(), "{name}");
+            let known = &found.grids.constants[name];
+            assert_eq!((known.axis, known.block, known.grids.len()), (axis, block, count), "{name}");
+        }
+    }
+    let why = dequantize(&mut in_domain(recurrent(2, one, all))).expect_err("a scale is missing").to_string();
+    assert!(why.contains("DynamicQuantizeLSTM") && why.contains("scales of shape [1]"), "{why}");
 }

@@ -14,5 +14,5 @@ pub use conditions::padding;
 pub use halves::{Half, half, half_opset, half_risk};
 pub use op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 pub use runtime::{carries_dequantization, stays_float};
-pub use table::lookup;
+pub use table::{is_contrib_form, lookup};
 pub use work::multiply_accumulates;

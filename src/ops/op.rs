@@ -109,6 +109,8 @@ pub struct Op {
     pub recurrence: Option<Weight>,
     /// The operator that computes the same on integers which are found while the model runs.
     pub integer_form: Option<&'static str>,
+    /// The same of ONNX Runtime's own domain, where ONNX has none.
+    pub contrib_form: Option<&'static str>,
     /// Where its bias is.
     pub bias: Bias,
     /// The range of the output.

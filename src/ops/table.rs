@@ -3,6 +3,7 @@
 use super::conditions as unless;
 use super::op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 use crate::ir::{Graph, NodeId};
+use crate::qoperators::MICROSOFT;
 use crate::quant::ChannelAxis;
 
 /// What the rows say of operators on channels and positions.
@@ -25,6 +26,7 @@ const fn simple(op_type: &'static str, role: Role, activations: Slots) -> Op {
         weight: None,
         recurrence: None,
         integer_form: None,
+        contrib_form: None,
         bias: Bias::None,
         range,
         channels: None,
@@ -137,7 +139,7 @@ const TABLE: &[Op] = &[
     Op { channels: SECOND, ..float("GroupNormalization") },
     with_range(OutputRange::Closed, float("Hardmax")),
     Op { channels: SECOND, ..float("InstanceNormalization") },
-    recurrent("LSTM"),
+    Op { contrib_form: Some("DynamicQuantizeLSTM"), ..recurrent("LSTM") },
     Op { channels: LAST, ..float("LayerNormalization") },
     float("LogSoftmax"),
     float("LpNormalization"),
@@ -162,6 +164,11 @@ pub fn lookup(graph: &Graph, node: NodeId) -> Option<&'static Op> {
     let row = TABLE.iter().find(|op| op.op_type == node.op_type())?;
     let table = row.op_type == LOOKUP.op_type && node.input(0).is_some_and(|v| graph.is_constant(v));
     Some(if table { &LOOKUP } else { row })
+}
+
+/// Whether an operator of ONNX Runtime's own domain is what a row of the table becomes there.
+pub fn is_contrib_form(domain: &str, op_type: &str) -> bool {
+    domain == MICROSOFT && TABLE.iter().any(|op| op.contrib_form == Some(op_type))
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use crate::calibrate::Calibration;
 use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::ir::{Graph, Model};
+use crate::ir::{Graph, Model, ValueId};
+use crate::ops;
 use crate::plan::{Known, Plan};
 use crate::policy::Settings;
 use crate::qoperators::{self, MICROSOFT};
 use crate::quant::{GridType, KnownGrids, Params};
 use crate::report::{CalibrationSummary, Report};
 use crate::resolve::Resolved;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Operator sets with which integers of 4 and 16 bits, and scales for blocks, come; floating-point numbers of 8 bits; and
@@ -110,8 +112,34 @@ pub(super) fn check_bodies(original: &Graph, plan: &Plan, known: &Known) -> Resu
     }
 }
 
-/// The oldest operator set that has all that `known` asks for; with `contrib` but for what ONNX Runtime's own domain has.
-pub(super) fn opset(known: &Known, encoded: Option<&KnownGrids>, contrib: bool) -> i64 {
+/// The names of constants that operators of `graph` read which were, and become again, ones of ONNX Runtime's own domain: these
+/// take a scale for each row of each matrix.
+///
+/// # Errors
+/// When a body is malformed.
+fn taken_in_rows(graph: &Graph, known: &Known) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for id in graph.node_ids() {
+        let name = |value: &ValueId| graph.value(*value).name().to_owned();
+        let node = graph.node(id);
+        let was_dynamic = node.outputs().iter().flatten().any(|value| known.dynamic.contains(&name(value)));
+        if was_dynamic && ops::lookup(graph, id).is_some_and(|op| op.contrib_form.is_some()) {
+            names.extend(node.inputs().iter().flatten().map(name));
+        }
+        for index in 0..graph.body_count(id) {
+            names.extend(taken_in_rows(&graph.body(id, index)?, known)?);
+        }
+    }
+    Ok(names)
+}
+
+/// The oldest operator set that has all that `known` asks for of `graph`; with `contrib` but for what ONNX Runtime's own domain
+/// has.
+///
+/// # Errors
+/// When a body is malformed.
+pub(super) fn opset(graph: &Graph, known: &Known, encoded: Option<&KnownGrids>, contrib: bool) -> Result<i64> {
+    let in_rows = if known.dynamic.is_empty() { BTreeSet::new() } else { taken_in_rows(graph, known)? };
     let of_type = |dtype: GridType| match dtype.bits() {
         2 => TWO_BITS_OPSET,
         8 if dtype.is_float() => FLOAT8_OPSET,
@@ -121,13 +149,13 @@ pub(super) fn opset(known: &Known, encoded: Option<&KnownGrids>, contrib: bool) 
     };
     let of = |grids: &KnownGrids| {
         let activations = grids.activations.values().map(|grid: &Params| of_type(grid.dtype));
-        let constants = grids.constants.values().flat_map(|known| {
-            let blocks = known.block.map_or(0, |_| WIDE_OPSET);
+        let constants = grids.constants.iter().flat_map(|(name, known)| {
+            let blocks = known.block.filter(|_| !in_rows.contains(name)).map_or(0, |_| WIDE_OPSET);
             known.grids.first().map(|grid| of_type(grid.dtype)).into_iter().chain([blocks])
         });
         activations.chain(constants).max().unwrap_or(0)
     };
-    [Some(&known.told), Some(&known.own), encoded].into_iter().flatten().map(of).max().unwrap_or(0)
+    Ok([Some(&known.told), Some(&known.own), encoded].into_iter().flatten().map(of).max().unwrap_or(0))
 }
 
 /// Whether a model has quantizers of ONNX Runtime's own domain.

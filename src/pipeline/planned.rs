@@ -74,13 +74,14 @@ impl Planned {
             completed::take_apart(&mut original, &mut known).map_err(|e| e.in_model(&path))?;
         }
         let mut model = original.clone();
+        let least = completed::opset(&original.graph, &known, encoded.as_ref().map(Encoded::grids), contrib)?;
         let options = prepare::Options {
             dims: settings.dims.clone(),
             fuse_patterns: !settings.keep_patterns,
             for_integers: settings.calibrates(),
             halves: settings.halves().collect(),
             bodies: settings.reaches_bodies(),
-            opset: settings.opset().max(completed::opset(&known, encoded.as_ref().map(Encoded::grids), contrib)),
+            opset: settings.opset().max(least),
         };
         completed::outlasting(&mut model, &known, |model| prepare::prepare(model, &executor, &options))
             .map_err(|e| Error::file(&path, e))?;

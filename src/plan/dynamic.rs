@@ -3,12 +3,13 @@
 use super::known::Here;
 use super::nodes::look_up;
 use super::place::{makes_no_floats, policy_reason};
+use super::recurrent;
 use super::weights;
 use super::{ConstantPlan, Placement};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Bias, Op, Role};
-use crate::policy::NodeSettings;
+use crate::policy::{NodeSettings, WeightForm, WeightSettings};
 use crate::tensor::DataType;
 
 /// What becomes of a node: a layer with an integer form runs on integers, any other node with weights computes in float from
@@ -27,6 +28,13 @@ pub(super) fn placement(graph: &Graph, id: NodeId, settings: &NodeSettings, here
     if op.is_some_and(Op::convolves) && !settings.insists && spans_time(graph, id) {
         return Ok(Placement::Float { reason: SIGNAL.to_owned() });
     }
+    if let Some(placement) = op.map(|op| recurrent::placement(graph, id, op, settings, here)).transpose()?.flatten() {
+        return Ok(placement);
+    }
+    // Nothing else has an operator of ONNX Runtime's own domain.
+    let plain =
+        NodeSettings { weights: WeightSettings { form: WeightForm::Qdq, ..settings.weights }, ..settings.clone() };
+    let settings = &plain;
     if let Some(weight) = op.map(|op| layer(graph, id, op, settings)).transpose()?.flatten() {
         let axes = op.and_then(|op| weight_axis(graph, id, op, weight.slot));
         let unfit = here.unfit(graph, id, weight.slot, axes.as_slice())?;

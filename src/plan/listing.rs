@@ -22,6 +22,10 @@ impl Plan {
                     format!("float{}", all.concat())
                 }
                 Placement::Dynamic(weight) => format!("integer on grids of each run, weight {}", grids(weight)),
+                Placement::Recurrent(weights) => {
+                    let all: Vec<_> = weights.iter().map(|weight| format!(", weight {}", grids(weight))).collect();
+                    format!("integer on grids of each run{}", all.concat())
+                }
                 Placement::NoFloats => "no floats".to_owned(),
                 Placement::Float { reason } => format!("float: {reason}"),
             };

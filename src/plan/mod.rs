@@ -19,6 +19,7 @@ mod listing;
 mod nodes;
 mod outliers;
 mod place;
+mod recurrent;
 mod structure;
 mod types;
 mod values;
@@ -122,6 +123,9 @@ pub enum Placement {
     Weight(Vec<ConstantPlan>),
     /// It runs on integers from this weight, and from what it reads as integers on a grid that each run finds anew.
     Dynamic(ConstantPlan),
+    /// The same of a recurrent operator and both its weights: what it reads becomes integers on one grid, and at each step what
+    /// it made the step before.
+    Recurrent(Vec<ConstantPlan>),
     /// It computes in floating-point numbers of 16 bits.
     Half(HalfNode),
     /// It makes shapes, indices or conditions: there is nothing to quantize.
@@ -138,7 +142,7 @@ impl Placement {
     pub fn constants(&self) -> &[ConstantPlan] {
         match self {
             Self::Integer(integer) => &integer.constants,
-            Self::Weight(weights) => weights,
+            Self::Weight(weights) | Self::Recurrent(weights) => weights,
             Self::Lookup(constant) | Self::Dynamic(constant) => std::slice::from_ref(constant),
             Self::Clamp { .. } | Self::Half(_) | Self::NoFloats | Self::Float { .. } => &[],
         }
@@ -228,6 +232,8 @@ pub enum Stored {
     InBlocks,
     /// As codes of a book, operands of ONNX Runtime's MatMulBnb4.
     Codes(CodeBook),
+    /// As operands of ONNX Runtime's DynamicQuantizeLSTM.
+    Recurrent,
 }
 
 /// An activation that gets a grid.

@@ -114,7 +114,8 @@ impl Plan {
             | Placement::Half(_)
             | Placement::Lookup(_)
             | Placement::Weight(_)
-            | Placement::Dynamic(_) => {
+            | Placement::Dynamic(_)
+            | Placement::Recurrent(_) => {
                 let range = ops::lookup(graph, id).map_or(RangeSource::Observed, |op| fixed(op.range));
                 outputs
                     .filter(|v| placed.demanded[v.index()])

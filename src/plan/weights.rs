@@ -142,7 +142,8 @@ pub(super) fn stored(
         block,
         form: form(&weights),
         least_error: weights.searches(),
-        positive: reads_positive(graph, id),
+        // What a recurrent operator made a step before may be negative.
+        positive: op.recurrence != Some(weight) && reads_positive(graph, id),
         ..ConstantPlan::weight(weight.slot, weights.scheme)
     }
 }

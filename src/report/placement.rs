@@ -68,7 +68,7 @@ pub fn summarize(
         let own = ops::multiply_accumulates(graph, node.id, ty).unwrap_or(0);
         work += own;
         match &node.placement {
-            Placement::Integer(_) | Placement::Dynamic(_) => {
+            Placement::Integer(_) | Placement::Dynamic(_) | Placement::Recurrent(_) => {
                 summary.integer += 1;
                 let dtype = match &node.placement {
                     Placement::Integer(integer) => integer.settings.map(|settings| settings.scheme.dtype),

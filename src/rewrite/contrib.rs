@@ -89,7 +89,7 @@ fn store(graph: &mut Graph, name: &str, tensor: &Tensor, plan: &ConstantPlan, la
     let size = plan.block.unwrap_or(1);
     let tensors = match plan.form {
         Stored::Codes(book) => of_codes(rows, book, size, plan.least_error)?,
-        Stored::InBlocks | Stored::Plain => of_integers(rows, plan, size, layout == Layout::Table)?,
+        Stored::InBlocks | Stored::Recurrent | Stored::Plain => of_integers(rows, plan, size, layout == Layout::Table)?,
     };
     mapped::let_go(tensor.bytes());
     let [integers, scales] = [("quantized", &tensors.0), ("scale", &tensors.1)]
@@ -169,7 +169,7 @@ fn multiply(graph: &mut Graph, id: NodeId, plan: &ConstantPlan, shape: &[usize],
             attributes.push(("quant_type", usize::from(book == CodeBook::Nf4)));
             false
         }
-        Stored::InBlocks | Stored::Plain => {
+        Stored::InBlocks | Stored::Recurrent | Stored::Plain => {
             graph.set_operator(id, MICROSOFT, "MatMulNBits");
             attributes.push(("bits", plan.scheme.dtype.bits() as usize));
             row

@@ -11,6 +11,7 @@ mod io;
 mod outliers;
 mod qdq;
 mod qoperator;
+mod recurrent;
 mod shared;
 mod weights;
 

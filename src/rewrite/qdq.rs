@@ -7,6 +7,7 @@
 use super::constants::Constants;
 use super::contrib;
 use super::dynamic::Dynamic;
+use super::recurrent::Recurrent;
 use super::{carried, halves, io, outliers, shared};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
@@ -46,7 +47,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
     let (grids, constants) = (HashMap::new(), Constants::knowing(&plan.biases));
     let (quantized, behind) = (HashMap::new(), HashMap::new());
     let mut writer = Writer { plan, resolved, grids, quantized, behind, constants };
-    let mut dynamic = Dynamic::default();
+    let (mut dynamic, mut recurrent) = (Dynamic::default(), Recurrent::default());
     let readers = integer_readers(plan);
     for value in &plan.values {
         if graph.value(value.id).producer().is_none() {
@@ -61,7 +62,8 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
             | Placement::Half(_)
             | Placement::Lookup(_)
             | Placement::Weight(_)
-            | Placement::Dynamic(_) => {
+            | Placement::Dynamic(_)
+            | Placement::Recurrent(_) => {
                 let outputs: Vec<_> = graph.node(node.id).outputs().iter().flatten().copied().collect();
                 let constants = &mut writer.constants;
                 match &node.placement {
@@ -70,6 +72,7 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
                         let columns = weight.split.map_or(&[][..], |split| resolved.outliers(split.value));
                         dynamic.layer(graph, node.id, weight, columns, constants)?;
                     }
+                    Placement::Recurrent(weights) => recurrent.layer(graph, node.id, weights)?,
                     Placement::Weight(weights) => {
                         weights.iter().try_for_each(|weight| constants.store_weight(graph, node.id, weight))?;
                     }

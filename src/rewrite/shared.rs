@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
+use crate::ops;
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -50,14 +51,17 @@ fn bodies(graph: &Graph) -> Vec<(NodeId, usize)> {
 }
 
 /// The constants of a body that are worth it. One that is handed on as an output has to be its own, and so have those that
-/// engines unpack where they stand: of fewer than 8 bits, of float8, or in blocks.
+/// engines unpack where they stand: of fewer than 8 bits, of float8, or in blocks. Recurrent operators read theirs as they are.
 fn large(body: &Graph) -> Result<Vec<(ValueId, Tensor)>> {
     let mut all = Vec::new();
     for value in body.value_ids().filter(|&v| body.is_constant(v) && !body.value(v).is_output()) {
         let tensor = body.constant(value)?.filter(|tensor| tensor.bytes().len() >= LEAST_BYTES);
         let plain = tensor.as_ref().is_some_and(|tensor| tensor.to_f32().is_ok());
-        let in_blocks =
-            |(reader, _)| body.node(reader).attributes().has("block_size") || !body.node(reader).domain().is_empty();
+        let in_blocks = |(reader, _)| {
+            let node = body.node(reader);
+            let recurrent = || ops::is_contrib_form(node.domain(), node.op_type());
+            node.attributes().has("block_size") || !node.domain().is_empty() && !recurrent()
+        };
         if !plain || body.value(value).readers().any(in_blocks) {
             continue;
         }

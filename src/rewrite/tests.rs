@@ -13,6 +13,7 @@ mod lookups;
 mod outliers;
 mod outputs;
 mod qoperators;
+mod recurrent;
 mod saturation;
 mod scale;
 mod stored;

@@ -29,18 +29,25 @@ impl Kernel for DynamicQuantize {
     fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let view = inputs[0].try_as_plain_ram()?;
         let numbers = view.as_slice::<f32>()?;
-        let (low, high) = numbers.iter().fold((0f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
-        let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
-        let zero = clamp(-low / scale, 0.0, 255.0).round_ties_even();
+        let (scale, zero) = grid(numbers);
         let mut integers = Tensor::zero_dt(u8::datum_type(), inputs[0].shape())?;
-        {
-            let mut view = integers.try_as_plain_ram_mut()?;
-            for (q, &v) in view.as_slice_mut::<u8>()?.iter_mut().zip(numbers) {
-                // Between integers, saturating before or after rounding is the same.
-                let rounded = clamp(v / scale, -zero, 255.0 - zero) + ROUND;
-                *q = rounded.to_bits().wrapping_add(zero as u32) as u8;
-            }
-        }
+        quantized(numbers, (scale, zero), integers.try_as_plain_ram_mut()?.as_slice_mut::<u8>()?);
         Ok(tvec!(integers.into_tvalue(), tensor0(scale).into_tvalue(), tensor0(zero as u8).into_tvalue()))
+    }
+}
+
+/// Scale and zero point of these numbers as uint8.
+pub fn grid(numbers: &[f32]) -> (f32, f32) {
+    let (low, high) = numbers.iter().fold((0f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
+    let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
+    (scale, clamp(-low / scale, 0.0, 255.0).round_ties_even())
+}
+
+/// Writes the integers of these numbers on a grid.
+pub fn quantized(numbers: &[f32], (scale, zero): (f32, f32), integers: &mut [u8]) {
+    for (q, &v) in integers.iter_mut().zip(numbers) {
+        // Between integers, saturating before or after rounding is the same.
+        let rounded = clamp(v / scale, -zero, 255.0 - zero) + ROUND;
+        *q = rounded.to_bits().wrapping_add(zero as u32) as u8;
     }
 }

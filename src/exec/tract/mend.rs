@@ -2,7 +2,7 @@
 
 use super::contrib;
 use super::message::{Constants, Writer, int, node, row, text};
-use super::{float8, qoperators};
+use super::{float8, lstm, qoperators};
 use std::collections::HashMap;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto};
@@ -38,10 +38,14 @@ impl Scope<'_> {
 }
 
 /// The nodes to put in the place of `found`: mostly itself.
-pub fn rewritten(found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
+pub fn rewritten(mut found: NodeProto, scope: &mut Scope<'_>) -> Vec<NodeProto> {
     match found.op_type.as_str() {
         "Sub" | "Div" => fenced(found, scope),
         "ConstantOfShape" => zeros(found),
+        "LSTM" if lstm::is_ours(&found) => {
+            found.op_type = "TareLSTM".to_owned();
+            vec![found]
+        }
         "GRU" | "LSTM" | "RNN" => forward(found, scope),
         "Upsample" => upsample(found, scope),
         "Resize" if scope.writer.opset == 10 => resize_10(found, scope),

@@ -11,6 +11,7 @@ mod dynamic;
 mod extreme;
 mod failure;
 mod float8;
+mod lstm;
 mod mend;
 mod message;
 mod observe;

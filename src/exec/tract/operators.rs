@@ -2,7 +2,7 @@
 
 use super::own::{Kernel, Own, Stock, Wired, shaped_like_first, wrapped};
 use super::{
-    attention, axes, branches, corners, dynamic, extreme, float8, pad, products, qdq, rounded, softmax, states,
+    attention, axes, branches, corners, dynamic, extreme, float8, lstm, pad, products, qdq, rounded, softmax, states,
 };
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -38,6 +38,8 @@ pub fn register(operators: &mut OnnxOpRegister) {
         }
     }
     operators.insert("TareFence", |_, _| Ok((expand(Fence), vec![])));
+    operators.insert("DynamicQuantizeLSTM", lstm::build);
+    operators.insert("TareLSTM", lstm::build);
     operators.insert("TareFloat8", float8::build);
     operators.insert("TareRound", rounded::build);
     operators.insert("TareReverse", |_, node| {

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::message::{bodies, label};
-use super::{contrib, qoperators};
+use super::{contrib, lstm, qoperators};
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
 
 /// Checks that every node of the graph and of its bodies can be run, and rightly.
@@ -37,6 +37,7 @@ fn in_body<'a>(onnx: &tract_onnx::Onnx, graph: &'a GraphProto, opset: i64) -> Op
 const MICROSOFT: &[&str] = &[
     "BiasGelu",
     "DequantizeLinear",
+    "DynamicQuantizeLSTM",
     "FastGelu",
     "GatherBlockQuantized",
     "Gelu",
@@ -57,7 +58,8 @@ const ATTENTION: &[&str] =
 
 /// What recurrent operators compute where their attributes do not say otherwise, for each direction.
 const ACTIVATIONS: &[(&str, &[&str])] =
-    &[("GRU", &["Sigmoid", "Tanh"]), ("LSTM", &["Sigmoid", "Tanh", "Tanh"]), ("RNN", &["Tanh"])];
+    &[("GRU", &["Sigmoid", "Tanh"]), ("LSTM", LSTM), ("DynamicQuantizeLSTM", LSTM), ("RNN", &["Tanh"])];
+const LSTM: &[&str] = &["Sigmoid", "Tanh", "Tanh"];
 
 /// Why a node is not run.
 fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<String> {
@@ -85,7 +87,7 @@ fn refusal(onnx: &tract_onnx::Onnx, node: &NodeProto, opset: i64) -> Option<Stri
             None if attribute("is_causal").is_some_and(|a| a.i != 0) && given(4) => wrong("a causal mask with a past"),
             None => None,
         },
-        "GRU" | "LSTM" | "RNN" => recurrent(node),
+        "DynamicQuantizeLSTM" | "GRU" | "LSTM" | "RNN" => recurrent(node),
         "BitShift" if opset >= SIGNED_SHIFTS => wrong("shifts of signed integers"),
         "GlobalLpPool" => wrong("norms"),
         "SpaceToDepth" if attribute("mode").is_some_and(|a| a.s != b"DCR") => wrong("the mode CRD"),
@@ -113,9 +115,11 @@ fn not_a_permutation(node: &NodeProto) -> Option<String> {
 const SIGNED_SHIFTS: i64 = 28;
 
 fn recurrent(node: &NodeProto) -> Option<String> {
+    let ours = lstm::is_ours(node);
     let ignored = |a: &&AttributeProto| match a.name.as_str() {
-        "activation_alpha" | "activation_beta" | "clip" => true,
-        "input_forget" => a.i != 0,
+        "activation_alpha" | "activation_beta" => true,
+        "clip" => !ours,
+        "input_forget" => a.i != 0 && !ours,
         "activations" => {
             let usual = ACTIVATIONS.iter().find(|(op_type, _)| *op_type == node.op_type).map_or(&[][..], |u| u.1);
             let same = |(i, s): (usize, &Vec<u8>)| s.eq_ignore_ascii_case(usual[i % usual.len()].as_bytes());

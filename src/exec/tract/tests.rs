@@ -3,6 +3,7 @@
 mod around;
 mod hostile;
 mod linear;
+mod lstm;
 mod mended;
 mod quiet;
 mod raw;

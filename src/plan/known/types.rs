@@ -4,7 +4,7 @@ use super::super::io::IntegerIo;
 use super::{Activation, Here, scheme};
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
-use crate::policy::{Matched, Mode};
+use crate::policy::{Matched, Mode, WeightForm};
 use crate::quant::Scheme;
 use std::collections::{BTreeSet, HashMap};
 
@@ -53,15 +53,18 @@ impl Here<'_> {
         for (at, &id) in order.iter().enumerate() {
             let stored = graph.node(id).inputs().iter().flatten().any(|v| self.constants.get(v).is_some_and(|c| c.1));
             let settings = &mut matched.nodes[at];
+            let made = |value: &ValueId| dynamic.contains(graph.value(*value).name());
+            let was_dynamic = graph.node(id).outputs().iter().flatten().any(made);
             if self.was_integer(graph, id) {
                 (settings.mode, settings.quantize, settings.insists) = (Mode::Static, true, true);
                 self.with_clamps(graph, id, &at_node, matched);
+            } else if was_dynamic && ops::lookup(graph, id).is_some_and(|op| op.contrib_form.is_some()) {
+                // There is no other form of it on integers.
+                (settings.mode, settings.quantize, settings.weights.form) = (Mode::Dynamic, true, WeightForm::Contrib);
             } else if stored && !matches!(settings.mode, Mode::Static | Mode::Dynamic | Mode::WeightOnly) {
                 // What it reads is float32.
                 (settings.mode, settings.quantize) = (Mode::WeightOnly, false);
-            } else if !matches!(settings.mode, Mode::Static | Mode::Dynamic)
-                && graph.node(id).output(0).is_some_and(|made| dynamic.contains(graph.value(made).name()))
-            {
+            } else if !matches!(settings.mode, Mode::Static | Mode::Dynamic) && was_dynamic {
                 (settings.mode, settings.quantize) = (Mode::Dynamic, true);
             }
         }

@@ -125,14 +125,15 @@ pub enum WeightTypeName {
     Fp4,
 }
 
-/// How weights that alone are integers stand in the model.
+/// How weights that only are stored as integers, or that recurrent layers have, stand in the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightForm {
     /// Ahead of the float operator stands a DequantizeLinear.
     #[default]
     Qdq,
-    /// One operator of ONNX Runtime's own domain reads them: MatMulNBits, MatMulBnb4 or GatherBlockQuantized.
+    /// One operator of ONNX Runtime's own domain reads them: MatMulNBits, MatMulBnb4 or GatherBlockQuantized, and in mode
+    /// dynamic DynamicQuantizeLSTM.
     Contrib,
 }
 

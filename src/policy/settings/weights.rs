@@ -101,7 +101,7 @@ impl WeightSettings {
         let eight_bits = self.scheme.dtype.bits() == 8;
         let contrib = self.form == WeightForm::Contrib;
         match mode {
-            Mode::Static | Mode::Dynamic if contrib => Some(("form", CONTRIB)),
+            Mode::Static if contrib => Some(("form", CONTRIB)),
             _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
             Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
@@ -123,7 +123,7 @@ impl WeightSettings {
     }
 }
 
-const CONTRIB: &str = "form: contrib is for weights alone; remove it, or set mode: weight-only";
+const CONTRIB: &str = "form: contrib is for weights alone, and for grids that each run finds; remove it, or set mode: weight-only or dynamic";
 
 const CODES: &str = "only MatMulBnb4 reads nf4 and fp4; set form: contrib, or type: int4";
 

@@ -146,7 +146,9 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
         ("mode: weight-only\nweights: { type: nf4, granularity: per_block }", "only MatMulBnb4 reads nf4 and fp4"),
         ("mode: weight-only\nweights: { form: contrib }", "set granularity: per_block"),
         ("mode: weight-only\nweights: { form: contrib, granularity: per_block, block_size: 48 }", "blocks of 16, 32"),
-        ("weights: { form: contrib }", "form: contrib is for weights alone"),
+        ("weights: { form: contrib }", "form: contrib is for weights alone, and for grids that each run finds"),
+        ("mode: dynamic\nweights: { form: contrib, granularity: per_block }", "set granularity: per_channel"),
+        ("mode: dynamic\nweights: { form: contrib, type: nf4 }", "take weights of 8 bits"),
         ("weights: { type: fp4 }", "kernels for integer activations take weights of 8 bits"),
     ] {
         let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
