@@ -11,16 +11,11 @@ fn quantizers(graph: &Graph) -> Vec<(NodeId, ValueId)> {
     graph.node_ids().filter(is).filter_map(|id| Some((id, read(id)?))).collect()
 }
 
-/// Gives a quantizer and what undoes it four times their scale.
+/// Gives a quantizer, and all that shares its grid, four times the scale.
 fn coarsen(graph: &mut Graph, quantizer: NodeId) {
     let scale = graph.node(quantizer).input(1).expect("a scale");
     let number = graph.constant(scale).expect("readable").expect("a constant").first_f32().expect("a number");
-    let coarse = graph.add_initializer("coarse", &Tensor::from_f32(vec![], &[number * 4.0]));
-    let integers = graph.node(quantizer).output(0).expect("integers");
-    let readers: Vec<NodeId> = graph.value(integers).readers().map(|(node, _)| node).collect();
-    for id in readers.into_iter().chain([quantizer]) {
-        graph.set_input(id, 1, Some(coarse));
-    }
+    graph.replace_constant(scale, &Tensor::from_f32(vec![], &[number * 4.0]));
 }
 
 #[test]
