@@ -156,7 +156,12 @@ impl Display for Layers {
         };
         for layer in self.suspects().into_iter().take(SHOWN) {
             line(f, "suspect", layer)?;
-            writeln!(f, "             {} is off by {:.0} dB more than its type explains", layer.cause(), layer.excess_db())?;
+            writeln!(
+                f,
+                "             {} is off by {:.0} dB more than its type explains",
+                layer.cause(),
+                layer.excess_db()
+            )?;
         }
         let mut worst: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.alone_db.is_some()).collect();
         worst.sort_by(|a, b| a.alone_db.partial_cmp(&b.alone_db).unwrap_or(std::cmp::Ordering::Equal));

@@ -48,6 +48,8 @@ struct Place {
     name: String,
     node: String,
     op_type: String,
+    /// Whether it comes from bodies, whose weights are not looked at.
+    has_bodies: bool,
     /// The axis of its channels.
     axis: usize,
     grid: Option<Params>,
@@ -185,7 +187,7 @@ fn places(
         let name = graph.value(value).name();
         if let (Some(_), Some(&grid)) = (common(name), grids.get(name)) {
             let (node, op_type) = (String::new(), String::new());
-            places.push(Place { name: name.to_owned(), node, op_type, axis: 1, grid: Some(grid) });
+            places.push(Place { name: name.to_owned(), node, op_type, has_bodies: false, axis: 1, grid: Some(grid) });
         }
     }
     for id in graph.topological()? {
@@ -198,6 +200,7 @@ fn places(
                 name: name.to_owned(),
                 node: graph.label(id).to_owned(),
                 op_type: node.op_type().to_owned(),
+                has_bodies: graph.body_count(id) > 0,
                 // Products have their channels last, everything that convolves has them behind the batch.
                 axis: if node.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
                 grid: grids.get(name).copied(),
