@@ -1,5 +1,7 @@
 //! Tests of sessions: what is run, how many programs are kept, what is said of what cannot be run.
 
+mod quiet;
+
 use super::session::MAX_PROGRAMS;
 use super::*;
 use crate::ir::build::{self, Builder};
