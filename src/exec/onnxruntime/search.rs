@@ -181,10 +181,10 @@ mod tests {
             variable: Some(variable.path().join("libonnxruntime.so")),
             pythons: vec![variable.path().to_path_buf(), python.path().to_path_buf()],
         };
-        let mut found = || surroundings.search().expect("found");
+        let found = || surroundings.search().expect("found");
         assert_eq!(found(), Place::File(named.path().join(FILE)));
         surroundings.named = None;
-        let mut found = || surroundings.search().expect("found");
+        let found = || surroundings.search().expect("found");
         assert_eq!(found(), Place::File(variable.path().join("libonnxruntime.so")));
         surroundings.variable = None;
         let found = surroundings.search().expect("found");

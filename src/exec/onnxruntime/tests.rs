@@ -126,7 +126,7 @@ fn what_it_refuses_is_an_error_with_its_words() {
 fn what_fails_while_it_runs_is_an_error_and_the_next_run_works() {
     let Some(engine) = runtime() else { return };
     let session = Session::new(&engine, &two_steps(), vec![]).expect("a session");
-    let mut run = |tensors: &[Tensor]| session.run(tensors, &mut |_, _, _| {});
+    let run = |tensors: &[Tensor]| session.run(tensors, &mut |_, _, _| {});
     let error = run(&[Tensor::from_f32(vec![1, 3], &[0.0; 3])]).expect_err("another shape").to_string();
     assert!(error.contains("cannot run it"), "{error}");
     let good = Tensor::from_f32(vec![1, 2], &[-1.0, 1.0]);
