@@ -15,7 +15,7 @@ import onnxruntime as ort
 from catalogue import CATALOGUE
 from common import Suite, run, sqnr, tare
 from net import Net
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 # The library of the package that runs this script.
 LIBRARY = os.path.dirname(ort.__file__)
@@ -120,6 +120,59 @@ def another(suite):
         case.expect(told["reference"]["outputs"][0]["verdict"] == "quantization", f"{told['reference']}")
 
 
+def pairs(middle, dtype, opset, **attributes):
+    """A float model of one node, and the same between two Q/DQ pairs or behind one, of the type `dtype`."""
+    value = helper.make_tensor_value_info
+    interface = [value("x", TensorProto.FLOAT, [1, 4, 8, 8])], [value("y", TensorProto.FLOAT, None)]
+    scale = numpy_helper.from_array(np.float32(0.02), "s")
+    zero = helper.make_tensor("z", dtype, [], [0])
+    node = helper.make_node
+    plain = [node(middle, ["x"], ["y"], **attributes)]
+    both = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["d"])]
+    both += [node(middle, ["d"], ["m"], **attributes)]
+    if dtype == TensorProto.INT8:
+        both += [node("Neg", ["m"], ["y"])]
+        plain = [node(middle, ["x"], ["m"], **attributes), node("Neg", ["m"], ["y"])]
+    else:
+        both += [node("QuantizeLinear", ["m", "s", "z"], ["r"]), node("DequantizeLinear", ["r", "s", "z"], ["y"])]
+    made = []
+    for nodes, constants in [(plain, []), (both, [scale, zero])]:
+        graph = helper.make_graph(nodes, "pairs", *interface, constants)
+        made.append(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10))
+    return made
+
+
+def validate(case, models, expect=0):
+    """What `validate` says of a float and a quantized model beside ONNX Runtime."""
+    paths = case.folder / "float.onnx", case.folder / "quantized.onnx"
+    for model, path in zip(models, paths):
+        onnx.save(model, path)
+    samples = np.random.default_rng(5).normal(size=(8, 4, 8, 8)).astype(np.float32)
+    np.savez(case.folder / "samples.npz", x=samples)
+    report = case.folder / "report.json"
+    flags = ["--data", case.folder / "samples.npz", "--report", report, "--reference", "onnxruntime"]
+    tare("validate", *paths, *flags, "--onnxruntime", LIBRARY, "-q", expect=expect)
+    return json.loads(report.read_text())["reference"]
+
+
+def fusion(suite):
+    """ONNX Runtime 1.31.1 takes a Relu between float8 for one between integers, whose grid does its work, and leaves it out."""
+    with suite.case("fusion") as case:
+        told = validate(case, pairs("Relu", TensorProto.FLOAT8E4M3FN, 19))
+        output = told["outputs"][0]
+        case.expect(output["verdict"] == "fusion", f"{told}")
+        case.expect(output["own_to_disable_all"]["identical"], f"{output}")
+
+
+def refused_by_default(suite):
+    """A pair that ONNX Runtime 1.31.1 writes behind what moves int8 makes it refuse the model, from opset 21 on."""
+    with suite.case("refused_by_default") as case:
+        told = validate(case, pairs("MaxPool", TensorProto.INT8, 21, kernel_shape=[2, 2]), expect=1)
+        case.expect(told["disable_all"]["refused"] is None and told["default"]["refused"], f"{told}")
+        case.expect(told["outputs"][0]["verdict"] == "refused", f"{told}")
+        case.expect(told["outputs"][0]["own_to_disable_all"]["identical"], f"{told}")
+
+
 def found(suite):
     """The library is found by the variable and in the active environment, and its absence is explained."""
     with suite.case("found") as case:
@@ -158,7 +211,7 @@ def main():
                 flags, validation = write(case, entry)
                 calibrate_with_both(case, flags)
                 compare_three_ways(case, flags, validation)
-    for check in [refused, another, found]:
+    for check in [refused, another, fusion, refused_by_default, found]:
         if suite.chosen(check.__name__):
             check(suite)
     suite.finish()
