@@ -12,6 +12,8 @@ mod errors;
 mod layers;
 #[path = "cli/levels.rs"]
 mod levels;
+#[path = "cli/onnxruntime.rs"]
+mod onnxruntime;
 #[path = "cli/other_commands.rs"]
 mod other_commands;
 

@@ -49,6 +49,7 @@ const HOMES: &[(&[&str], &[&str], &str)] = &[
         "protobuf messages are met in `file` and `ir`; give `ir` a function that answers the question in plain types",
     ),
     (&["tract_onnx", "tract_core", "tract_hir"], &["exec/tract/"], "tract is met behind `exec::Executor` only"),
+    (&["ort::", "libloading::"], &["exec/onnxruntime/"], "ONNX Runtime is met behind `exec::Executor` only"),
     (
         &["clap::", "indicatif::", "println!", "print!", "eprintln!", "eprint!", "process::exit"],
         &["cli/", "main.rs"],
@@ -244,6 +245,7 @@ fn each_kind_of_knowledge_is_kept_in_its_home() {
         ("plan/mod.rs", "use prost::Message;"),
         ("plan/mod.rs", "fn f(_: &crate::proto::NodeProto) {}"),
         ("exec/mod.rs", "use tract_onnx::prelude::*;"),
+        ("exec/tract/mod.rs", "use ort::session::Session;"),
         ("report/mod.rs", "println!(\"hello\");"),
         ("pipeline.rs", "use indicatif::ProgressBar;"),
         ("file/mod.rs", "std::process::exit(1)"),
@@ -262,6 +264,7 @@ fn at_home_the_same_words_are_allowed() {
         ("file/mod.rs", "use prost::Message; use crate::proto::ModelProto;"),
         ("inputs/tensor_proto.rs", "use prost::Message;"),
         ("exec/tract/mod.rs", "use tract_onnx::prelude::*;"),
+        ("exec/onnxruntime/mod.rs", "use ort::session::Session;"),
         ("cli/mod.rs", "println!(\"{}\", clap::crate_version!());"),
         ("main.rs", "eprintln!(\"no\");"),
         ("plan/mod.rs", "writeln!(f, \"todo!\") // dbg!"),

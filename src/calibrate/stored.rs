@@ -20,6 +20,8 @@ pub type ModelDigest = String;
 pub struct Calibration {
     /// The model that was run.
     pub model: ModelDigest,
+    /// Name and version of the engine that ran it, where it was another one than tract.
+    pub engine: Option<String>,
     /// How many samples were run.
     pub samples: u64,
     /// Statistics by value name.
@@ -42,6 +44,8 @@ struct Stored {
     format: String,
     version: u32,
     model: ModelDigest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
     samples: u64,
     values: BTreeMap<String, StoredValue>,
 }
@@ -101,7 +105,8 @@ impl Calibration {
     pub fn to_json(&self) -> Result<String> {
         let values = self.values.iter().map(|(name, statistics)| (name.clone(), store(statistics))).collect();
         let (format, version) = (FORMAT.to_owned(), VERSION);
-        let stored = Stored { format, version, model: self.model.clone(), samples: self.samples, values };
+        let (model, engine) = (self.model.clone(), self.engine.clone());
+        let stored = Stored { format, version, model, engine, samples: self.samples, values };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -127,7 +132,7 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        Ok(Self { model: stored.model, samples: stored.samples, values })
+        Ok(Self { model: stored.model, engine: stored.engine, samples: stored.samples, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

@@ -7,6 +7,7 @@ use std::path::Path;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
 use tare::quant::KnownGrids;
+use tare::validate::Comparison;
 use tare::{file, policy, report, threads, validate as checks};
 
 /// Prints to standard output; a closed pipe ends the program quietly.
@@ -45,11 +46,11 @@ pub fn init(args: &Init, output: &Output) -> Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// The threads that `data` allows, for samples and for weights, and the grids that are known.
-fn context<'a>(data: &Data, progress: &'a Bars, known: &'a KnownGrids) -> Context<'a> {
+/// The threads that `data` allows, for samples and for weights, the grids that are known, and where ONNX Runtime is.
+fn context<'a>(data: &'a Data, progress: &'a Bars, known: &'a KnownGrids) -> Context<'a> {
     let threads = data.threads();
     threads::limit(threads);
-    Context { threads, progress, known }
+    Context { threads, progress, known, onnxruntime: data.onnxruntime.as_deref() }
 }
 
 pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
@@ -64,7 +65,8 @@ pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
             print(format_args!("report       {}\n", path.display()));
         }
     }
-    Ok(if report.missed.is_empty() { Verdict::Good } else { Verdict::ThresholdMissed })
+    let refused = report.validation.as_ref().is_some_and(Comparison::is_refused);
+    Ok(if report.missed.is_empty() && !refused { Verdict::Good } else { Verdict::ThresholdMissed })
 }
 
 pub fn inspect(args: &Model) -> Result<Verdict> {
@@ -113,7 +115,7 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         print(&comparison);
         missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
     }
-    Ok(if missed.is_empty() { Verdict::Good } else { Verdict::ThresholdMissed })
+    Ok(if missed.is_empty() && !comparison.is_refused() { Verdict::Good } else { Verdict::ThresholdMissed })
 }
 
 pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {

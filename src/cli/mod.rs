@@ -1,6 +1,6 @@
 //! Arguments, exit codes, progress bars and printing: the only place that talks to a terminal.
 //!
-//! Exit codes: 0 when all is well, 1 when a threshold was missed, 2 for an error.
+//! Exit codes: 0 when all is well, 1 when a threshold was missed or the reference refuses the model, 2 for an error.
 
 mod args;
 mod commands;

@@ -1,9 +1,12 @@
 //! Running models. An [`Executor`] compiles a model for concrete input shapes; a [`Session`] keeps programs for the shapes
 //! it has met last and may be used from many threads.
 
+mod onnxruntime;
+mod quiet;
 mod session;
 mod tract;
 
+pub use onnxruntime::{Level, OnnxRuntime};
 pub use session::Session;
 pub use tract::Tract;
 
@@ -47,6 +50,17 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// When the engine cannot read the model at all.
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types>;
+
+    /// Whether a program runs inputs of any shape, so that a model is compiled once. The shapes that it is then compiled for
+    /// are unknown ones.
+    fn takes_any_shape(&self) -> bool {
+        false
+    }
+
+    /// Whether it computes with numbers of 16 bits itself. Other engines are to be given float32 in their place.
+    fn runs_halves(&self) -> bool {
+        false
+    }
 }
 
 /// Runs a model without inputs: the outputs of a constant expression.

@@ -3,15 +3,12 @@
 use super::{Executor, Observer, Program};
 use crate::error::{Error, Result};
 use crate::ir::{Model, ValueId};
-use crate::tensor::{DataType, Tensor, TensorType};
+use crate::tensor::{Tensor, TensorType};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many programs are kept. One holds a copy of the weights in the engine's layout, so samples that differ in shape one
 /// and all must not each leave one behind.
 pub(super) const MAX_PROGRAMS: usize = 32;
-
-/// Element types and shapes of inputs.
-type Kinds = Vec<(DataType, Vec<usize>)>;
 
 /// The place of one program. Whoever finds it empty compiles under its lock: two threads that meet a shape at once must not
 /// both spend the time, while other shapes go on.
@@ -27,7 +24,7 @@ pub struct Session<'a> {
     /// Whether the model's outputs are computed.
     outputs: bool,
     /// The programs last used, the latest at the end.
-    programs: Mutex<Vec<(Kinds, Slot)>>,
+    programs: Mutex<Vec<(Vec<TensorType>, Slot)>>,
 }
 
 impl<'a> Session<'a> {
@@ -62,24 +59,26 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the engine cannot run the model at these shapes.
     pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
-        let slot = self.slot(inputs.iter().map(|t| (t.dtype(), t.shape().to_vec())).collect());
+        // Where one program serves for all shapes, they are told by their rank alone.
+        let any = self.executor.takes_any_shape();
+        let dims = |t: &Tensor| t.shape().iter().map(|&d| (!any).then_some(d)).collect();
+        let types: Vec<_> = inputs.iter().map(|t| TensorType { dtype: t.dtype(), dims: dims(t) }).collect();
+        let slot = self.slot(&types);
         let mut program = lock(&slot);
         if let Some(program) = &*program {
             return Ok(program.clone());
         }
-        let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
-        let types: Vec<_> = inputs.iter().map(concrete).collect();
         let compiled = self.executor.compile(&self.bytes, &types, &self.observed).map_err(|e| self.explained(e))?;
         Ok(program.insert(compiled.into()).clone())
     }
 
     /// The place for inputs of one kind, which is now the one last used.
-    fn slot(&self, kinds: Kinds) -> Slot {
+    fn slot(&self, kinds: &[TensorType]) -> Slot {
         let mut programs = lock(&self.programs);
-        let known = programs.iter().position(|(k, _)| *k == kinds);
+        let known = programs.iter().position(|(k, _)| k == kinds);
         let entry = match known {
             Some(index) => programs.remove(index),
-            None => (kinds, Slot::default()),
+            None => (kinds.to_vec(), Slot::default()),
         };
         let slot = entry.1.clone();
         programs.push(entry);

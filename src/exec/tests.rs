@@ -1,5 +1,7 @@
 //! Tests of sessions: what is run, how many programs are kept, what is said of what cannot be run.
 
+mod quiet;
+
 use super::session::MAX_PROGRAMS;
 use super::*;
 use crate::ir::build::{self, Builder};
@@ -8,7 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Compiles nothing, and counts how often it is asked to.
 #[derive(Default)]
-struct Counting(AtomicUsize);
+struct Counting {
+    compiled: AtomicUsize,
+    any_shape: bool,
+}
 
 struct Nothing;
 
@@ -24,12 +29,16 @@ impl Executor for Counting {
     }
 
     fn compile(&self, _: &[u8], _: &[TensorType], _: &[String]) -> Result<Box<dyn Program>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.compiled.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Nothing))
     }
 
     fn types(&self, _: &[u8], _: &[TensorType]) -> Result<Types> {
         Ok(Types::new())
+    }
+
+    fn takes_any_shape(&self) -> bool {
+        self.any_shape
     }
 }
 
@@ -43,9 +52,9 @@ fn the_programs_used_last_are_kept() {
     let model = Builder::new(13).input("x", &[-1, 2]).node("Neg", &["x"], &["y"], vec![]).output("y", &[-1, 2]);
     let session = Session::new(&engine, &model.build(), vec![]).expect("a session");
     let compiled_for = |count: usize| {
-        let before = engine.0.load(Ordering::Relaxed);
+        let before = engine.compiled.load(Ordering::Relaxed);
         session.program(&[rows(count)]).expect("a program");
-        engine.0.load(Ordering::Relaxed) - before
+        engine.compiled.load(Ordering::Relaxed) - before
     };
     assert!((1..=MAX_PROGRAMS).all(|count| compiled_for(count) == 1));
     assert_eq!(compiled_for(1), 0);
@@ -53,6 +62,17 @@ fn the_programs_used_last_are_kept() {
     assert_eq!(compiled_for(MAX_PROGRAMS + 1), 1);
     assert_eq!(compiled_for(1), 0);
     assert_eq!(compiled_for(2), 1);
+}
+
+#[test]
+fn one_program_is_enough_where_it_takes_any_shape() {
+    let engine = Counting { any_shape: true, ..Counting::default() };
+    let model = Builder::new(13).input("x", &[-1, 2]).node("Neg", &["x"], &["y"], vec![]).output("y", &[-1, 2]);
+    let session = Session::new(&engine, &model.build(), vec![]).expect("a session");
+    for count in [1, 2, 1, 3] {
+        session.program(&[rows(count)]).expect("a program");
+    }
+    assert_eq!(engine.compiled.load(Ordering::Relaxed), 1);
 }
 
 /// x -> Neg -> a -> Frobnicate -> b -> Neg -> c, and a -> Relu -> d; outputs c and d.

@@ -2,11 +2,13 @@
 
 mod atomic;
 mod external;
+mod observed;
 mod outline;
 mod sink;
 mod tensors;
 
 pub use atomic::{check_outputs, check_writable, write_atomically};
+pub use observed::{Exposed, with_outputs};
 pub use outline::outline;
 
 use crate::error::{Error, Result};

@@ -33,6 +33,18 @@ fn an_outline_states_weights_as_inputs_and_keeps_what_may_be_a_shape() {
     assert_eq!(types(outline(&model).expect("bytes")), whole);
 }
 
+#[test]
+fn observed_values_become_outputs_behind_the_models_own() {
+    let model = Builder::new(13).input("x", &[2]).node("Neg", &["x"], &["a"], vec![]);
+    let model = model.node("Relu", &["a"], &["y"], vec![]).output("y", &[2]).build();
+    let names = ["a", "y", "x", "a"].map(str::to_owned);
+    let exposed = with_outputs(&to_bytes(&model).expect("bytes"), &names).expect("a model");
+    assert_eq!((exposed.outputs.as_slice(), exposed.own), (&["y", "a", "x"].map(str::to_owned)[..], 1));
+    let graph = decode(Bytes::from(exposed.bytes)).expect("a message").graph.expect("a graph");
+    assert_eq!(graph.output.iter().map(crate::proto::ValueInfoProto::name).collect::<Vec<_>>(), ["y", "a", "x"]);
+    assert!(graph.output[0].r#type.is_some() && graph.output[1].r#type.is_none());
+}
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }

@@ -1,12 +1,12 @@
 //! Calibrate: statistics of the samples, or those that were saved before.
 
 use super::encoded::Encoded;
-use super::{Context, Planned};
+use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec, Levels};
-use crate::policy::{self, Settings, Validation};
+use crate::policy::{self, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
 use std::fmt::Write;
 use std::path::Path;
@@ -26,8 +26,7 @@ impl Planned {
             let told = |encoded: &Encoded| format!("none: {} says all", encoded.path().display());
             let source = self.encoded.as_ref().map_or_else(|| "none: there is nothing to observe".to_owned(), told);
             let statistics_sha256 = calibration.digest()?;
-            let summary =
-                CalibrationSummary { source, samples: 0, statistics_sha256, preprocessing: None, skipped: vec![] };
+            let summary = CalibrationSummary { source, statistics_sha256, ..CalibrationSummary::default() };
             return Ok((calibration, summary));
         }
         let data = settings.calibration.as_ref();
@@ -46,11 +45,12 @@ impl Planned {
             return Err(Error::file(&data.source.path, "holds no samples"));
         }
         let digest = self.statistics_of()?;
+        let engine = engines::calibrating(settings, context)?;
         let source = (&set, indices.as_slice());
         let (mut calibration, mut skipped) = calibrate::collect(
             &self.model,
             &self.plan,
-            &self.executor,
+            &*engine,
             source,
             settings.on_bad_value,
             context.threads,
@@ -61,10 +61,12 @@ impl Planned {
             other => other,
         })?;
         calibration.model = digest;
+        calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
         skipped.extend(set.skipped());
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),
             samples: calibration.samples,
+            engine: calibration.engine.clone(),
             statistics_sha256: calibration.digest()?,
             preprocessing: preprocessing_note(&set),
             skipped,
@@ -113,12 +115,14 @@ impl Planned {
                 ),
             ));
         }
-        let (source, samples) = (path.display().to_string(), calibration.samples);
-        let statistics_sha256 = calibration.digest()?;
-        Ok((
-            calibration,
-            CalibrationSummary { source, samples, statistics_sha256, preprocessing: None, skipped: vec![] },
-        ))
+        let summary = CalibrationSummary {
+            source: path.display().to_string(),
+            samples: calibration.samples,
+            engine: calibration.engine.clone(),
+            statistics_sha256: calibration.digest()?,
+            ..CalibrationSummary::default()
+        };
+        Ok((calibration, summary))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Models that are quantized already, in part or as a whole.
 
+use super::engines::Validating;
 use super::reported;
 use super::validated::{self, Samples};
 use super::{Context, Planned};
@@ -174,7 +175,7 @@ pub(super) fn keep(
     settings: &Settings,
     (loaded, path): (Model, &Path),
     output: &Path,
-    context: &Context<'_>,
+    (validating, context): (&Validating, &Context<'_>),
 ) -> Result<Report> {
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);
@@ -185,16 +186,17 @@ pub(super) fn keep(
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let staged = file::stage(&planned.model, output)?;
     let compared = match turned {
-        Ok(_) => validated::compare(&planned, &staged.load()?, samples.as_ref().map_err(|why| *why), context)?,
+        Ok(_) => {
+            let samples = samples.as_ref().map_err(|why| *why);
+            validated::compare(&planned, &staged.load()?, samples, validating, context)?
+        }
         Err(why) => Err(format!("the model cannot be turned back into a float one to compare with: {why}")),
     };
     staged.commit()?;
     let mut summary = CalibrationSummary {
         source: "none: the model is quantized already".to_owned(),
-        samples: 0,
         statistics_sha256: Calibration::default().digest()?,
-        preprocessing: None,
-        skipped: vec![],
+        ..CalibrationSummary::default()
     };
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let mut report = reported::report(settings, &planned, &Resolved::default(), None, compared, summary, output)?;

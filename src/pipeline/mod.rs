@@ -4,6 +4,7 @@ mod advised;
 mod calibrated;
 mod completed;
 mod encoded;
+mod engines;
 mod levels;
 mod planned;
 mod reported;
@@ -22,6 +23,7 @@ use crate::progress::Progress;
 use crate::quant::KnownGrids;
 use crate::report::{self, Report, summarize};
 use crate::validate::{self, Comparison};
+use engines::Validating;
 use std::path::{Path, PathBuf};
 use validated::Samples;
 
@@ -39,6 +41,8 @@ pub struct Context<'a> {
     pub progress: &'a dyn Progress,
     /// Grids that are stated beside the model: they are neither observed nor chosen.
     pub known: &'a KnownGrids,
+    /// ONNX Runtime's library, or a folder with it, for settings that want it; without it, it is looked for.
+    pub onnxruntime: Option<&'a Path>,
 }
 
 /// Converts a model: the main job. Returns the report, after writing it where the settings say.
@@ -47,6 +51,8 @@ pub struct Context<'a> {
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
     let output = output(settings, ranges)?;
+    // Before anything that takes long.
+    let validating = Validating::new(settings, context)?;
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
         let loaded = file::load(path)?;
         if completed::quantized_node(&loaded.graph).map_err(|e| e.in_model(path))?.is_some() {
@@ -57,7 +63,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
                 ));
             }
             let encodings = encoded::wanted(settings, &loaded)?;
-            let report = completed::keep(settings, (loaded, path), &output, context)?;
+            let report = completed::keep(settings, (loaded, path), &output, (&validating, context))?;
             encoded::save(encodings)?;
             return saved(report, settings);
         }
@@ -78,7 +84,8 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let staged = file::stage(&model, &output)?;
     let written = staged.load()?;
     let encodings = encoded::wanted(settings, &written)?;
-    let compared = validated::compare(&planned, &written, samples.as_ref().map_err(|why| *why), context)?;
+    let samples_to_run = samples.as_ref().map_err(|why| *why);
+    let compared = validated::compare(&planned, &written, samples_to_run, &validating, context)?;
     staged.commit()?;
     encoded::save(encodings)?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
@@ -120,6 +127,7 @@ pub fn compare(
     layers: bool,
     context: &Context<'_>,
 ) -> Result<Comparison> {
+    let validating = Validating::new(settings, context)?;
     let original = file::load(float)?;
     let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
     let data = settings.validation.samples().or(settings.calibration.as_ref());
@@ -129,12 +137,12 @@ pub fn compare(
     if indices.is_empty() {
         return Err(Error::file(&data.source.path, "holds no samples"));
     }
-    let (written, engine) = (file::load(quantized)?, Tract::default());
+    let (written, engines) = (file::load(quantized)?, validating.engines());
     let (threads, progress) = (context.threads, context.progress);
-    let mut compared = validate::compare(&original, &written, &engine, (&set, &indices), threads, progress)?;
+    let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), threads, progress)?;
     if layers {
         let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
-        let layers = validate::layers(&original, &written, &engine, (&set, &some), threads, progress);
+        let layers = validate::layers(&original, &written, &Tract::default(), (&set, &some), threads, progress);
         compared.layers = Some(layers.map_err(|e| e.in_model(quantized))?);
     }
     Ok(compared)

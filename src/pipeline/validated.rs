@@ -1,5 +1,6 @@
 //! Validate: the float model and what was made of it, side by side.
 
+use super::engines::Validating;
 use super::{Context, Planned};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Dataset, InputSpec};
@@ -64,14 +65,15 @@ pub fn compare(
     planned: &Planned,
     quantized: &Model,
     samples: std::result::Result<&Samples, &'static str>,
+    validating: &Validating,
     context: &Context<'_>,
 ) -> Result<Compared> {
     let Samples { set, indices } = match samples {
         Ok(samples) => samples,
         Err(why) => return Ok(Err(why.to_owned())),
     };
-    let (float, executor, samples) = (&planned.original, &planned.executor, (set, indices.as_slice()));
-    match validate::compare(float, quantized, executor, samples, context.threads, context.progress) {
+    let (float, engines, samples) = (&planned.original, validating.engines(), (set, indices.as_slice()));
+    match validate::compare(float, quantized, &engines, samples, context.threads, context.progress) {
         Ok(comparison) => Ok(Ok(comparison)),
         Err(Error::Engine(why)) => Ok(Err(why)),
         Err(other) => Err(other),

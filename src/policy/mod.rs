@@ -21,10 +21,10 @@ mod text;
 pub use check::ALIKE;
 pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
-    Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, FitName, Format, Granularity,
-    IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing, QuantizedInput, Raw, RawHalf,
-    RawIo, RawRule, Target, Thresholds, TypeName, ValidationData, WeightForm, WeightRange, WeightTypeName, Weights,
-    schema,
+    Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName, Format,
+    Granularity, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing, QuantizedInput,
+    Raw, RawHalf, RawIo, RawRule, Reference, Target, Thresholds, TypeName, ValidationData, WeightForm, WeightRange,
+    WeightTypeName, Weights, schema,
 };
 pub use settings::{
     ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,

@@ -3,6 +3,7 @@
 mod audit;
 mod placement;
 mod terminal;
+mod three_way;
 
 pub use audit::{Inspected, audit};
 pub use placement::{FloatGroup, PlacementSummary, summarize};
@@ -25,12 +26,15 @@ pub struct FileSummary {
 }
 
 /// Where ranges came from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct CalibrationSummary {
     /// The samples, or the file with saved statistics.
     pub source: String,
     /// How many samples were run.
     pub samples: u64,
+    /// The engine that ran them, where it was another one than tract.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     /// SHA-256 of the statistics, in hexadecimal.
     pub statistics_sha256: String,
     /// What was assumed about pictures.

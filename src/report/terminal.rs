@@ -2,7 +2,7 @@
 
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
-use crate::validate::{Comparison, LayerError, Layers, Miss};
+use crate::validate::{Classification, Comparison, LayerError, Layers, Miss};
 use std::fmt::{self, Display, Formatter};
 
 /// Columns of a split layer that are shown; the JSON report has all of them.
@@ -30,7 +30,10 @@ impl Display for Report {
         writeln!(f, "quantized    {}  {} ({percent:.0} %)", self.output.path, size(after))?;
         match self.calibration.samples {
             0 => writeln!(f, "calibration  {}", self.calibration.source)?,
-            samples => writeln!(f, "calibration  {samples} samples of {}", self.calibration.source)?,
+            samples => {
+                let engine = self.calibration.engine.as_ref().map_or(String::new(), |name| format!(", run by {name}"));
+                writeln!(f, "calibration  {samples} samples of {}{engine}", self.calibration.source)?;
+            }
         }
         if let Some(note) = &self.calibration.preprocessing {
             writeln!(f, "             {note}")?;
@@ -134,7 +137,16 @@ impl Display for Comparison {
         if let Some(layers) = &self.layers {
             write!(f, "{layers}")?;
         }
-        let Some(classes) = &self.classification else { return Ok(()) };
+        if let Some(classes) = &self.classification {
+            write!(f, "{classes}")?;
+        }
+        self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))
+    }
+}
+
+impl Display for Classification {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let classes = self;
         let percent = |share: f64| format!("{:.2} %", share * 100.0);
         if let (Some(float), Some(quantized)) = (classes.top1_float, classes.top1_quantized) {
             let points = (quantized - float) * 100.0;

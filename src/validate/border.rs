@@ -23,6 +23,15 @@ impl Border {
         Ok(Self { inputs, outputs: model.graph.outputs().map(meaning).collect::<Result<_>>()? })
     }
 
+    /// The step of each output that is integers on a grid.
+    pub fn steps(&self) -> Vec<Option<f64>> {
+        let step = |meaning: &Option<Meaning>| match meaning {
+            Some(Meaning::Grid(grid)) => Some(f64::from(grid.scale)),
+            Some(Meaning::Levels(_)) | None => None,
+        };
+        self.outputs.iter().map(step).collect()
+    }
+
     /// The float numbers of a sample as the model's integers.
     ///
     /// # Errors

@@ -1,15 +1,13 @@
 //! Runs two models side by side.
 
-use super::border::Border;
+use super::Layers;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
-use super::{Layers, twin};
+use super::side::Side;
+use super::three_way::{Engines, Seen, ThreeWay, Witnesses};
 use crate::error::{Error, Result};
-use crate::exec::{Executor, Session};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
-use crate::quant::HalfType;
-use crate::tensor::Tensor;
 use serde::Serialize;
 
 /// How the outputs of a quantized model differ from those of its original.
@@ -26,6 +24,16 @@ pub struct Comparison {
     /// Value by value, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
+    /// The quantized model as a runtime computes it, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ThreeWay>,
+}
+
+impl Comparison {
+    /// Whether the runtime that was asked for refuses the quantized model as it would run it.
+    pub fn is_refused(&self) -> bool {
+        self.reference.as_ref().is_some_and(|reference| reference.default.refused.is_some())
+    }
 }
 
 struct Row {
@@ -33,16 +41,18 @@ struct Row {
     sample: String,
     sums: Vec<Sums>,
     ranking: Option<Ranking>,
+    seen: Option<Seen>,
 }
 
-/// Runs the samples `indices` of `data` through both models.
+/// Runs the samples `indices` of `data` through both models, and through the quantized one by a runtime, if there is one.
 ///
 /// # Errors
-/// When the models' inputs or outputs differ, a sample cannot be read, or the engine cannot run one of them.
+/// When the models' inputs or outputs differ, a sample cannot be read, or the engine cannot run one of them. What the runtime
+/// refuses is no error, but said in the comparison.
 pub fn compare(
     float: &Model,
     quantized: &Model,
-    executor: &dyn Executor,
+    engines: &Engines<'_>,
     (data, indices): (&Dataset, &[usize]),
     threads: usize,
     progress: &dyn Progress,
@@ -53,11 +63,12 @@ pub fn compare(
         let other = output_names(quantized);
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
-    let (float, quantized) = (Side::new(executor, float)?, Side::new(executor, quantized)?);
+    let witnesses = engines.runtime.as_ref().map(|runtime| Witnesses::new(runtime, quantized)).transpose()?;
+    let (float, quantized) = (Side::new(engines.own, float)?, Side::new(engines.own, quantized)?);
     progress.start("validating", indices.len());
     let states = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
         check_finite(sample, &inputs)?;
-        rows.push(row(index, sample, &float, &quantized, &names)?);
+        rows.push(row((index, sample), &float, &quantized, witnesses.as_ref(), &names)?);
         Ok(())
     });
     progress.finish();
@@ -68,15 +79,18 @@ pub fn compare(
         OutputError::of(name, &rows.iter().map(|r| (r.sample.as_str(), r.sums[i])).collect::<Vec<_>>())
     };
     let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
+    let seen = |row: &Row| Some((row.sample.clone(), row.seen.clone()?));
+    let seen: Vec<(String, Seen)> = rows.iter().filter_map(seen).collect();
     Ok(Comparison {
-        engine: match float.kinds.is_some() || quantized.kinds.is_some() {
-            true => format!("{}, nodes of 16 bits in float32 from their rounded constants", executor.name()),
-            false => executor.name(),
+        engine: match float.is_twin() || quantized.is_twin() {
+            true => format!("{}, nodes of 16 bits in float32 from their rounded constants", engines.own.name()),
+            false => engines.own.name(),
         },
         samples: rows.len(),
         outputs: names.iter().enumerate().map(of_output).collect(),
         classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
         layers: None,
+        reference: witnesses.map(|witnesses| witnesses.sum_up(&names, &seen)),
     })
 }
 
@@ -94,53 +108,13 @@ fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A model ready to run.
-struct Side<'a> {
-    session: Session<'a>,
-    /// The grids of inputs and outputs that are integers.
-    border: Border,
-    /// The types of 16 bits that inputs and outputs are rounded to, for a model that runs in float32 in the place of one
-    /// with such numbers.
-    kinds: Option<[Kinds; 2]>,
-}
-
-type Kinds = Vec<Option<HalfType>>;
-
-impl<'a> Side<'a> {
-    fn new(executor: &'a dyn Executor, model: &Model) -> Result<Self> {
-        let border = Border::of(model)?;
-        Ok(match twin::in_float32(model)? {
-            Some(twin) => {
-                let session = Session::new(executor, &twin.model, vec![])?;
-                Self { session, border, kinds: Some([twin.inputs, twin.outputs]) }
-            }
-            None => Self { session: Session::new(executor, model, vec![])?, border, kinds: None },
-        })
-    }
-
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let inputs = self.border.quantize(inputs)?;
-        let outputs = match &self.kinds {
-            None => self.session.run(&inputs, &mut |_, _, _| {})?,
-            Some([read, written]) => rounded(&self.session.run(&rounded(&inputs, read)?, &mut |_, _, _| {})?, written)?,
-        };
-        self.border.dequantize(outputs)
-    }
-}
-
-/// Numbers of the types `kinds`, as float32.
-fn rounded(tensors: &[Tensor], kinds: &Kinds) -> Result<Vec<Tensor>> {
-    let one = |(tensor, kind): (&Tensor, &Option<HalfType>)| match kind {
-        Some(kind) => {
-            let numbers: Vec<f32> = tensor.to_f32()?.iter().map(|&v| kind.round(v)).collect();
-            Ok(Tensor::from_f32(tensor.shape().to_vec(), &numbers))
-        }
-        None => Ok(tensor.clone()),
-    };
-    tensors.iter().zip(kinds).map(one).collect()
-}
-
-fn row(index: usize, sample: &Sample, float: &Side<'_>, quantized: &Side<'_>, names: &[String]) -> Result<Row> {
+fn row(
+    (index, sample): (usize, &Sample),
+    float: &Side<'_>,
+    quantized: &Side<'_>,
+    witnesses: Option<&Witnesses<'_>>,
+    names: &[String],
+) -> Result<Row> {
     let (reference, other) = (float.run(&sample.inputs)?, quantized.run(&sample.inputs)?);
     let mut sums = Vec::with_capacity(names.len());
     let mut ranking = None;
@@ -155,5 +129,6 @@ fn row(index: usize, sample: &Sample, float: &Side<'_>, quantized: &Side<'_>, na
             ranking = Ranking::of(a.shape(), &x, &y, sample.label);
         }
     }
-    Ok(Row { index, sample: sample.name.clone(), sums, ranking })
+    let seen = witnesses.map(|witnesses| witnesses.look(&sample.inputs, &reference, &other)).transpose()?;
+    Ok(Row { index, sample: sample.name.clone(), sums, ranking, seen })
 }

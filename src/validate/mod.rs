@@ -4,12 +4,16 @@ mod border;
 mod compare;
 mod layers;
 mod metrics;
+mod side;
+mod steps;
+mod three_way;
 mod thresholds;
 mod twin;
 
 pub use compare::{Comparison, compare};
 pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
+pub use three_way::{AtLevel, Distance, Engines, Runtime, RuntimeOutput, ThreeWay, Verdict};
 pub use thresholds::{Miss, misses};
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn calibration() -> Calibration {
         ("loud".to_owned(), loud()),
         ("silent".to_owned(), of_samples([[0.0; 3].as_slice(), &[]])),
     ];
-    Calibration { model: "ab12".to_owned(), samples: 2, values: values.into() }
+    Calibration { model: "ab12".to_owned(), samples: 2, values: values.into(), ..Calibration::default() }
 }
 
 /// Samples of unlike energy, one of them with a loud position.
@@ -52,6 +52,15 @@ fn what_was_saved_loads_again_equal_and_gives_the_same_text() {
     assert_eq!(loaded, calibration);
     assert_eq!(loaded.to_json().expect("a text"), text);
     assert_eq!(loaded.digest().expect("a digest"), calibration.digest().expect("a digest"));
+}
+
+#[test]
+fn another_engine_than_tract_is_noted() {
+    let own = calibration();
+    let other = Calibration { engine: Some("ONNX Runtime 1.31.1".to_owned()), ..own.clone() };
+    assert!(!own.to_json().expect("text").contains("engine"));
+    assert_eq!(load(&other.to_json().expect("text")).expect("statistics"), other);
+    assert_ne!(own.digest().expect("a digest"), other.digest().expect("a digest"));
 }
 
 #[test]

@@ -50,9 +50,21 @@ pub struct Data {
     /// Samples, and pieces of weights, that are worked on side by side; by default as many as there are cores. The result is the same.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// What runs the samples: tract, which is built in, or onnxruntime, whose library is loaded.
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// ONNX Runtime's library, or a folder with it. Without this: what the variable ORT_DYLIB_PATH names, that of the active Python
+    /// environment, or that of the system.
+    #[arg(long, value_name = "PATH")]
+    pub onnxruntime: Option<PathBuf>,
 }
 
 impl Data {
+    /// The flags as keys of a policy.
+    pub(super) fn overrides(&self) -> Result<Overrides> {
+        Ok(Overrides { engine: word("engine", self.engine.as_ref())?, ..self.set.overrides()? })
+    }
+
     /// How many samples run side by side.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

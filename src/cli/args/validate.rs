@@ -1,6 +1,7 @@
 //! `tare validate`.
 
 use super::groups::{Data, raw};
+use super::parse::word;
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
@@ -22,6 +23,9 @@ pub struct Validate {
     /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why.
     #[arg(long)]
     pub layers: bool,
+    /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime.
+    #[arg(long, value_name = "RUNTIME")]
+    pub reference: Option<String>,
     /// Where the comparison goes, as JSON.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -37,7 +41,8 @@ impl Validate {
             validation_samples: set.samples.map(|samples| samples.max(1)),
             calibration: None,
             samples: None,
-            ..set.overrides()?
+            reference: word("reference", self.reference.as_ref())?,
+            ..self.data.overrides()?
         });
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);

@@ -1,7 +1,7 @@
 //! Why tract cannot run a model, on one line: which node stands in the way, and the cause at the bottom of its chain.
 
+use super::super::quiet;
 use super::bounds::TooLarge;
-use super::quiet;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use tract_onnx::prelude::*;

@@ -22,7 +22,6 @@ mod products;
 mod program;
 mod qdq;
 mod qoperators;
-mod quiet;
 mod refuse;
 mod registers;
 mod rounded;

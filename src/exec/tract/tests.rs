@@ -5,7 +5,6 @@ mod hostile;
 mod linear;
 mod lstm;
 mod mended;
-mod quiet;
 mod raw;
 
 use super::*;

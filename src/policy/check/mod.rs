@@ -65,6 +65,12 @@ impl Raw {
                 "thresholds are checked by validation, and data.validation.samples is 0; leave one of the two out";
             return Err(self.wrong("thresholds", why));
         }
+        let engine = self.data.as_ref().and_then(|data| data.engine).unwrap_or_default();
+        let reference = self.data.as_ref().and_then(|data| data.reference);
+        if matches!(validation, Validation::Off) && reference.is_some() {
+            let why = "reference is a part of validation, and data.validation.samples is 0; leave one of the two out";
+            return Err(self.wrong("data.reference", why));
+        }
         Ok(Settings {
             model: self.model.clone(),
             output: self.output.clone(),
@@ -77,6 +83,8 @@ impl Raw {
             contrib: self.contrib == Some(true),
             calibration,
             validation,
+            engine,
+            reference,
             on_bad_value: match on_bad_value {
                 Some(OnBadFileName::Skip) => OnBadValue::Skip,
                 Some(OnBadFileName::Stop) | None => OnBadValue::Stop,

@@ -9,8 +9,8 @@ mod overrides;
 mod thresholds;
 
 pub use names::{
-    BiasType, CalibratorName, ChannelsName, FitName, Format, Granularity, IoType, LayoutName, Mode, OnBadFileName,
-    QuantizedInput, Target, TypeName, WeightForm, WeightRange, WeightTypeName,
+    BiasType, CalibratorName, ChannelsName, Engine, FitName, Format, Granularity, IoType, LayoutName, Mode,
+    OnBadFileName, QuantizedInput, Reference, Target, TypeName, WeightForm, WeightRange, WeightTypeName,
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
@@ -127,6 +127,12 @@ pub struct DataSection {
     /// Grids or ranges that another tool found: AIMET encodings, or what ONNX Runtime's calibrators save. What they cover is not
     /// calibrated.
     pub encodings: Option<PathBuf>,
+    /// What runs the samples.
+    #[schemars(extend("default" = "tract"))]
+    pub engine: Option<Engine>,
+    /// A runtime that runs the quantized model on the validation samples, too. What is then compared with the float model and
+    /// with this runtime is tract's re-execution, whatever `engine` says.
+    pub reference: Option<Reference>,
     /// How pictures become tensors. What is left out is taken from the model's input.
     pub preprocess: Option<Preprocessing>,
 }

@@ -198,6 +198,25 @@ pub enum TypeName {
     Float8e5m2,
 }
 
+/// What runs the samples: those that calibrate, and those that validate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// tract, which is built in.
+    #[default]
+    Tract,
+    /// ONNX Runtime, whose library is loaded from the machine.
+    Onnxruntime,
+}
+
+/// A runtime that the quantized model is run by beside its re-execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// ONNX Runtime, without graph optimizations and as it runs by default.
+    Onnxruntime,
+}
+
 /// How a range is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

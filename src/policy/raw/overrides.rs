@@ -1,7 +1,8 @@
 //! What the command line says over the policy.
 
 use super::names::{
-    CalibratorName, ChannelsName, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, WeightTypeName,
+    CalibratorName, ChannelsName, Engine, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, Reference,
+    WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
@@ -24,6 +25,10 @@ pub struct Overrides {
     pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    /// `data.engine`.
+    pub engine: Option<Engine>,
+    /// `data.reference`.
+    pub reference: Option<Reference>,
     /// `data.encodings`.
     pub encodings: Option<PathBuf>,
     pub write_encodings: Option<PathBuf>,
@@ -72,6 +77,9 @@ impl Raw {
         self.set("encodings_version", |raw| &mut raw.encodings_version, over.encodings_version.as_ref());
         let encodings = over.encodings.as_ref();
         self.set("data.encodings", |raw| &mut raw.data.get_or_insert_default().encodings, encodings);
+
+        self.set("data.engine", |raw| &mut raw.data.get_or_insert_default().engine, over.engine.as_ref());
+        self.set("data.reference", |raw| &mut raw.data.get_or_insert_default().reference, over.reference.as_ref());
 
         if !over.dims.is_empty() {
             self.dims.get_or_insert_default().extend(over.dims.iter().cloned());

@@ -9,7 +9,9 @@ pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAUL
 pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
-use super::raw::{Activations, Format, IoType, Mode, OneOrEach, QuantizedInput, Thresholds, Weights};
+use super::raw::{
+    Activations, Engine, Format, IoType, Mode, OneOrEach, QuantizedInput, Reference, Thresholds, Weights,
+};
 use super::text::Place;
 use crate::encodings::Version;
 use crate::inputs::Source;
@@ -50,6 +52,10 @@ pub struct Settings {
     pub calibration: Option<Data>,
     /// What the quantized model is compared with the original on.
     pub validation: Validation,
+    /// What runs the samples.
+    pub engine: Engine,
+    /// A runtime that runs the quantized model on the validation samples, too.
+    pub reference: Option<Reference>,
     /// What to do with a calibration sample for which a value is NaN or infinite.
     pub on_bad_value: OnBadValue,
     /// Sizes of dimensions that the model leaves open, by name or as `input[axis]`.

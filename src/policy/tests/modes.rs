@@ -3,6 +3,25 @@
 use super::*;
 
 #[test]
+fn what_runs_the_samples_is_read_and_the_engine_that_calibrates_counts() {
+    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
+    let (plain, engine, reference) = (of("engine: tract"), of("engine: onnxruntime"), of("reference: onnxruntime"));
+    assert_eq!((plain.engine, plain.reference), (Engine::Tract, None));
+    assert_eq!((engine.engine, engine.reference), (Engine::Onnxruntime, None));
+    assert_eq!((reference.engine, reference.reference), (Engine::Tract, Some(Reference::Onnxruntime)));
+    assert_eq!(plain.canonical(), of("").canonical());
+    assert_eq!(engine.canonical()["engine"], "onnxruntime");
+    assert_eq!(reference.canonical(), plain.canonical());
+    let off = "data: { reference: onnxruntime, validation: { samples: 0 } }";
+    fails(off, 2, 20, "reference is a part of validation, and data.validation.samples is 0; leave one of the two out");
+    let mut raw = Raw::parse("version: 1\ndata: { engine: onnxruntime }", Path::new("p.yaml")).unwrap();
+    let reference = Some(Reference::Onnxruntime);
+    raw.override_with(&Overrides { engine: Some(Engine::Tract), reference, ..Overrides::default() });
+    let over = raw.settings().unwrap();
+    assert_eq!((over.engine, over.reference), (Engine::Tract, reference));
+}
+
+#[test]
 fn a_quantized_model_is_refused_unless_the_policy_says_otherwise() {
     let of = |text: &str| settings(&format!("version: 1\n{text}")).unwrap();
     assert_eq!(of("").quantized_input, QuantizedInput::Refuse);

@@ -1,0 +1,109 @@
+//! How far a runtime is from the re-execution, and what that says.
+
+use super::super::metrics::{OutputError, Sums};
+use serde::Serialize;
+use std::fmt;
+
+/// So many dB at least lies noise that is of rounding below that of quantization.
+const ROUNDING_DB: f64 = 6.0;
+
+/// How far one output is from another, over all samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Distance {
+    /// Whether there is no difference at all.
+    pub identical: bool,
+    /// Signal to noise ratio in dB; `None` when there is no noise, or no signal.
+    pub sqnr_db: Option<f64>,
+    /// Largest absolute difference.
+    pub max_abs: f64,
+    /// The same in steps; `None` where a step is 0.
+    pub steps: Option<f64>,
+    /// Elements that are NaN or infinite in one of the two and not the same in the other.
+    pub not_finite: u64,
+    /// The sample with the largest squared difference.
+    pub worst_sample: Option<String>,
+}
+
+impl Distance {
+    /// Over samples with their names, in their order; `step` is what differences are measured in.
+    pub(super) fn of(samples: &[(&str, Sums)], step: f64) -> Self {
+        let OutputError { identical, sqnr_db, max_abs, not_finite, worst_sample, .. } = OutputError::of("", samples);
+        let steps = (step > 0.0).then(|| max_abs / step);
+        Self { identical, sqnr_db, max_abs, steps, not_finite, worst_sample: worst_sample.filter(|_| !identical) }
+    }
+
+    /// Whether no number is off by more than a step, give or take the rounding of float32.
+    fn is_within(&self, step: f64) -> bool {
+        const SLACK: f64 = 1.0 + 1e-3;
+        self.not_finite == 0 && self.max_abs <= step * SLACK
+    }
+}
+
+/// Where the difference of an output from the float model comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The runtime computes what the re-execution does, to a step: what is left is quantization.
+    Quantization,
+    /// It does to more than a step, but to far less than quantization changes: numbers between two steps, which the order of
+    /// additions pushes to one or the other, and which many layers add up.
+    Rounding,
+    /// It does without graph optimizations, and something else with them.
+    Fusion,
+    /// It computes something else even without them.
+    Disagreement,
+    /// It does not run the model at the level that would tell.
+    Refused,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quantization => "quantization",
+            Self::Rounding => "quantization, and rounding that adds up",
+            Self::Fusion => "fusion of the runtime",
+            Self::Disagreement => "disagreement: please report",
+            Self::Refused => "refused by the runtime",
+        })
+    }
+}
+
+/// How near a runtime comes to the re-execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nearness {
+    /// To a step.
+    Step,
+    /// To far less than quantization changes.
+    Rounding,
+    /// Not even to that.
+    Apart,
+}
+
+impl Nearness {
+    /// Of a runtime that is `found` away from the re-execution, which quantization took `lost` away from the float model.
+    pub fn of(found: &Distance, lost: &Distance, step: f64) -> Self {
+        if found.is_within(step) {
+            return Self::Step;
+        }
+        // What rounding adds up to is noise of its own. A fault shows in some numbers, or in all of them, as more than that.
+        let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + ROUNDING_DB);
+        match below && found.not_finite == 0 && found.max_abs <= lost.max_abs {
+            true => Self::Rounding,
+            false => Self::Apart,
+        }
+    }
+}
+
+impl Verdict {
+    /// From how near the runtime comes to the re-execution at each level; `None` where it does not run the model.
+    pub(super) fn of(disable_all: Option<Nearness>, default: Option<Nearness>) -> Self {
+        use Nearness::{Apart, Rounding, Step};
+        match (disable_all, default) {
+            (Some(Apart), _) | (None, Some(Apart)) => Self::Disagreement,
+            (Some(_), Some(Apart)) => Self::Fusion,
+            (Some(Rounding), Some(_)) | (_, Some(Rounding)) => Self::Rounding,
+            (_, Some(Step)) => Self::Quantization,
+            (_, None) => Self::Refused,
+        }
+    }
+}
