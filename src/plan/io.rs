@@ -3,7 +3,7 @@
 use super::{Known, Plan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
-use crate::policy::{IoType, Matched, OneOrEach, Settings};
+use crate::policy::{ActivationSettings, Calibrator, IoType, Matched, OneOrEach, Settings};
 use crate::quant::GridType;
 use crate::tensor::DataType;
 
@@ -101,15 +101,22 @@ fn state_levels(graph: &Graph, known: &Known, matched: &mut Matched, integer: &[
 }
 
 impl Plan {
-    /// Gives outputs on a shared grid of another type a grid of their own type, too.
+    /// Gives outputs on a shared grid of another type a grid of their own type, too. The range of outputs is all that was
+    /// seen, unless a rule says otherwise: what is cut off are the largest scores, by which a classifier decides.
     pub(super) fn settle_outputs(&mut self, matched: &Matched) {
         for one in self.io.iter().filter(|one| one.output.is_some()) {
             let root = self.root(one.value);
+            if let Some(&index) = self.index.get(&root).filter(|_| !matched.values[root.index()].calibrator_stated) {
+                self.values[index].settings.calibrator = Calibrator::MinMax;
+            }
             let own = self.value(root).map(|value| value.settings.scheme.dtype);
             let Some(&index) = self.index.get(&one.value) else { continue };
             let types = &mut self.values[index].also;
             if own != Some(one.dtype) && types.iter().all(|ty| ty.scheme.dtype != one.dtype) {
-                types.push(matched.values[one.value.index()].activations);
+                let stated = &matched.values[one.value.index()];
+                let calibrator =
+                    if stated.calibrator_stated { stated.activations.calibrator } else { Calibrator::MinMax };
+                types.push(ActivationSettings { calibrator, ..stated.activations });
             }
         }
     }

@@ -24,6 +24,19 @@ fn plan_follows_the_policy() {
 }
 
 #[test]
+fn integer_outputs_hold_all_that_was_seen_unless_a_rule_says_otherwise() {
+    let folder = folder();
+    let logits = |more: &str| {
+        let config = policy(folder.path(), &format!("io: {{ outputs: uint8 }}\n{more}"));
+        let output = tare(folder.path(), ["plan", "-c", config.to_str().expect("a name")]);
+        ends(&output, 0).lines().find(|line| line.starts_with("logits: ")).expect("the output").to_owned()
+    };
+    assert!(logits("").contains("range by minmax"), "{}", logits(""));
+    let rule = "rules:\n  - match: { value: logits }\n    activations: { calibrator: mse }\n";
+    assert!(logits(rule).contains("range by mse"), "{}", logits(rule));
+}
+
+#[test]
 fn the_schema_is_json_that_knows_the_keys() {
     let folder = folder();
     let output = tare(folder.path(), ["schema"]);

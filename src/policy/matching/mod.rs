@@ -56,6 +56,8 @@ pub struct ValueSettings {
     pub grid: Option<(f32, i32)>,
     /// Whether a rule about the value itself says which type it has.
     pub pinned: bool,
+    /// Whether a rule says how its range is found.
+    pub calibrator_stated: bool,
 }
 
 /// What the policy says about a model, in the order of the nodes and values it was asked about.
@@ -84,6 +86,7 @@ struct Fixed {
     range: Option<(f32, f32)>,
     grid: Option<(f32, i32)>,
     pinned: bool,
+    calibrator_stated: bool,
 }
 
 impl Draft {
@@ -142,12 +145,13 @@ impl Settings {
                         let draft = &mut value_drafts[i];
                         draft.decide(rule);
                         draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
-                        let Fixed { range, grid, pinned } = &mut fixed[i];
+                        let Fixed { range, grid, pinned, calibrator_stated } = &mut fixed[i];
                         // The last of the two says all.
                         if rule.range.is_some() || rule.grid.is_some() {
                             (*range, *grid) = (rule.range, rule.grid);
                         }
                         *pinned |= rule.activations.dtype.is_some() || rule.grid.is_some();
+                        *calibrator_stated |= rule.activations.calibrator.is_some();
                     }
                 }
             } else {
@@ -159,9 +163,10 @@ impl Settings {
                     weights[i] = weights[i].with(&rule.weights);
                     modes[i] = rule.mode.unwrap_or(modes[i]);
                 }
-                let outputs = value_drafts.iter_mut().zip(&producers).filter(|(_, producer)| from_chosen(producer));
-                for (draft, _) in outputs {
+                let outputs = value_drafts.iter_mut().zip(&mut fixed).zip(&producers);
+                for ((draft, fixed), _) in outputs.filter(|(_, producer)| from_chosen(producer)) {
                     draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
+                    fixed.calibrator_stated |= rule.activations.calibrator.is_some();
                 }
             }
             if !matched {
@@ -182,13 +187,14 @@ impl Settings {
             activations: draft.activations,
             weights,
         };
-        let of_value = |(draft, Fixed { range, grid, pinned }): (Draft, Fixed)| ValueSettings {
+        let of_value = |(draft, Fixed { range, grid, pinned, calibrator_stated }): (Draft, Fixed)| ValueSettings {
             quantize: draft.quantize,
             reason: draft.reason,
             activations: draft.activations,
             range,
             grid,
             pinned,
+            calibrator_stated,
         };
         Ok(Matched {
             nodes: node_drafts.into_iter().zip(weights).zip(modes).map(of_node).collect(),
