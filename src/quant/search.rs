@@ -43,6 +43,36 @@ fn share(i: usize, grid: &Params) -> f32 {
     narrowest + (WIDEST - narrowest) * i as f32 / (STEPS - 1) as f32
 }
 
+/// Calls a function, compiled for the vectors that this processor has. It and what it calls have to be inlined for that. The
+/// result is the same: which numbers are added up side by side is for the function to say.
+macro_rules! for_this_processor {
+    ($function:ident($($name:ident: $type:ty),*) -> $result:ty) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2")]
+            fn with_256_bits($($name: $type),*) -> $result {
+                $function($($name),*)
+            }
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn with_512_bits($($name: $type),*) -> $result {
+                $function($($name),*)
+            }
+            use std::arch::is_x86_feature_detected as has;
+            #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
+            // SAFETY: the processor is asked first.
+            unsafe {
+                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                    return with_512_bits($($name),*);
+                }
+                if has!("avx2") {
+                    return with_256_bits($($name),*);
+                }
+            }
+        }
+        $function($($name),*)
+    }};
+}
+
 /// One output channel: its weights, and the mean of the input that each of them meets.
 pub struct Channel<'a> {
     /// Weights in the order of the sum.
@@ -54,17 +84,7 @@ pub struct Channel<'a> {
 /// The scale of least error for channels that share one, at least `least`; that of `widest` where none is better. The zero
 /// point stays. No weight lies beyond `widest`.
 pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[target_feature(enable = "avx2")]
-        fn wide(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
-            best_of_all(channels, widest, variance, least)
-        }
-        #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
-        // SAFETY: the processor was just asked.
-        return unsafe { wide(channels, widest, variance, least) };
-    }
-    best_of_all(channels, widest, variance, least)
+    for_this_processor!(best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32)
 }
 
 // Loops instead of iterators: what those call is not compiled for the same processor.
@@ -167,17 +187,7 @@ pub type Line = [f32; SIDE_BY_SIDE];
 /// one would spend most of the time on adding up lanes.
 pub fn best_grids(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], symmetric: bool) {
     let zero_points: &[i32] = if symmetric { &[0] } else { &[0, -1, 1] };
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[target_feature(enable = "avx2")]
-        fn wide(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) {
-            best_of_tile(tile, grids, zero_points);
-        }
-        #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
-        // SAFETY: the processor was just asked.
-        return unsafe { wide(tile, grids, zero_points) };
-    }
-    best_of_tile(tile, grids, zero_points);
+    for_this_processor!(best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) -> ());
 }
 
 #[inline(always)]
