@@ -43,34 +43,35 @@ fn share(i: usize, grid: &Params) -> f32 {
     narrowest + (WIDEST - narrowest) * i as f32 / (STEPS - 1) as f32
 }
 
-/// Calls a function, compiled for the vectors that this processor has. It and what it calls have to be inlined for that. The
-/// result is the same: which numbers are added up side by side is for the function to say.
-macro_rules! for_this_processor {
-    ($function:ident($($name:ident: $type:ty),*) -> $result:ty) => {{
+/// Calls a function compiled for some features of a processor, and returns, where this one has them. It and what it calls have
+/// to be inlined for that. The result is the same: which numbers are added up side by side is for the function to say.
+macro_rules! on_vectors {
+    ($features:literal, $function:ident($($name:ident: $type:ty),*) -> $result:ty) => {
         #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2")]
-            fn with_256_bits($($name: $type),*) -> $result {
+        if $features.split(',').all(has) {
+            #[target_feature(enable = $features)]
+            fn on_vectors($($name: $type),*) -> $result {
                 $function($($name),*)
             }
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-            fn with_512_bits($($name: $type),*) -> $result {
-                $function($($name),*)
-            }
-            use std::arch::is_x86_feature_detected as has;
             #[expect(unsafe_code, reason = "calls what only some processors run: see below")]
-            // SAFETY: the processor is asked first.
-            unsafe {
-                if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-                    return with_512_bits($($name),*);
-                }
-                if has!("avx2") {
-                    return with_256_bits($($name),*);
-                }
-            }
+            // SAFETY: the processor was just asked.
+            return unsafe { on_vectors($($name),*) };
         }
-        $function($($name),*)
-    }};
+    };
+}
+
+/// Whether this processor has a feature.
+#[cfg(target_arch = "x86_64")]
+fn has(feature: &str) -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    match feature {
+        "avx2" => has!("avx2"),
+        "avx512f" => has!("avx512f"),
+        "avx512bw" => has!("avx512bw"),
+        "avx512dq" => has!("avx512dq"),
+        "avx512vl" => has!("avx512vl"),
+        _ => false,
+    }
 }
 
 /// One output channel: its weights, and the mean of the input that each of them meets.
@@ -84,7 +85,9 @@ pub struct Channel<'a> {
 /// The scale of least error for channels that share one, at least `least`; that of `widest` where none is better. The zero
 /// point stays. No weight lies beyond `widest`.
 pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
-    for_this_processor!(best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32)
+    // With 512 bits it takes longer: lanes are added up once for each candidate.
+    on_vectors!("avx2", best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32);
+    best_of_all(channels, widest, variance, least)
 }
 
 // Loops instead of iterators: what those call is not compiled for the same processor.
@@ -187,7 +190,12 @@ pub type Line = [f32; SIDE_BY_SIDE];
 /// one would spend most of the time on adding up lanes.
 pub fn best_grids(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], symmetric: bool) {
     let zero_points: &[i32] = if symmetric { &[0] } else { &[0, -1, 1] };
-    for_this_processor!(best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) -> ());
+    on_vectors!(
+        "avx512f,avx512bw,avx512dq,avx512vl",
+        best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) -> ()
+    );
+    on_vectors!("avx2", best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], zero_points: &[i32]) -> ());
+    best_of_tile(tile, grids, zero_points);
 }
 
 #[inline(always)]
