@@ -18,7 +18,7 @@ pub struct Found {
     pub direct: BTreeMap<String, Direct>,
     /// Biases stored as int32.
     pub biases: BTreeMap<String, KnownBias>,
-    /// What layers make that run on grids that each run finds anew.
+    /// What layers make that run on grids that each run finds anew, and their weights.
     pub dynamic: BTreeSet<String>,
     /// What no grid by name can stand for: the name, and why.
     pub lost: Vec<(String, &'static str)>,
@@ -147,9 +147,11 @@ impl Walk<'_> {
         self.notes.constants.push((float, known));
     }
 
-    /// Notes that node `id` is a layer on grids that each run finds anew.
+    /// Notes that node `id` is a layer on grids that each run finds anew, by what it makes and by its weight: a bias that is
+    /// added behind it may become its own, and then it makes something else.
     pub(super) fn note_dynamic(&mut self, graph: &Graph, id: NodeId) {
-        self.notes.dynamic.extend(graph.node(id).outputs().iter().flatten());
+        let node = graph.node(id);
+        self.notes.dynamic.extend(node.outputs().iter().flatten().copied().chain(node.input(1)));
     }
 }
 

@@ -287,7 +287,7 @@ fn recurrent_layers_get_their_matrices_the_other_way_round() {
         assert_eq!((operators(&model), done.operators, done.stored), (vec!["LSTM"], 1, 2));
         let lstm = model.graph.node_ids().next().expect("a node");
         assert_eq!(model.graph.node(lstm).inputs().len(), 3);
-        assert_eq!(found.dynamic.iter().collect::<Vec<_>>(), ["y"]);
+        assert_eq!(found.dynamic.iter().collect::<Vec<_>>(), ["w", "y"]);
         for (name, columns, scales, (axis, block, count)) in [("w", 3, ws, grids[0]), ("r", 2, rs, grids[1])] {
             let value = model.graph.find(name).expect("a weight");
             let tensor = model.graph.constant(value).expect("a tensor").expect("a constant");

@@ -151,6 +151,24 @@ fn a_model_quantized_in_part_is_kept_or_completed() {
 }
 
 #[test]
+fn dynamic_layers_stay_dynamic_whatever_completes_the_model() {
+    let folder = folder();
+    let rules = "mode: dynamic\nrules:\n  - match: { op_type: Gemm }\n    quantize: false\n";
+    let config = policy(folder.path(), rules);
+    ends(&tare(folder.path(), ["quantize", "-c", config.to_str().expect("a name"), "-o", "part.onnx", "-q"]), 0);
+    let integers = |name: &str| {
+        let graph = tare::file::load(&folder.path().join(name)).expect("a model").graph;
+        graph.node_ids().filter(|&id| graph.node(id).op_type() == "ConvInteger").count()
+    };
+    assert!(integers("part.onnx") > 0);
+    for mode in ["float16", "weight-only"] {
+        let flags = ["quantize", "part.onnx", "--quantized-input", "complete", "--mode", mode, "-o", "done.onnx", "-q"];
+        ends(&tare(folder.path(), flags), 0);
+        assert_eq!(integers("done.onnx"), integers("part.onnx"), "{mode}");
+    }
+}
+
+#[test]
 fn integer_inputs_and_outputs_stay_as_they_are_when_a_model_is_completed() {
     let folder = folder();
     let written = policy(folder.path(), "io: { inputs: int8, outputs: int8 }\n");

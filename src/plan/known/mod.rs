@@ -30,7 +30,7 @@ pub struct Known {
     pub direct: BTreeMap<String, Direct>,
     /// Its stored biases, by the name of the float32 constant that they have become.
     pub biases: BTreeMap<String, KnownBias>,
-    /// Its layers on grids that each run finds anew, by the name of what they make.
+    /// Its layers on grids that each run finds anew, by the names of what they make and of their weights.
     pub dynamic: BTreeSet<String>,
     /// Scale and zero point of uint8 inputs that take the levels of a picture.
     pub levels: BTreeMap<String, (f32, i32)>,

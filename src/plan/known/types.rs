@@ -53,19 +53,20 @@ impl Here<'_> {
         for (at, &id) in order.iter().enumerate() {
             let stored = graph.node(id).inputs().iter().flatten().any(|v| self.constants.get(v).is_some_and(|c| c.1));
             let settings = &mut matched.nodes[at];
-            let made = |value: &ValueId| dynamic.contains(graph.value(*value).name());
-            let was_dynamic = graph.node(id).outputs().iter().flatten().any(made);
+            let noted = |value: &ValueId| dynamic.contains(graph.value(*value).name());
+            let node = graph.node(id);
+            let was_dynamic = node.outputs().iter().flatten().chain(&node.input(1)).any(noted);
             if self.was_integer(graph, id) {
                 (settings.mode, settings.quantize, settings.insists) = (Mode::Static, true, true);
                 self.with_clamps(graph, id, &at_node, matched);
             } else if was_dynamic && ops::lookup(graph, id).is_some_and(|op| op.contrib_form.is_some()) {
                 // There is no other form of it on integers.
                 (settings.mode, settings.quantize, settings.weights.form) = (Mode::Dynamic, true, WeightForm::Contrib);
+            } else if !matches!(settings.mode, Mode::Static | Mode::Dynamic) && was_dynamic {
+                (settings.mode, settings.quantize) = (Mode::Dynamic, true);
             } else if stored && !matches!(settings.mode, Mode::Static | Mode::Dynamic | Mode::WeightOnly) {
                 // What it reads is float32.
                 (settings.mode, settings.quantize) = (Mode::WeightOnly, false);
-            } else if !matches!(settings.mode, Mode::Static | Mode::Dynamic) && was_dynamic {
-                (settings.mode, settings.quantize) = (Mode::Dynamic, true);
             }
         }
     }
