@@ -59,6 +59,22 @@ impl SampleError {
         }
     }
 
+    /// One whose class changed from 1 to 2.
+    #[cfg(test)]
+    pub(crate) fn example(name: &str) -> Self {
+        Self {
+            position: 0,
+            name: name.to_owned(),
+            label: Some(1),
+            float: Some(1),
+            quantized: Some(2),
+            output: name.to_owned(),
+            sqnr_db: Some(10.0),
+            mse: 0.1,
+            ratio: 0.1,
+        }
+    }
+
     /// Whether the two models put different classes first.
     pub fn changed(&self) -> bool {
         self.float != self.quantized

@@ -69,7 +69,7 @@ fn outside(value: &Distribution) -> f64 {
 
 /// Whether a bin lies outside the range, all of it.
 fn is_outside(value: &Distribution, edge: f64) -> bool {
-    edge + value.histogram.width() <= f64::from(value.range.0) || edge >= f64::from(value.range.1)
+    edge + value.histogram.width() <= f64::from(value.range.0) || edge > f64::from(value.range.1)
 }
 
 fn chart(value: &Distribution, what: &str) -> String {

@@ -50,10 +50,10 @@ pub fn nodes(document: &Document<'_>) -> String {
         groups.sort_by_key(|group| std::cmp::Reverse(group.nodes.len()));
         let row = |group: &&FloatGroup| {
             let why = format!("{}{}", escape(&group.reason), names(&group.nodes));
-            vec![escape(&group.op_type), why, group.nodes.len().to_string()]
+            vec![format!("{} × {}", group.nodes.len(), escape(&group.op_type)), why]
         };
         let rows: Vec<_> = groups.iter().map(row).collect();
-        text.push_str(&table("What stays float, and why", &["Operator", "Why, and which nodes", "Count"], 2, &rows));
+        text.push_str(&table("What stays float, and why", &["Operator", "Why, and which nodes"], 2, &rows));
     }
     if !report.split.is_empty() {
         let row = |split: &crate::report::SplitLayer| {

@@ -1,8 +1,8 @@
 //! The top of the page: the answer, the three numbers that carry it, what was checked, and what to look at.
 
-use super::Document;
 use super::text::{bytes, counted, db, escape, number, percent, table};
 use super::verdict::{Verdict, bounds_above, named};
+use super::{Document, classes};
 use std::fmt::Write;
 
 /// One of the three numbers.
@@ -69,7 +69,7 @@ fn quality(document: &Document<'_>) -> Tile {
         return Tile { label, value, under: "the models were not compared".to_owned() };
     };
     let samples = counted(comparison.samples, "sample", "samples");
-    if let Some(classes) = &comparison.classification {
+    if let Some(classes) = classes(comparison) {
         if let (Some(float), Some(quantized)) = (classes.top1_float, classes.top1_quantized) {
             let points = (quantized - float) * 100.0;
             let sign = if points > 0.0 { "+" } else { "" };

@@ -1,7 +1,7 @@
 //! May it ship? What was measured, against the limits of the policy or, where it has none, against those of the field.
 
-use super::Document;
 use super::text::{counted, db, number, percent};
+use super::{Document, classes};
 use crate::policy::Thresholds;
 use crate::validate::{Check, Comparison, checks};
 
@@ -110,7 +110,7 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
         (answer, format!("{one} of {limits} is met on {samples}."))
     } else if told || is_missed("top1_drop") {
         (Answer::No, format!("{}.", missed.join("; ")))
-    } else if let (true, Some(classes)) = (is_missed("top1_agreement"), &comparison.classification) {
+    } else if let (true, Some(classes)) = (is_missed("top1_agreement"), classes(comparison)) {
         let changed = percent(1.0 - classes.top1_agreement, 1);
         let why = "whether to the worse is not known without labels: name some to settle it";
         (open, format!("The first guess changed for {changed} of the samples; {why}."))
@@ -125,7 +125,7 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
 fn usual(comparison: &Comparison, halves: bool) -> (String, Thresholds) {
     let (drop, kind) = if halves { (USUAL_DROP_HALF, "16 bits") } else { (USUAL_DROP, "8 bits") };
     let mut limits = Thresholds::default();
-    let labelled = comparison.classification.as_ref().map(|classes| classes.top1_float.is_some());
+    let labelled = classes(comparison).map(|classes| classes.top1_float.is_some());
     match labelled {
         Some(true) => limits.top1_drop = Some(drop),
         // Accuracy cannot fall by more than the share of the samples whose first guess changed.
@@ -176,7 +176,7 @@ fn notes(document: &Document<'_>) -> Vec<String> {
     if let Ok(comparison) = document.compared
         && comparison.samples < FEW_SAMPLES
     {
-        let one = match &comparison.classification {
+        let one = match classes(comparison) {
             Some(_) => format!(": each is {} of the accuracy", percent(1.0 / comparison.samples.max(1) as f64, 1)),
             None => String::new(),
         };
