@@ -81,10 +81,11 @@ impl SampleError {
     }
 }
 
-/// The worst of `errors`: first those whose class changed, then by error beside signal.
+/// The worst of `errors`: first those whose class changed or that are not finite, then by error beside signal.
 pub(super) fn worst(mut errors: Vec<SampleError>) -> Vec<SampleError> {
     errors.retain(|error| error.ratio > 0.0);
-    errors.sort_by(|a, b| b.changed().cmp(&a.changed()).then(b.ratio.total_cmp(&a.ratio)));
+    let severe = |error: &SampleError| error.changed() || error.ratio.is_infinite();
+    errors.sort_by(|a, b| severe(b).cmp(&severe(a)).then(b.ratio.total_cmp(&a.ratio)));
     errors.truncate(KEPT);
     errors
 }

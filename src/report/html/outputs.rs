@@ -2,6 +2,7 @@
 
 use super::Document;
 use super::text::{db, escape, number, percent, table};
+use crate::validate::{Comparison, Distance, OutputError, RuntimeOutput, ThreeWay};
 
 /// The section.
 pub fn outputs(document: &Document<'_>) -> String {
@@ -16,7 +17,7 @@ pub fn outputs(document: &Document<'_>) -> String {
                 comparison.samples,
                 escape(&comparison.engine)
             ));
-            let row = |output: &crate::validate::OutputError| {
+            let row = |output: &OutputError| {
                 let sqnr = match (output.identical, output.sqnr_db) {
                     (true, _) => "no difference".to_owned(),
                     (false, noise) => noise.map_or("no signal".to_owned(), db),
@@ -46,6 +47,39 @@ pub fn outputs(document: &Document<'_>) -> String {
             }
         }
     }
+    if let Ok(Comparison { reference: Some(reference), .. }) = document.compared {
+        text.push_str(&by_runtime(reference));
+    }
     text.push_str("</section>\n");
+    text
+}
+
+/// The quantized model as a runtime computes it.
+fn by_runtime(reference: &ThreeWay) -> String {
+    let noise = |distance: &Option<Distance>| match distance {
+        None => "not run".to_owned(),
+        Some(distance) if distance.identical => "no difference".to_owned(),
+        Some(distance) => distance.sqnr_db.map_or("no signal".to_owned(), db),
+    };
+    let row = |output: &RuntimeOutput| {
+        let mut row = vec![escape(&output.name), escape(&output.verdict.to_string())];
+        row.extend([&output.own_to_disable_all, &output.own_to_default, &output.float_to_default].map(noise));
+        row
+    };
+    let rows: Vec<_> = reference.outputs.iter().map(row).collect();
+    let headings = [
+        "Output",
+        "What differs",
+        "Re-execution to the plain runtime",
+        "Re-execution to the runtime",
+        "Float model to the runtime",
+    ];
+    let mut text = table(&format!("As {} computes it, SQNR", reference.runtime), &headings, 2, &rows);
+    for (level, at) in [("without optimizations", &reference.disable_all), ("by default", &reference.default)] {
+        if let Some(why) = &at.refused {
+            let (runtime, why) = (escape(&reference.runtime), escape(why));
+            text.push_str(&format!("<p>{runtime} refuses the model {level}: {why}.</p>\n"));
+        }
+    }
     text
 }

@@ -7,7 +7,9 @@ use crate::policy::Thresholds;
 use crate::quant::{GridType, Params, Scheme};
 use crate::report::details::{Distribution, Picture, Spread, WorstSample};
 use crate::report::{CalibrationSummary, FloatGroup};
-use crate::validate::{Classification, LayerError, Layers, OutputError};
+use crate::validate::{
+    AtLevel, Classification, Distance, LayerError, Layers, OutputError, RuntimeOutput, ThreeWay, Verdict as Kind,
+};
 
 /// A name that would like to be markup.
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'\u{1}\u{202e}&amp;<svg/onload=x>";
@@ -31,7 +33,15 @@ fn output(name: &str, sqnr_db: Option<f64>, mse: f64) -> OutputError {
 }
 
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
-    Comparison { engine: "engine".to_owned(), samples: 1000, outputs, classification, layers: None, worst: vec![] }
+    Comparison {
+        engine: "engine".to_owned(),
+        samples: 1000,
+        outputs,
+        classification,
+        layers: None,
+        reference: None,
+        worst: vec![],
+    }
 }
 
 fn classes(agreement: f64, accuracy: Option<(f64, f64)>) -> Option<Classification> {
@@ -143,6 +153,45 @@ fn what_was_not_compared_is_not_known_and_what_is_not_finite_is_no() {
 }
 
 #[test]
+fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
+    let distance =
+        Distance { identical: true, sqnr_db: None, max_abs: 0.0, steps: None, not_finite: 0, worst_sample: None };
+    let by = |refused: Option<&str>, verdict| {
+        let seen = RuntimeOutput {
+            name: HOSTILE.to_owned(),
+            verdict,
+            step: 0.1,
+            float_to_own: distance.clone(),
+            own_to_disable_all: None,
+            float_to_disable_all: None,
+            own_to_default: Some(distance.clone()),
+            float_to_default: Some(Distance { identical: false, sqnr_db: Some(7.5), ..distance.clone() }),
+        };
+        let reference = ThreeWay {
+            runtime: "Runtime 1".to_owned(),
+            disable_all: AtLevel { refused: None },
+            default: AtLevel { refused: refused.map(str::to_owned) },
+            outputs: vec![seen],
+        };
+        let mut compared = comparison(vec![output("a", Some(60.0), 0.0)], None);
+        compared.reference = Some(reference);
+        compared
+    };
+    let refused = by(Some("no kernel"), Kind::Refused);
+    let told = judged(&refused, &details());
+    assert!(
+        told.answer == Answer::No && told.sentence.contains("Runtime 1 does not run the model: no kernel"),
+        "{told:?}"
+    );
+    let fused = by(None, Kind::Fusion);
+    let told = judged(&fused, &details());
+    assert!(told.answer == Answer::YesBut && told.notes[0].contains("fusion of the runtime"), "{told:?}");
+    assert_eq!(answer(&by(None, Kind::Rounding), &details()), Answer::Yes);
+    let page = page(&document(Ok(&fused), &details(), &[file(100), file(30)]));
+    assert!(page.contains("7.5 dB") && page.contains("not run") && !page.contains("<script>"), "{page}");
+}
+
+#[test]
 fn few_samples_suspects_and_a_larger_file_are_noted() {
     let mut few = comparison(vec![output("a", Some(30.0), 0.001)], None);
     few.samples = 20;
@@ -201,6 +250,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         output: files[1].clone(),
         policy_sha256: "aa".to_owned(),
         calibration: CalibrationSummary {
+            engine: None,
             source: HOSTILE.to_owned(),
             samples: 3,
             statistics_sha256: "bb".to_owned(),

@@ -3,7 +3,7 @@
 use super::text::{counted, db, number, percent};
 use super::{Document, classes};
 use crate::policy::Thresholds;
-use crate::validate::{Check, Comparison, checks};
+use crate::validate::{Check, Comparison, RuntimeOutput, Verdict as Kind, checks};
 
 /// The loss in top-1 accuracy that is usual for integers of 8 bits, and for numbers of 16 bits, as shares.
 const USUAL_DROP: f64 = 0.02;
@@ -95,10 +95,13 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
     let broken = comparison.outputs.iter().any(|output| output.not_finite > 0);
     let quietest = comparison.outputs.iter().filter_map(|output| output.sqnr_db).reduce(f64::min);
     let noisy = quietest.is_some_and(|db| db < NOISY_DB);
+    let refused = comparison.reference.as_ref().and_then(|r| Some((&r.runtime, r.default.refused.as_ref()?)));
     let is_missed = |name: &str| checks.iter().any(|check| !check.met && check.threshold == name);
     let open = if noisy { Answer::No } else { Answer::Open };
     let (answer, sentence) = if broken {
         (Answer::No, "An output is NaN or infinite where the float model's is not.".to_owned())
+    } else if let Some((runtime, why)) = refused {
+        (Answer::No, format!("{runtime} does not run the model: {why}."))
     } else if missed.is_empty() && !told && noisy {
         let db = db(quietest.unwrap_or_default());
         let why = format!("The usual limit is met, but SQNR of {db} says that noise is a large part of an output.");
@@ -181,6 +184,12 @@ fn notes(document: &Document<'_>) -> Vec<String> {
             None => String::new(),
         };
         notes.push(format!("Only {} compared{one}.", counted(comparison.samples, "sample was", "samples were")));
+    }
+    if let Ok(Comparison { reference: Some(reference), .. }) = document.compared {
+        let apart = |output: &&RuntimeOutput| matches!(output.verdict, Kind::Fusion | Kind::Disagreement);
+        notes.extend(reference.outputs.iter().filter(apart).map(|output| {
+            format!("{} computes output {} differently: {}.", reference.runtime, output.name, output.verdict)
+        }));
     }
     if let Ok(layers) = &document.details.layers {
         let suspects = layers.suspects();
