@@ -16,6 +16,8 @@ mod levels;
 mod onnxruntime;
 #[path = "cli/other_commands.rs"]
 mod other_commands;
+#[path = "cli/page.rs"]
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -7,6 +7,7 @@ use std::path::Path;
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
 use tare::quant::KnownGrids;
+use tare::report::Form;
 use tare::validate::Comparison;
 use tare::{file, policy, report, threads, validate as checks};
 
@@ -98,18 +99,23 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
 
 pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
+    let mut page = false;
     if let Some(path) = &args.report {
         let mut read = settings.files();
         read.extend([("float model", args.float.as_path()), ("quantized model", args.quantized.as_path())]);
         file::check_outputs(&[path], &read)?;
+        page = Form::of(path)? == Form::Html;
     }
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
-    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, args.layers, &context)?;
+    let layers = args.layers || page;
+    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, layers, &context)?;
     let missed = checks::misses(&settings.thresholds, Some(&comparison));
-    if let Some(path) = &args.report {
-        report::save_json(&comparison, path)?;
+    match &args.report {
+        Some(path) if page => pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &comparison)?,
+        Some(path) => report::save_json(&comparison, path)?,
+        None => {}
     }
     if !output.quiet {
         print(&comparison);

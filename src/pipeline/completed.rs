@@ -1,5 +1,6 @@
 //! Models that are quantized already, in part or as a whole.
 
+use super::detailed;
 use super::engines::Validating;
 use super::reported;
 use super::validated::{self, Samples};
@@ -14,7 +15,7 @@ use crate::plan::{Known, Plan};
 use crate::policy::Settings;
 use crate::qoperators::{self, MICROSOFT};
 use crate::quant::{GridType, KnownGrids, Params};
-use crate::report::{CalibrationSummary, Report};
+use crate::report::{CalibrationSummary, Details, Report};
 use crate::resolve::Resolved;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -176,7 +177,7 @@ pub(super) fn keep(
     (loaded, path): (Model, &Path),
     output: &Path,
     (validating, context): (&Validating, &Context<'_>),
-) -> Result<Report> {
+) -> Result<(Report, Option<Details>)> {
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);
     let mut planned = Planned::kept(float, loaded, path);
@@ -185,13 +186,15 @@ pub(super) fn keep(
     }
     let samples = Samples::held_back(settings, &planned.inputs()?)?;
     let staged = file::stage(&planned.model, output)?;
+    let written = staged.load()?;
     let compared = match turned {
         Ok(_) => {
             let samples = samples.as_ref().map_err(|why| *why);
-            validated::compare(&planned, &staged.load()?, samples, validating, context)?
+            validated::compare(&planned, &written, samples, validating, context)?
         }
         Err(why) => Err(format!("the model cannot be turned back into a float one to compare with: {why}")),
     };
+    let details = detailed::details(settings, &planned, &written, None, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;
     let mut summary = CalibrationSummary {
         source: "none: the model is quantized already".to_owned(),
@@ -201,7 +204,7 @@ pub(super) fn keep(
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let mut report = reported::report(settings, &planned, &Resolved::default(), None, compared, summary, output)?;
     report.quantized_input = Some("kept: the model is quantized already, and was written as it is".to_owned());
-    Ok(report)
+    Ok((report, details))
 }
 
 impl Planned {

@@ -3,6 +3,7 @@
 mod advised;
 mod calibrated;
 mod completed;
+mod detailed;
 mod encoded;
 mod engines;
 mod levels;
@@ -11,6 +12,7 @@ mod reported;
 mod validated;
 
 pub use advised::init;
+pub use detailed::save_comparison;
 pub use planned::Planned;
 
 use crate::dequantize;
@@ -21,7 +23,7 @@ use crate::inputs::{self, Dataset};
 use crate::policy::{QuantizedInput, Settings};
 use crate::progress::Progress;
 use crate::quant::KnownGrids;
-use crate::report::{self, Report, summarize};
+use crate::report::{self, Details, Form, Report, summarize};
 use crate::validate::{self, Comparison};
 use engines::Validating;
 use std::path::{Path, PathBuf};
@@ -63,9 +65,9 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
                 ));
             }
             let encodings = encoded::wanted(settings, &loaded)?;
-            let report = completed::keep(settings, (loaded, path), &output, (&validating, context))?;
+            let (report, details) = completed::keep(settings, (loaded, path), &output, (&validating, context))?;
             encoded::save(encodings)?;
-            return saved(report, settings);
+            return saved(report, details.as_ref(), settings);
         }
     }
     let mut planned = Planned::knowing(settings, context.known)?;
@@ -86,6 +88,8 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
     let compared = validated::compare(&planned, &written, samples_to_run, &validating, context)?;
+    let ranges = Some((&resolved, &calibration));
+    let details = detailed::details(settings, &planned, &written, ranges, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;
     encoded::save(encodings)?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
@@ -93,13 +97,15 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
     let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
     report.warnings.extend(reported::kept(&kept));
-    saved(report, settings)
+    saved(report, details.as_ref(), settings)
 }
 
 /// A report, after writing it where the settings say.
-fn saved(report: Report, settings: &Settings) -> Result<Report> {
-    if let Some(path) = &settings.report {
-        report.save(path)?;
+fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Result<Report> {
+    match (&settings.report, details) {
+        (Some(path), Some(details)) => report.save_page(details, path)?,
+        (Some(path), None) => report.save(path)?,
+        (None, _) => {}
     }
     Ok(report)
 }
@@ -113,6 +119,7 @@ fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
     let mut read = settings.files();
     read.extend(ranges.map(|path| ("file of statistics", path)));
     file::check_outputs(&written, &read)?;
+    settings.report.as_deref().map(Form::of).transpose()?;
     Ok(output)
 }
 

@@ -129,6 +129,10 @@ pub fn policy_sha256(settings: &Settings) -> String {
     file::digest_bytes(settings.canonical().to_string().as_bytes())
 }
 
-fn file_summary(path: &Path) -> Result<FileSummary> {
+/// The name, size and digest of a file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn file_summary(path: &Path) -> Result<FileSummary> {
     Ok(FileSummary { path: path.display().to_string(), bytes: file::size(path)?, sha256: file::digest(path)? })
 }

@@ -12,8 +12,8 @@ use crate::validate::{self, Comparison};
 
 /// Samples to validate on.
 pub struct Samples {
-    set: Dataset,
-    indices: Vec<usize>,
+    pub(super) set: Dataset,
+    pub(super) indices: Vec<usize>,
 }
 
 impl Samples {

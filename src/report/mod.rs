@@ -1,11 +1,16 @@
-//! What was done and how much was lost: for people as text, for machines as JSON.
+//! What was done and how much was lost: for people as text and as an HTML page, for machines as JSON.
 
 mod audit;
+mod details;
+mod html;
+mod picture;
 mod placement;
 mod terminal;
 mod three_way;
 
 pub use audit::{Inspected, audit};
+pub use details::{Details, Distribution, Picture, Spread, WorstSample};
+pub use html::{Document, page};
 pub use placement::{FloatGroup, PlacementSummary, summarize};
 pub(crate) use terminal::size;
 
@@ -13,6 +18,33 @@ use crate::error::{Error, Result};
 use crate::validate::{Comparison, Miss};
 use serde::Serialize;
 use std::path::Path;
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// JSON, for machines.
+    Json,
+    /// A page, for people.
+    Html,
+}
+
+impl Form {
+    /// The form that the ending of `path` chooses; without an ending it is JSON.
+    ///
+    /// # Errors
+    /// When the ending is that of no report.
+    pub fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        match ending.as_deref() {
+            None | Some("json") => Ok(Self::Json),
+            Some("html" | "htm") => Ok(Self::Html),
+            Some(other) => {
+                let why = format!("a report ends in .html for people or .json for machines; found .{other}");
+                Err(Error::file(path, why))
+            }
+        }
+    }
+}
 
 /// A file that was read or written.
 #[derive(Debug, Clone, Serialize)]
@@ -121,6 +153,22 @@ impl Report {
     pub fn save(&self, path: &Path) -> Result<()> {
         save_json(self, path)
     }
+
+    /// Writes the report as a page, with `details` of what was gathered for it, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_page(&self, details: &Details, path: &Path) -> Result<()> {
+        let document = Document {
+            tool: &self.tool,
+            float: &self.model,
+            quantized: &self.output,
+            compared: self.validation.as_ref().ok_or_else(|| self.not_validated.as_deref().unwrap_or("nobody asked")),
+            report: Some(self),
+            details,
+        };
+        save_page(&document, path)
+    }
 }
 
 /// Writes anything as indented JSON, atomically.
@@ -131,4 +179,31 @@ pub fn save_json(what: &impl Serialize, path: &Path) -> Result<()> {
     let mut text = serde_json::to_string_pretty(what).map_err(Error::other)?;
     text.push('\n');
     crate::file::write_atomically(path, text.as_bytes())
+}
+
+/// Writes a page, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_page(document: &Document<'_>, path: &Path) -> Result<()> {
+    crate::file::write_atomically(path, page(document).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_chooses_the_form() {
+        for (path, form) in
+            [("a.json", Form::Json), ("a", Form::Json), ("b.x/a.HTML", Form::Html), ("a.htm", Form::Html)]
+        {
+            assert_eq!(Form::of(Path::new(path)).expect("a form"), form, "{path}");
+        }
+        let why = Form::of(Path::new("out/a.pdf")).expect_err("no form").to_string();
+        assert!(
+            why.contains("out/a.pdf") && why.contains(".html") && why.contains(".json") && why.contains(".pdf"),
+            "{why}"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use super::Layers;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
 use super::side::Side;
 use super::three_way::{Engines, Seen, ThreeWay, Witnesses};
+use super::worst::{SampleError, worst};
 use crate::error::{Error, Result};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
@@ -27,6 +28,9 @@ pub struct Comparison {
     /// The quantized model as a runtime computes it, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<ThreeWay>,
+    /// The samples that suffer most, the worst first; none that are alike in both models.
+    #[serde(skip)]
+    pub worst: Vec<SampleError>,
 }
 
 impl Comparison {
@@ -78,6 +82,8 @@ pub fn compare(
     let of_output = |(i, name): (usize, &String)| {
         OutputError::of(name, &rows.iter().map(|r| (r.sample.as_str(), r.sums[i])).collect::<Vec<_>>())
     };
+    let errors = rows.iter().map(|r| SampleError::of((r.index, &r.sample), &names, &r.sums, r.ranking.as_ref()));
+    let worst = worst(errors.collect());
     let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
     let seen = |row: &Row| Some((row.sample.clone(), row.seen.clone()?));
     let seen: Vec<(String, Seen)> = rows.iter().filter_map(seen).collect();
@@ -91,6 +97,7 @@ pub fn compare(
         classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
         layers: None,
         reference: witnesses.map(|witnesses| witnesses.sum_up(&names, &seen)),
+        worst,
     })
 }
 

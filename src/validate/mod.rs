@@ -9,12 +9,14 @@ mod steps;
 mod three_way;
 mod thresholds;
 mod twin;
+mod worst;
 
 pub use compare::{Comparison, compare};
 pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
 pub use three_way::{AtLevel, Distance, Engines, Runtime, RuntimeOutput, ThreeWay, Verdict};
-pub use thresholds::{Miss, misses};
+pub use thresholds::{Check, Miss, checks, misses};
+pub use worst::SampleError;
 
 #[cfg(test)]
 mod tests;

@@ -97,7 +97,15 @@ fn only_one_row_of_scores_is_a_classifiers() {
 }
 
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
-    Comparison { engine: String::new(), samples: 1, outputs, classification, layers: None, reference: None }
+    Comparison {
+        engine: String::new(),
+        samples: 1,
+        outputs,
+        classification,
+        layers: None,
+        reference: None,
+        worst: vec![],
+    }
 }
 
 /// The names of what `thresholds` misses.

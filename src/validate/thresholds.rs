@@ -15,9 +15,21 @@ pub struct Miss {
     pub found: Option<f64>,
 }
 
-/// Every threshold that `comparison` misses. Of several outputs the worst counts. One that cannot be checked is missed:
-/// a check that did not run is no success.
-pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<Miss> {
+/// A demand, and what was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The threshold's name in the policy.
+    pub threshold: &'static str,
+    /// What it demands.
+    pub wanted: f64,
+    /// What was measured; `None` when nothing could be.
+    pub found: Option<f64>,
+    /// Whether it was met. One that cannot be checked is missed: a check that did not run is no success.
+    pub met: bool,
+}
+
+/// Every threshold that is set, against `comparison`. Of several outputs the worst counts.
+pub fn checks(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<Check> {
     let outputs = comparison.map_or(&[][..], |c| &c.outputs);
     let classes = comparison.and_then(|c| c.classification.as_ref());
     let worst = |f: fn(&super::OutputError) -> f64, pick: fn(f64, f64) -> f64| outputs.iter().map(f).reduce(pick);
@@ -29,13 +41,13 @@ pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<M
     let mse = worst(|o| o.mse, f64::max).filter(|_| !broken);
     let max_abs = worst(|o| o.max_abs, f64::max).filter(|_| !broken);
     let drop = classes.and_then(|c| Some(c.top1_float? - c.top1_quantized?));
-    let at_least = |name, wanted: Option<f64>, found: Option<f64>| {
+    let at_least = |threshold, wanted: Option<f64>, found: Option<f64>| {
         let wanted = wanted?;
-        (!found.is_some_and(|f| f >= wanted)).then_some(Miss { threshold: name, wanted, found })
+        Some(Check { threshold, wanted, found, met: found.is_some_and(|f| f >= wanted) })
     };
-    let at_most = |name, wanted: Option<f64>, found: Option<f64>| {
+    let at_most = |threshold, wanted: Option<f64>, found: Option<f64>| {
         let wanted = wanted?;
-        (!found.is_some_and(|f| f <= wanted)).then_some(Miss { threshold: name, wanted, found })
+        Some(Check { threshold, wanted, found, met: found.is_some_and(|f| f <= wanted) })
     };
     let checks = [
         at_most("top1_drop", thresholds.top1_drop, drop),
@@ -47,4 +59,10 @@ pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<M
         at_most("max_abs", thresholds.max_abs, max_abs),
     ];
     checks.into_iter().flatten().collect()
+}
+
+/// Every threshold that `comparison` misses.
+pub fn misses(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<Miss> {
+    let missed = checks(thresholds, comparison).into_iter().filter(|check| !check.met);
+    missed.map(|Check { threshold, wanted, found, .. }| Miss { threshold, wanted, found }).collect()
 }

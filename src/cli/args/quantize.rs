@@ -49,7 +49,7 @@ pub struct Quantize {
     /// Where the quantized model goes.
     #[arg(short, long)]
     pub output: Option<PathBuf>,
-    /// Where the report goes, as JSON.
+    /// Where the report goes: a page for people (.html) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings for the model that `tare dequantize` makes of it.

@@ -26,7 +26,7 @@ pub struct Validate {
     /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime.
     #[arg(long, value_name = "RUNTIME")]
     pub reference: Option<String>,
-    /// Where the comparison goes, as JSON.
+    /// Where the comparison goes: a page for people (.html, with every layer) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }

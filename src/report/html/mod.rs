@@ -1,0 +1,53 @@
+//! The report as one HTML page: no script, nothing fetched, the same bytes for the same report.
+
+mod chart;
+mod error;
+mod histograms;
+mod nodes;
+mod outputs;
+mod page;
+mod reproduce;
+mod samples;
+mod sizes;
+mod summary;
+mod text;
+mod verdict;
+mod weights;
+
+pub use page::page;
+
+use super::details::Details;
+use super::{FileSummary, PlacementSummary, Report};
+use crate::validate::{Classification, Comparison};
+
+/// What a page is made of.
+pub struct Document<'a> {
+    /// The program and its version.
+    pub tool: &'a str,
+    /// The float model.
+    pub float: &'a FileSummary,
+    /// The quantized model.
+    pub quantized: &'a FileSummary,
+    /// The comparison of both, or why there is none.
+    pub compared: Result<&'a Comparison, &'a str>,
+    /// The report, of a conversion.
+    pub report: Option<&'a Report>,
+    /// Everything else.
+    pub details: &'a Details,
+}
+
+/// The classes that both models guess, where these say something of the whole model: they are those of the first output, which
+/// without labels may be any of several.
+fn classes(comparison: &Comparison) -> Option<&Classification> {
+    let classes = comparison.classification.as_ref()?;
+    (classes.top1_float.is_some() || comparison.outputs.len() == 1).then_some(classes)
+}
+
+impl Document<'_> {
+    fn placement(&self) -> Option<&PlacementSummary> {
+        self.report.map(|report| &report.placement).filter(|placement| placement.nodes > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! How far each output is from the float model's.
+
+use super::Document;
+use super::text::{db, escape, number, percent, table};
+use crate::validate::{Comparison, Distance, OutputError, RuntimeOutput, ThreeWay};
+
+/// The section.
+pub fn outputs(document: &Document<'_>) -> String {
+    let mut text =
+        "<section id=\"outputs\" aria-labelledby=\"outputs-h\"><h2 id=\"outputs-h\">Outputs</h2>\n".to_owned();
+    match document.compared {
+        Err(why) => text.push_str(&format!("<p>Not re-executed: {}.</p>\n", escape(why))),
+        Ok(comparison) => {
+            text.push_str(&format!(
+                "<p>Both models were run on {} samples that did not calibrate, by {}. SQNR: power of the signal to power of \
+                 the error; 20 dB is an error of a tenth, 40 dB of a hundredth.</p>\n",
+                comparison.samples,
+                escape(&comparison.engine)
+            ));
+            let row = |output: &OutputError| {
+                let sqnr = match (output.identical, output.sqnr_db) {
+                    (true, _) => "no difference".to_owned(),
+                    (false, noise) => noise.map_or("no signal".to_owned(), db),
+                };
+                let cosine = |c: Option<f64>| c.map_or("–".to_owned(), |c| format!("{c:.5}"));
+                let mut row = vec![escape(&output.name), sqnr, number(output.mse), cosine(output.cosine)];
+                row.extend([cosine(output.cosine_min), number(output.max_abs), output.not_finite.to_string()]);
+                row
+            };
+            let rows: Vec<_> = comparison.outputs.iter().map(row).collect();
+            let headings =
+                ["Output", "SQNR", "MSE", "Cosine, mean", "Cosine, least", "Largest error", "NaN or infinite"];
+            text.push_str(&table("Error of each output", &headings, 1, &rows));
+            if let Some(classes) = &comparison.classification {
+                let share = |share: Option<f64>| share.map_or("no labels".to_owned(), |share| percent(share, 2));
+                let rows = [
+                    vec!["Top-1 accuracy".into(), share(classes.top1_float), share(classes.top1_quantized)],
+                    vec!["Top-5 accuracy".into(), share(classes.top5_float), share(classes.top5_quantized)],
+                    vec!["Same first guess".into(), "–".into(), percent(classes.top1_agreement, 2)],
+                    vec![
+                        "First guess among the float model's five".into(),
+                        "–".into(),
+                        percent(classes.top5_agreement, 2),
+                    ],
+                ];
+                text.push_str(&table("As a classifier", &["Measure", "Float", "Quantized"], 1, &rows));
+            }
+        }
+    }
+    if let Ok(Comparison { reference: Some(reference), .. }) = document.compared {
+        text.push_str(&by_runtime(reference));
+    }
+    text.push_str("</section>\n");
+    text
+}
+
+/// The quantized model as a runtime computes it.
+fn by_runtime(reference: &ThreeWay) -> String {
+    let noise = |distance: &Option<Distance>| match distance {
+        None => "not run".to_owned(),
+        Some(distance) if distance.identical => "no difference".to_owned(),
+        Some(distance) => distance.sqnr_db.map_or("no signal".to_owned(), db),
+    };
+    let row = |output: &RuntimeOutput| {
+        let mut row = vec![escape(&output.name), escape(&output.verdict.to_string())];
+        row.extend([&output.own_to_disable_all, &output.own_to_default, &output.float_to_default].map(noise));
+        row
+    };
+    let rows: Vec<_> = reference.outputs.iter().map(row).collect();
+    let headings = [
+        "Output",
+        "What differs",
+        "Re-execution to the plain runtime",
+        "Re-execution to the runtime",
+        "Float model to the runtime",
+    ];
+    let mut text = table(&format!("As {} computes it, SQNR", reference.runtime), &headings, 2, &rows);
+    for (level, at) in [("without optimizations", &reference.disable_all), ("by default", &reference.default)] {
+        if let Some(why) = &at.refused {
+            let (runtime, why) = (escape(&reference.runtime), escape(why));
+            text.push_str(&format!("<p>{runtime} refuses the model {level}: {why}.</p>\n"));
+        }
+    }
+    text
+}

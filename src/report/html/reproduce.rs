@@ -1,0 +1,58 @@
+//! All that decides the bytes of the result.
+
+use super::Document;
+use super::text::{bytes, escape, table};
+use std::fmt::Write;
+
+/// The section.
+pub fn reproduce(document: &Document<'_>) -> String {
+    let details = document.details;
+    let digest = |digest: &str| format!("<code class=\"digest\">{}</code>", escape(digest));
+    let file = |what: &str, file: &crate::report::FileSummary| {
+        vec![what.to_owned(), format!("{}, {}", escape(&file.path), bytes(file.bytes)), digest(&file.sha256)]
+    };
+    let mut rows = vec![
+        vec!["Program".to_owned(), escape(document.tool), String::new()],
+        file("Float model", document.float),
+        file("Quantized model", document.quantized),
+    ];
+    if let Some(report) = document.report {
+        let (calibration, samples) = (&report.calibration, report.calibration.samples);
+        let source = escape(&calibration.source);
+        let from = if samples > 0 { format!("{samples} samples of {source}") } else { source };
+        rows.push(vec!["Calibration".to_owned(), from, digest(&calibration.statistics_sha256)]);
+        if let Some(note) = &calibration.preprocessing {
+            rows.push(vec!["Preprocessing".to_owned(), escape(note), String::new()]);
+        }
+        if let Some(one) = &report.encodings {
+            let what = format!("{} ({}), {} of {} entries used", one.path, one.format, one.used, one.entries);
+            rows.push(vec!["Encodings".to_owned(), escape(&what), digest(&one.sha256)]);
+        }
+        rows.push(vec!["Policy".to_owned(), "as used, below".to_owned(), digest(&report.policy_sha256)]);
+    }
+    if let Ok(comparison) = document.compared {
+        let what = format!("{} samples, by {}", comparison.samples, escape(&comparison.engine));
+        rows.push(vec!["Validation".to_owned(), what, String::new()]);
+    }
+    let mut text =
+        "<section id=\"reproduce\" aria-labelledby=\"reproduce-h\"><h2 id=\"reproduce-h\">To make it again</h2>\n\
+         <p>The same model, samples and policy give the same bytes.</p>\n"
+            .to_owned();
+    text.push_str(&table("Files and their SHA-256", &["What", "Which", "SHA-256"], 3, &rows));
+    if document.report.is_some() {
+        let _ = write!(
+            text,
+            "<details><summary>The policy as used, with every default</summary>\n<pre tabindex=\"0\">{}</pre></details>\n",
+            escape(&details.policy)
+        );
+    }
+    if let Some((path, policy)) = &details.policy_file {
+        let (path, policy) = (escape(path), escape(policy));
+        let _ = write!(
+            text,
+            "<details><summary>The policy file {path}, which flags may overrule</summary>\n<pre tabindex=\"0\">{policy}</pre></details>\n"
+        );
+    }
+    text.push_str("</section>\n");
+    text
+}

@@ -1,0 +1,329 @@
+//! The page of made-up reports.
+
+use super::verdict::{Answer, Verdict, verdict};
+use super::*;
+use crate::calibrate::Histogram;
+use crate::policy::Thresholds;
+use crate::quant::{GridType, Params, Scheme};
+use crate::report::details::{Distribution, Picture, Spread, WorstSample};
+use crate::report::{CalibrationSummary, FloatGroup};
+use crate::validate::{
+    AtLevel, Classification, Distance, LayerError, Layers, OutputError, RuntimeOutput, ThreeWay, Verdict as Kind,
+};
+
+/// A name that would like to be markup.
+const HOSTILE: &str = "</title><script>alert(\"1\")</script>'\u{1}\u{202e}&amp;<svg/onload=x>";
+
+fn file(bytes: u64) -> FileSummary {
+    FileSummary { path: "folder/model.onnx".to_owned(), bytes, sha256: "00ff".to_owned() }
+}
+
+fn output(name: &str, sqnr_db: Option<f64>, mse: f64) -> OutputError {
+    OutputError {
+        name: name.to_owned(),
+        identical: sqnr_db.is_none(),
+        sqnr_db,
+        mse,
+        max_abs: mse,
+        cosine: Some(0.99),
+        cosine_min: Some(0.9),
+        not_finite: 0,
+        worst_sample: None,
+    }
+}
+
+fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
+    Comparison {
+        engine: "engine".to_owned(),
+        samples: 1000,
+        outputs,
+        classification,
+        layers: None,
+        reference: None,
+        worst: vec![],
+    }
+}
+
+fn classes(agreement: f64, accuracy: Option<(f64, f64)>) -> Option<Classification> {
+    Some(Classification {
+        top1_agreement: agreement,
+        top5_agreement: 1.0,
+        top1_float: accuracy.map(|a| a.0),
+        top1_quantized: accuracy.map(|a| a.1),
+        top5_float: None,
+        top5_quantized: None,
+    })
+}
+
+fn layer(alone: Option<f64>, excess: f64) -> LayerError {
+    LayerError {
+        value: HOSTILE.to_owned(),
+        node: HOSTILE.to_owned(),
+        op_type: "Conv".to_owned(),
+        alone_db: alone,
+        accumulated_db: alone.map(|db| db - 3.0),
+        weights_excess_db: Some(excess),
+        grid_excess_db: None,
+    }
+}
+
+fn details() -> Details {
+    Details {
+        thresholds: Thresholds::default(),
+        halves: false,
+        layers: Err("nobody asked".to_owned()),
+        values: vec![],
+        weights: vec![],
+        samples: vec![],
+        types: Default::default(),
+        policy: String::new(),
+        policy_file: None,
+    }
+}
+
+fn document<'a>(
+    compared: Result<&'a Comparison, &'a str>,
+    details: &'a Details,
+    files: &'a [FileSummary; 2],
+) -> Document<'a> {
+    Document { tool: "tare 0", float: &files[0], quantized: &files[1], compared, report: None, details }
+}
+
+fn judged(comparison: &Comparison, details: &Details) -> Verdict {
+    verdict(&document(Ok(comparison), details, &[file(100), file(30)]))
+}
+
+fn answer(comparison: &Comparison, details: &Details) -> Answer {
+    judged(comparison, details).answer
+}
+
+#[test]
+fn the_limits_of_the_field_decide_where_the_policy_has_none() {
+    let of = |agreement, accuracy| comparison(vec![output("a", Some(30.0), 0.5)], classes(agreement, accuracy));
+    let (whole, half) = (details(), Details { halves: true, ..details() });
+    assert_eq!(answer(&of(0.9, Some((0.95, 0.94))), &whole), Answer::Yes);
+    assert_eq!(answer(&of(0.9, Some((0.95, 0.94))), &half), Answer::No);
+    assert_eq!(answer(&of(0.9, Some((0.95, 0.92))), &whole), Answer::No);
+    // Without labels no more can have been lost than what changed.
+    assert_eq!(answer(&of(0.985, None), &whole), Answer::Yes);
+    assert_eq!(answer(&of(0.985, None), &half), Answer::Open);
+    assert_eq!(answer(&of(0.9, None), &whole), Answer::Open);
+    let told = judged(&of(0.9, None), &whole);
+    assert!(told.sentence.contains("10.0 %") && told.limits.contains("the policy has none"), "{told:?}");
+    let plain = |sqnr, mse| comparison(vec![output("a", sqnr, mse), output("b", None, 0.0)], None);
+    assert_eq!(answer(&plain(Some(30.0), 0.001), &whole), Answer::Yes);
+    assert_eq!(answer(&plain(Some(30.0), 0.02), &whole), Answer::Open);
+    assert_eq!(answer(&plain(Some(3.0), 0.02), &whole), Answer::No);
+    assert_eq!(answer(&plain(Some(3.0), 0.001), &whole), Answer::Open);
+    assert_eq!(answer(&plain(None, 0.0), &whole), Answer::Yes);
+}
+
+#[test]
+fn guesses_of_the_first_of_several_outputs_say_nothing_of_the_others() {
+    let two = |mse| comparison(vec![output("a", None, 0.0), output("b", Some(15.0), mse)], classes(1.0, None));
+    assert_eq!(answer(&two(0.5), &details()), Answer::Open);
+    assert_eq!(answer(&two(0.001), &details()), Answer::Yes);
+    let page = page(&document(Ok(&two(0.5)), &details(), &[file(100), file(30)]));
+    assert!(page.contains("<dt>Signal to noise</dt><dd><b>15.0 dB</b>"), "{page}");
+}
+
+#[test]
+fn the_limits_of_the_policy_come_before_those_of_the_field() {
+    let strict = Details { thresholds: Thresholds { sqnr_db: Some(40.0), ..Thresholds::default() }, ..details() };
+    let good = comparison(vec![output("a", Some(30.0), 0.001)], classes(1.0, Some((0.9, 0.9))));
+    let verdict = judged(&good, &strict);
+    assert_eq!((verdict.answer, verdict.limits.as_str()), (Answer::No, "the policy"));
+    assert!(verdict.sentence.contains("30.0 dB, wanted at least 40.0 dB"), "{}", verdict.sentence);
+    // What cannot be measured is not met.
+    let labels = Details { thresholds: Thresholds { top1_drop: Some(0.1), ..Thresholds::default() }, ..details() };
+    let without = comparison(vec![output("a", Some(30.0), 0.001)], classes(1.0, None));
+    assert_eq!(answer(&without, &labels), Answer::No);
+}
+
+#[test]
+fn what_was_not_compared_is_not_known_and_what_is_not_finite_is_no() {
+    let details = details();
+    let files = [file(100), file(30)];
+    let unknown = verdict(&document(Err("there are no samples"), &details, &files));
+    assert_eq!(unknown.answer, Answer::Unknown);
+    assert!(unknown.sentence.contains("there are no samples"), "{}", unknown.sentence);
+    let mut broken = comparison(vec![output("a", Some(60.0), 0.0)], None);
+    broken.outputs[0].not_finite = 1;
+    assert_eq!(answer(&broken, &details), Answer::No);
+}
+
+#[test]
+fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
+    let distance =
+        Distance { identical: true, sqnr_db: None, max_abs: 0.0, steps: None, not_finite: 0, worst_sample: None };
+    let by = |refused: Option<&str>, verdict| {
+        let seen = RuntimeOutput {
+            name: HOSTILE.to_owned(),
+            verdict,
+            step: 0.1,
+            float_to_own: distance.clone(),
+            own_to_disable_all: None,
+            float_to_disable_all: None,
+            own_to_default: Some(distance.clone()),
+            float_to_default: Some(Distance { identical: false, sqnr_db: Some(7.5), ..distance.clone() }),
+        };
+        let reference = ThreeWay {
+            runtime: "Runtime 1".to_owned(),
+            disable_all: AtLevel { refused: None },
+            default: AtLevel { refused: refused.map(str::to_owned) },
+            outputs: vec![seen],
+        };
+        let mut compared = comparison(vec![output("a", Some(60.0), 0.0)], None);
+        compared.reference = Some(reference);
+        compared
+    };
+    let refused = by(Some("no kernel"), Kind::Refused);
+    let told = judged(&refused, &details());
+    assert!(
+        told.answer == Answer::No && told.sentence.contains("Runtime 1 does not run the model: no kernel"),
+        "{told:?}"
+    );
+    let fused = by(None, Kind::Fusion);
+    let told = judged(&fused, &details());
+    assert!(told.answer == Answer::YesBut && told.notes[0].contains("fusion of the runtime"), "{told:?}");
+    assert_eq!(answer(&by(None, Kind::Rounding), &details()), Answer::Yes);
+    let page = page(&document(Ok(&fused), &details(), &[file(100), file(30)]));
+    assert!(page.contains("7.5 dB") && page.contains("not run") && !page.contains("<script>"), "{page}");
+}
+
+#[test]
+fn few_samples_suspects_and_a_larger_file_are_noted() {
+    let mut few = comparison(vec![output("a", Some(30.0), 0.001)], None);
+    few.samples = 20;
+    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)] };
+    let details = Details { layers: Ok(layers), ..details() };
+    let verdict = verdict(&document(Ok(&few), &details, &[file(30), file(30)]));
+    assert_eq!((verdict.answer, verdict.notes.len()), (Answer::YesBut, 3));
+    assert!(verdict.notes[0].contains("20 samples") && verdict.notes[1].contains("its weights or bias, by 9.0 dB"));
+}
+
+/// A document with something in every section, and hostile names wherever there are names.
+fn full(look: impl FnOnce(&Document<'_>)) {
+    let mut histogram = Histogram::default();
+    histogram.add(&[-1.0, 0.0, 0.5, 2.0, 9.0], 9.0);
+    let params = Params::from_range(-1.0, 2.0, Scheme::new(GridType::Uint8, false));
+    let name = HOSTILE.to_owned();
+    let error = comparison(vec![output(HOSTILE, Some(20.0), 0.1)], classes(0.5, Some((0.9, 0.8))));
+    let sample = crate::validate::SampleError::example(HOSTILE);
+    let picture = Some(Picture { png: vec![1, 2, 3], width: 28, height: 28 });
+    let details = Details {
+        layers: Ok(Layers {
+            samples: 2,
+            layers: vec![layer(Some(30.0), 9.0), layer(None, 0.0), layer(Some(-4.0), 0.0)],
+        }),
+        values: vec![Distribution { name, alone_db: None, seen: (-1.0, 9.0), range: (-1.0, 2.0), params, histogram }],
+        weights: vec![Spread {
+            node: HOSTILE.to_owned(),
+            op_type: HOSTILE.to_owned(),
+            channels: 3,
+            maxima: [1e-4, 0.1, 2.0],
+            per_channel: Some(true),
+        }],
+        samples: vec![WorstSample { error: sample, picture }],
+        types: [("float32", 90), ("int8", 20)].map(|(name, bytes)| [(name.to_owned(), bytes)].into()),
+        policy: HOSTILE.to_owned(),
+        policy_file: Some((HOSTILE.to_owned(), HOSTILE.to_owned())),
+        ..details()
+    };
+    let group =
+        FloatGroup { op_type: HOSTILE.to_owned(), reason: HOSTILE.to_owned(), nodes: vec![HOSTILE.to_owned(); 2] };
+    let placement = PlacementSummary {
+        target: "onnxruntime".to_owned(),
+        nodes: 4,
+        integer: 2,
+        stored: 0,
+        half: 0,
+        absorbed: 0,
+        integer_work: Some(0.5),
+        float: vec![group],
+    };
+    let mut files = [file(100), file(30)];
+    files[1].path = HOSTILE.to_owned();
+    let report = Report {
+        tool: "tare 0".to_owned(),
+        model: files[0].clone(),
+        output: files[1].clone(),
+        policy_sha256: "aa".to_owned(),
+        calibration: CalibrationSummary {
+            engine: None,
+            source: HOSTILE.to_owned(),
+            samples: 3,
+            statistics_sha256: "bb".to_owned(),
+            preprocessing: Some(HOSTILE.to_owned()),
+            skipped: vec![],
+        },
+        placement,
+        quantized_input: Some(HOSTILE.to_owned()),
+        validation: None,
+        not_validated: None,
+        missed: vec![],
+        split: vec![crate::report::SplitLayer { node: HOSTILE.to_owned(), columns: vec![1, 2] }],
+        encodings: None,
+        known_not_used: vec![crate::report::UnusedGrid { name: HOSTILE.to_owned(), reason: HOSTILE.to_owned() }],
+        warnings: vec![HOSTILE.to_owned()],
+    };
+    look(&Document { report: Some(&report), ..document(Ok(&error), &details, &files) });
+}
+
+#[test]
+fn no_name_becomes_markup() {
+    full(|document| {
+        let page = page(document);
+        let lower = page.to_lowercase();
+        assert!(!lower.contains("<script") && !lower.contains("<svg/") && !lower.contains("alert(\""), "{page}");
+        assert!(page.matches("</title>").count() >= 1 && page.contains("&lt;script&gt;"));
+        assert!(page.chars().all(|c| c == '\n' || c >= ' ') && !page.contains('\u{202e}'));
+        // Tags are closed as often as they are opened.
+        for tag in
+            ["section", "table", "tr", "td", "svg", "figure", "details", "div", "ul", "li", "span", "title", "text"]
+        {
+            let (opened, closed) = (
+                page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count(),
+                page.matches(&format!("</{tag}>")).count(),
+            );
+            assert_eq!(opened, closed, "{tag}");
+        }
+    });
+}
+
+#[test]
+fn nothing_is_fetched_and_nothing_runs() {
+    full(|document| {
+        let page = page(document);
+        for word in
+            ["http://", "https://", "<link rel=\"stylesheet", "@import", "url(", "<iframe", "javascript:", " onclick"]
+        {
+            assert!(!page.contains(word), "{word}");
+        }
+        assert!(page.contains("default-src 'none'"));
+        assert!(page.contains("src=\"data:image/png;base64,AQID\""));
+        assert_eq!(page, super::page(document));
+    });
+}
+
+#[test]
+fn every_section_is_there_and_linked() {
+    full(|document| {
+        let page = page(document);
+        for id in ["verdict", "nodes", "outputs", "size", "layers", "ranges", "weights", "samples", "reproduce"] {
+            assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
+            assert!(id == "verdict" || page.contains(&format!("href=\"#{id}\"")), "{id}");
+        }
+        assert!(page.contains("20.00 % outside"), "one of five numbers");
+    });
+}
+
+#[test]
+fn a_page_of_which_little_is_known_leaves_sections_out() {
+    let details = details();
+    let page = page(&document(Err("there are no samples"), &details, &[file(0), file(0)]));
+    for id in ["nodes", "ranges", "weights", "samples"] {
+        assert!(!page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("href=\"#{id}\"")), "{id}");
+    }
+    assert!(page.contains("Not known") && !page.contains("NaN") && !page.contains(">inf"), "{page}");
+}
