@@ -123,7 +123,7 @@ impl Details {
         });
         Ok(Self {
             thresholds: settings.thresholds,
-            halves: settings.halves().next().is_some() && settings.modes().all(|mode| is_half_or_float(mode)),
+            halves: settings.halves().next().is_some() && settings.modes().all(is_half_or_float),
             layers,
             values: Vec::new(),
             weights: spreads(weights_of, plan)?,
@@ -221,8 +221,11 @@ fn spreads(graph: &Graph, plan: Option<&Plan>) -> Result<Vec<Spread>> {
     Ok(spreads)
 }
 
+/// A channel whose weights are less than this share of the largest is dead: training left dust of it.
+const DEAD: f32 = 1e-6;
+
 /// How many channels there are along `axis`, and the smallest, the middle and the largest of their largest magnitudes; `None`
-/// where fewer than two are not all zeros, or one is not finite.
+/// where fewer than two are alive, or one is not finite.
 fn maxima(constant: &Tensor, axis: usize) -> Option<(usize, [f32; 3])> {
     let numbers = constant.to_f32().ok()?;
     let channels = *constant.shape().get(axis)?;
@@ -238,7 +241,8 @@ fn maxima(constant: &Tensor, axis: usize) -> Option<(usize, [f32; 3])> {
         }
         *maximum = maximum.max(number.abs());
     }
-    maxima.retain(|&maximum| maximum > 0.0);
+    let least = maxima.iter().copied().fold(0.0, f32::max) * DEAD;
+    maxima.retain(|&maximum| maximum > least);
     maxima.sort_by(f32::total_cmp);
     let (&[smallest, ..], &[.., largest]) = (maxima.as_slice(), maxima.as_slice()) else { return None };
     (maxima.len() > 1).then(|| (channels, [smallest, maxima[maxima.len() / 2], largest]))
@@ -254,6 +258,8 @@ mod tests {
         assert_eq!(maxima(&weight, 1), Some((4, [1.0, 3.0, 8.0])));
         assert_eq!(maxima(&weight, 0), Some((2, [4.0, 8.0, 8.0])));
         assert_eq!(maxima(&Tensor::from_f32(vec![2, 1], &[0.0, 1.0]), 0), None);
+        let dust = Tensor::from_f32(vec![3, 1], &[1e-9, 1.0, 2.0]);
+        assert_eq!(maxima(&dust, 0), Some((3, [1.0, 2.0, 2.0])));
         assert_eq!(maxima(&Tensor::from_f32(vec![2, 1], &[f32::NAN, 1.0]), 0), None);
         assert_eq!(maxima(&Tensor::from_f32(vec![2, 0], &[]), 0), None);
     }

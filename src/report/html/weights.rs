@@ -53,7 +53,7 @@ pub fn weights(document: &Document<'_>) -> String {
         weights.len(),
         chart(shown)
     );
-    let _ = write!(text, "<details><summary>All {} weights</summary>\n", weights.len());
+    let _ = writeln!(text, "<details><summary>All {} weights</summary>", weights.len());
     text.push_str(&table("Largest magnitude by channel", &headings, 3, &rows));
     text.push_str("</details>\n</section>\n");
     text
