@@ -18,6 +18,8 @@ mod onnxruntime;
 mod other_commands;
 #[path = "cli/page.rs"]
 mod page;
+#[path = "cli/recorded.rs"]
+mod recorded;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

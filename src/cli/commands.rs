@@ -1,7 +1,7 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Data, Dequantize, Init, Model, Output, Quantize, Validate};
+use super::args::{Calibrate, Data, Dequantize, Init, Model, Output, Quantize, Record, Validate};
 use super::progress::Bars;
 use std::path::Path;
 use tare::error::{Error, Result};
@@ -122,6 +122,18 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
     }
     Ok(if missed.is_empty() && !comparison.is_refused() { Verdict::Good } else { Verdict::ThresholdMissed })
+}
+
+pub fn record(args: &Record, output: &Output) -> Result<Verdict> {
+    let settings = args.settings()?;
+    let bars = Bars::new(output.quiet);
+    let none = KnownGrids::default();
+    let context = context(&args.data, &bars, &none);
+    let samples = pipeline::record(&args.model, &args.output, &settings, &context)?;
+    if !output.quiet {
+        print(format_args!("inputs and outputs of {samples} samples -> {}\n", args.output.display()));
+    }
+    Ok(Verdict::Good)
 }
 
 pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {

@@ -50,6 +50,7 @@ fn run(cli: &Cli) -> Result<Verdict> {
         Command::Plan(args) => commands::plan(args),
         Command::Calibrate(args) => commands::calibrate(args, output),
         Command::Validate(args) => commands::validate(args, output),
+        Command::Record(args) => commands::record(args, output),
         Command::Dequantize(args) => commands::dequantize(args, output),
         Command::Schema => commands::schema(),
     }

@@ -1,7 +1,7 @@
 //! Writing beside the target and renaming into place: a reader sees the old file or the new one, never half of one.
 
 use crate::error::{Error, Result};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -75,6 +75,21 @@ impl Beside {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = Beside::create(path)?;
     file.write(bytes)?;
+    file.rename()
+}
+
+/// A file that is written here and there.
+pub trait WriteSeek: Write + Seek {}
+
+impl<T: Write + Seek> WriteSeek for T {}
+
+/// Writes what `write` writes to `path`, atomically.
+///
+/// # Errors
+/// When the file cannot be written, or `write` says so; what stood at `path` is then untouched.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>) -> Result<()> {
+    let mut file = Beside::create(path)?;
+    write(&mut file.file).map_err(|e| Error::file(path, format!("cannot be written: {e}")))?;
     file.rename()
 }
 

@@ -7,7 +7,7 @@ mod outline;
 mod sink;
 mod tensors;
 
-pub use atomic::{check_outputs, check_writable, write_atomically};
+pub use atomic::{WriteSeek, check_outputs, check_writable, write_atomically, write_atomically_with};
 pub use observed::{Exposed, with_outputs};
 pub use outline::outline;
 

@@ -6,7 +6,7 @@ use super::rows::{Array, RowStream, Slot, slots};
 use super::{InputSpec, MAX_TENSOR_BYTES, Meaning, labels};
 use crate::error::{Error, Result};
 use crate::tensor::{DataType, Tensor};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arrays whose names begin so are not inputs.
 const PRIVATE: &str = "__";
@@ -80,6 +80,19 @@ impl Arrays {
     /// Number of samples.
     pub(super) fn len(&self) -> usize {
         self.rows / self.batch
+    }
+
+    /// The file that holds all of them, where it is one.
+    pub(super) fn only_file(&self) -> Option<&Path> {
+        match self.parts.as_slice() {
+            [part] => Some(&part.path),
+            _ => None,
+        }
+    }
+
+    /// What the model wants.
+    pub(super) fn inputs(&self) -> &[InputSpec] {
+        &self.inputs
     }
 
     /// Rows in a sample.
@@ -236,6 +249,9 @@ impl Arrays {
             convert(bytes, array.number, wanted, shape)
                 .map_err(|why| array.error(format!("{sample}: {why}, the type of the input {:?}", input.name)))
         };
+        if let Some(meaning) = integers(array, input) {
+            return meaning.dequantize(of_type(bytes, array.number.dtype)?);
+        }
         match numbers(array, input) {
             None => of_type(bytes, input.ty.dtype),
             Some(meaning) => meaning
@@ -253,16 +269,25 @@ fn choose<'a>(slots: &'a [Slot], input: &InputSpec, only: bool) -> std::result::
     let public: Vec<&Slot> = slots.iter().filter(|slot| !slot.name.starts_with(PRIVATE)).collect();
     match public.as_slice() {
         [single] if only => Ok(single),
-        _ => {
-            let names: Vec<&str> = public.iter().map(|slot| slot.name.as_str()).collect();
-            Err(format!("no array for the model's input {:?}; the arrays are {names:?}", input.name))
-        }
+        _ => Err(format!("no array for the model's input {:?}; the arrays are {:?}", input.name, public_names(slots))),
     }
+}
+
+/// The names of arrays that may feed inputs, for messages.
+pub(super) fn public_names(slots: &[Slot]) -> Vec<&str> {
+    slots.iter().map(|slot| slot.name.as_str()).filter(|name| !name.starts_with(PRIVATE)).collect()
 }
 
 /// What the integers of `input` stand for, where the array holds these numbers in their place.
 fn numbers<'a>(array: &Array, input: &'a InputSpec) -> Option<&'a Meaning> {
-    input.meaning.as_ref().filter(|_| array.number.dtype.is_float())
+    input.meaning.as_ref().filter(|_| array.number.dtype.is_float() && !input.ty.dtype.is_float())
+}
+
+/// What the array's integers stand for, where `input` reads the numbers.
+fn integers<'a>(array: &Array, input: &'a InputSpec) -> Option<&'a Meaning> {
+    let of_grid =
+        |meaning: &&Meaning| matches!(meaning, Meaning::Grid(grid) if grid.dtype.data_type() == array.number.dtype);
+    input.meaning.as_ref().filter(of_grid).filter(|_| input.ty.dtype == DataType::Float32)
 }
 
 /// Whether the rows are stacked along the input's first axis (true) or are the whole tensor (false).

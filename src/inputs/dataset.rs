@@ -4,6 +4,7 @@ use super::arrays::{Arrays, Cursor, LABELS};
 use super::levels::Levels;
 use super::listing::{Found, look};
 use super::preprocess::{PictureSettings, Preprocess};
+use super::recorded::{Outputs, Place};
 use super::test_data::TestData;
 use super::{InputSpec, OnBadFile, Sample, Source, labels, picture};
 use crate::error::{Error, Result};
@@ -76,6 +77,8 @@ pub struct Dataset {
     inner: Arc<Inner>,
     /// For each input that reads levels: what they are, and what is taken from each.
     levels: Arc<[Option<(Levels, i32)>]>,
+    /// Outputs recorded beside the inputs.
+    outputs: Option<Arc<Outputs>>,
 }
 
 impl Dataset {
@@ -149,7 +152,7 @@ impl Dataset {
         tracing::debug!("{description}");
         let (on_bad_file, skipped) = (source.on_bad_file, Mutex::default());
         let inner = Arc::new(Inner { samples, labels, on_bad_file, description, skipped });
-        Ok(Self { inner, levels: Arc::new([]) })
+        Ok(Self { inner, levels: Arc::new([]), outputs: None })
     }
 
     /// The same samples for a model some of whose inputs read levels where those read `(level - zero) * scale`: one entry
@@ -157,6 +160,27 @@ impl Dataset {
     #[must_use]
     pub fn with_levels(self, levels: Vec<Option<(Levels, i32)>>) -> Self {
         Self { levels: levels.into(), ..self }
+    }
+
+    /// The same samples with the outputs called `names` that were recorded beside them: in the same archive, or as the
+    /// `output_J.pb` of test data. Samples that are read have them in [`Sample::recorded`].
+    ///
+    /// # Errors
+    /// When one is missing, is not as many as the samples are, or the data are of a kind that holds no outputs.
+    pub fn with_outputs(self, names: &[String]) -> Result<Self> {
+        let outputs = match &self.inner.samples {
+            Samples::Arrays(arrays) if self.inner.description.kind == Kind::Npz => match arrays.only_file() {
+                Some(file) => Outputs::of_archive(file, arrays.inputs(), names, arrays.len())?,
+                None => return Err(Error::file(&self.inner.description.path, "is a folder of archives; name one")),
+            },
+            Samples::TestData(sets) => Outputs::of_sets(sets.folders(), names)?,
+            Samples::Arrays(_) | Samples::Pictures { .. } => {
+                let why = "holds no outputs; a reference is an .npz with an array for each input and output, or a folder of \
+                           test_data_set_*/{input,output}_*.pb";
+                return Err(Error::file(&self.inner.description.path, why));
+            }
+        };
+        Ok(Self { outputs: Some(Arc::new(outputs)), ..self })
     }
 
     /// Number of samples, counting bad files, which are not known before they are read.
@@ -187,7 +211,8 @@ impl Dataset {
     pub fn read(&self, indices: &[usize]) -> Reader {
         let indices: VecDeque<usize> = indices.iter().copied().collect();
         let (data, levels) = (Arc::clone(&self.inner), Arc::clone(&self.levels));
-        Reader { data, levels, indices, cursor: Cursor::default(), ended: false }
+        let outputs = self.outputs.as_ref().map(|outputs| (Arc::clone(outputs), Place::default()));
+        Reader { data, levels, outputs, indices, cursor: Cursor::default(), ended: false }
     }
 
     /// The files passed over so far by any reader, each with what was wrong with it, sorted by name.
@@ -248,7 +273,7 @@ impl Inner {
         match inputs {
             Ok(inputs) => {
                 let label = self.labels.as_ref().and_then(|labels| labels.get(index)).copied();
-                Ok(Some(Sample { name, inputs, label }))
+                Ok(Some(Sample { name, inputs, label, recorded: Vec::new() }))
             }
             Err(error) if self.on_bad_file == OnBadFile::Skip => {
                 tracing::warn!("skipped: {error}");
@@ -264,6 +289,7 @@ impl Inner {
 pub struct Reader {
     data: Arc<Inner>,
     levels: Arc<[Option<(Levels, i32)>]>,
+    outputs: Option<(Arc<Outputs>, Place)>,
     indices: VecDeque<usize>,
     cursor: Cursor,
     ended: bool,
@@ -276,7 +302,14 @@ impl Iterator for Reader {
         while !self.ended {
             let Some(index) = self.indices.pop_front() else { break };
             let sample = self.data.sample(index, &mut self.cursor);
-            match sample.and_then(|sample| sample.map(|sample| as_levels(sample, &self.levels)).transpose()) {
+            let sample = sample.and_then(|sample| sample.map(|sample| as_levels(sample, &self.levels)).transpose());
+            let with_outputs = |mut sample: Option<Sample>| {
+                if let (Some(sample), Some((outputs, place))) = (&mut sample, &mut self.outputs) {
+                    sample.recorded = outputs.read(index, &sample.name, place)?;
+                }
+                Ok(sample)
+            };
+            match sample.and_then(with_outputs) {
                 Ok(Some(sample)) => return Some(Ok(sample)),
                 Ok(None) => {}
                 Err(error) => {

@@ -18,6 +18,8 @@ mod npz;
 mod parallel;
 mod picture;
 mod preprocess;
+mod record;
+mod recorded;
 mod resize;
 mod rows;
 mod split;
@@ -29,12 +31,15 @@ mod tests;
 mod tests_arrays;
 #[cfg(test)]
 mod tests_pictures;
+#[cfg(test)]
+mod tests_recorded;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
 pub use integers::{Meaning, note_grid, note_levels};
 pub use levels::{Levels, common_level};
 pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
+pub use record::Recorder;
 pub use split::{split, spread};
 
 use crate::tensor::{Tensor, TensorType};
@@ -52,6 +57,8 @@ pub struct Sample {
     pub inputs: Vec<Tensor>,
     /// The class of the sample, where the data says it.
     pub label: Option<u32>,
+    /// Outputs that were recorded beside the inputs, in the graph's order: none unless [`Dataset::with_outputs`] asks for them.
+    pub recorded: Vec<Tensor>,
 }
 
 /// What one graph input wants.
@@ -61,7 +68,8 @@ pub struct InputSpec {
     pub name: String,
     /// Element type and dimensions; a dimension of `None` takes any size.
     pub ty: TensorType,
-    /// What its integers stand for, if that is known: data may hold these numbers in their place.
+    /// What its integers stand for, if that is known: data may hold these numbers in their place. Of a float input, what
+    /// integers stand for that data hold in the place of its numbers.
     pub meaning: Option<Meaning>,
 }
 

@@ -53,6 +53,13 @@ pub(super) fn decode(bytes: Bytes) -> std::result::Result<Tensor, String> {
     Tensor::new(dtype, shape, data).map_err(|error| error.to_string())
 }
 
+/// The bytes of a `.pb` file with `tensor`, called `name`.
+pub(super) fn encode(name: &str, tensor: &Tensor) -> Vec<u8> {
+    let dims = tensor.shape().iter().map(|&d| d as i64).collect();
+    let (data_type, raw_data) = (tensor.dtype().onnx(), Some(tensor.bytes().clone()));
+    TensorProto { dims, data_type, name: name.to_owned(), raw_data, ..TensorProto::default() }.encode_to_vec()
+}
+
 /// The bytes of the elements where they are not raw: each type has one field that may hold it.
 fn typed_data(proto: &TensorProto, dtype: DataType) -> std::result::Result<Bytes, String> {
     // ONNX keeps everything below 32 bits in 32-bit integers, of which the low bytes count.

@@ -39,6 +39,11 @@ impl TestData {
         self.folders.len()
     }
 
+    /// The folders of all sets.
+    pub(super) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// The folder of set `index`.
     pub(super) fn folder(&self, index: usize) -> Option<&Path> {
         self.folders.get(index).map(PathBuf::as_path)
@@ -57,13 +62,21 @@ impl TestData {
     }
 }
 
-fn read(path: &Path, wanted: &TensorType) -> Result<Tensor> {
+/// The tensor in the file at `path`, whatever it is.
+///
+/// # Errors
+/// When it is missing or damaged.
+pub(super) fn read_any(path: &Path) -> Result<Tensor> {
     let size = fs::metadata(path).map_err(|error| Error::file(path, error))?.len();
     if size > MAX_BYTES {
         return Err(Error::file(path, format!("{size} bytes are too many for test data; at most 512 MiB are read")));
     }
     let bytes = fs::read(path).map_err(|error| Error::file(path, error))?;
-    let tensor = decode(bytes.into()).map_err(|why| Error::file(path, why))?;
+    decode(bytes.into()).map_err(|why| Error::file(path, why))
+}
+
+fn read(path: &Path, wanted: &TensorType) -> Result<Tensor> {
+    let tensor = read_any(path)?;
     let shape = tensor.shape();
     let fits = shape.len() == wanted.dims.len()
         && wanted.dims.iter().zip(shape).all(|(dim, &size)| dim.is_none_or(|dim| dim == size));

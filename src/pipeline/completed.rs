@@ -184,7 +184,7 @@ pub(super) fn keep(
     if settings.strip {
         planned.model.strip();
     }
-    let samples = Samples::held_back(settings, &planned.inputs()?)?;
+    let samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
     let staged = file::stage(&planned.model, output)?;
     let written = staged.load()?;
     let compared = match turned {

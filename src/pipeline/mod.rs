@@ -8,12 +8,14 @@ mod encoded;
 mod engines;
 mod levels;
 mod planned;
+mod recorded;
 mod reported;
 mod validated;
 
 pub use advised::init;
 pub use detailed::save_comparison;
 pub use planned::Planned;
+pub use recorded::record;
 
 use crate::dequantize;
 use crate::error::{Error, Result};
@@ -72,7 +74,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     }
     let mut planned = Planned::knowing(settings, context.known)?;
     planned.check_quantizable()?;
-    let samples = Samples::held_back(settings, &planned.inputs()?)?;
+    let samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
     let (calibration, mut summary) = match ranges {
         Some(path) => planned.load_ranges(path)?,
         None => planned.calibrate(settings, context)?,
@@ -136,15 +138,22 @@ pub fn compare(
 ) -> Result<Comparison> {
     let validating = Validating::new(settings, context)?;
     let original = file::load(float)?;
-    let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
+    let mut inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
+    let written = file::load(quantized)?;
+    if settings.recorded.is_some() {
+        recorded::note_integers(&mut inputs, &written).map_err(|e| e.in_model(quantized))?;
+    }
     let data = settings.validation.samples().or(settings.calibration.as_ref());
     let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
-    let set = Dataset::open(&data.source, &inputs)?;
+    let mut set = Dataset::open(&data.source, &inputs)?;
+    if settings.recorded.is_some() {
+        set = set.with_outputs(&validated::output_names(&original))?;
+    }
     let indices = inputs::spread(set.len(), data.samples);
     if indices.is_empty() {
         return Err(Error::file(&data.source.path, "holds no samples"));
     }
-    let (written, engines) = (file::load(quantized)?, validating.engines());
+    let engines = validating.engines();
     let (threads, progress) = (context.threads, context.progress);
     let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), threads, progress)?;
     if layers {

@@ -21,7 +21,11 @@ impl Samples {
     ///
     /// # Errors
     /// When they are missing or bad.
-    pub fn held_back(settings: &Settings, inputs: &[InputSpec]) -> Result<std::result::Result<Self, &'static str>> {
+    pub fn held_back(
+        settings: &Settings,
+        inputs: &[InputSpec],
+        outputs: &[String],
+    ) -> Result<std::result::Result<Self, &'static str>> {
         const NONE: &str = "there are no samples to validate on; name some with --validation";
         let (data, held_back) = match (&settings.validation, &settings.calibration) {
             (Validation::Samples(data), _) => (data, false),
@@ -30,7 +34,10 @@ impl Samples {
             (Validation::HeldBack, None) => return Ok(Err(NONE)),
             (Validation::Off, _) => return Ok(Err("validation is switched off")),
         };
-        let set = Dataset::open(&data.source, inputs)?;
+        let mut set = Dataset::open(&data.source, inputs)?;
+        if settings.recorded.is_some() {
+            set = set.with_outputs(outputs)?;
+        }
         let indices = if held_back {
             inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).1
         } else {
@@ -52,6 +59,11 @@ impl Samples {
         let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
         Some(sample.inputs.iter().map(concrete).collect())
     }
+}
+
+/// The names of a model's outputs.
+pub fn output_names(model: &Model) -> Vec<String> {
+    model.graph.outputs().map(|v| model.graph.value(v).name().to_owned()).collect()
 }
 
 /// A comparison, or why there is none.

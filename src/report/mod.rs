@@ -5,6 +5,7 @@ mod details;
 mod html;
 mod picture;
 mod placement;
+mod recorded;
 mod terminal;
 mod three_way;
 

@@ -140,7 +140,8 @@ impl Display for Comparison {
         if let Some(classes) = &self.classification {
             write!(f, "{classes}")?;
         }
-        self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))
+        self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))?;
+        self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))
     }
 }
 

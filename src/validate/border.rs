@@ -44,6 +44,32 @@ impl Border {
         inputs.iter().zip(&self.inputs).map(one).collect()
     }
 
+    /// The numbers of inputs, be they given as the model's integers.
+    ///
+    /// # Errors
+    /// When a tensor is malformed.
+    pub fn numbers(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let one = |(tensor, meaning): (&Tensor, &Option<Meaning>)| match meaning {
+            Some(meaning) if !tensor.dtype().is_float() => meaning.dequantize(tensor.clone()),
+            _ => Ok(tensor.clone()),
+        };
+        inputs.iter().zip(&self.inputs).map(one).collect()
+    }
+
+    /// The numbers of outputs that were recorded, be it as the model's integers.
+    ///
+    /// # Errors
+    /// When a tensor is malformed.
+    pub fn recorded(&self, outputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let one = |(at, tensor): (usize, &Tensor)| match self.outputs.get(at) {
+            Some(Some(Meaning::Grid(grid))) if tensor.dtype() == grid.dtype.data_type() => {
+                Meaning::Grid(*grid).dequantize(tensor.clone())
+            }
+            _ => Ok(tensor.clone()),
+        };
+        outputs.iter().enumerate().map(one).collect()
+    }
+
     /// The model's integers as float numbers.
     ///
     /// # Errors

@@ -2,13 +2,16 @@
 
 use super::Layers;
 use super::metrics::{Classification, OutputError, Ranking, Sums};
+use super::recorded::{self, Beside, Recorded};
 use super::side::Side;
+use super::steps;
 use super::three_way::{Engines, Seen, ThreeWay, Witnesses};
 use super::worst::{SampleError, worst};
 use crate::error::{Error, Result};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
+use crate::tensor::Tensor;
 use serde::Serialize;
 
 /// How the outputs of a quantized model differ from those of its original.
@@ -28,6 +31,9 @@ pub struct Comparison {
     /// The quantized model as a runtime computes it, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<ThreeWay>,
+    /// The quantized model beside outputs that were recorded elsewhere, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
     /// The samples that suffer most, the worst first; none that are alike in both models.
     #[serde(skip)]
     pub worst: Vec<SampleError>,
@@ -46,6 +52,8 @@ struct Row {
     sums: Vec<Sums>,
     ranking: Option<Ranking>,
     seen: Option<Seen>,
+    /// Of each output; empty where nothing was recorded.
+    beside: Vec<Beside>,
 }
 
 /// Runs the samples `indices` of `data` through both models, and through the quantized one by a runtime, if there is one.
@@ -68,6 +76,7 @@ pub fn compare(
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
     let witnesses = engines.runtime.as_ref().map(|runtime| Witnesses::new(runtime, quantized)).transpose()?;
+    let steps = steps::of_outputs(quantized)?;
     let (float, quantized) = (Side::new(engines.own, float)?, Side::new(engines.own, quantized)?);
     progress.start("validating", indices.len());
     let states = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
@@ -87,6 +96,20 @@ pub fn compare(
     let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
     let seen = |row: &Row| Some((row.sample.clone(), row.seen.clone()?));
     let seen: Vec<(String, Seen)> = rows.iter().filter_map(seen).collect();
+    let reference = witnesses.as_ref().map(|witnesses| witnesses.sum_up(&names, &seen));
+    let is_recorded = rows.iter().any(|row| !row.beside.is_empty());
+    let recorded = is_recorded.then(|| {
+        let output = |(i, name): (usize, &String)| {
+            let all: Vec<_> = rows.iter().map(|row| (row.sample.as_str(), row.beside[i])).collect();
+            let runtime = reference.as_ref().zip(witnesses.as_ref()).map(|(told, witnesses)| {
+                let step = told.outputs.get(i).map_or(0.0, |output| output.step);
+                (told, witnesses.from_recorded(i, &seen, step))
+            });
+            recorded::output((i, name), &all, steps.get(i).copied().flatten(), runtime)
+        };
+        let outputs = names.iter().enumerate().map(output).collect();
+        Recorded { path: data.describe().path.display().to_string(), outputs }
+    });
     Ok(Comparison {
         engine: match float.is_twin() || quantized.is_twin() {
             true => format!("{}, nodes of 16 bits in float32 from their rounded constants", engines.own.name()),
@@ -96,8 +119,9 @@ pub fn compare(
         outputs: names.iter().enumerate().map(of_output).collect(),
         classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
         layers: None,
-        reference: witnesses.map(|witnesses| witnesses.sum_up(&names, &seen)),
+        reference,
         worst,
+        recorded,
     })
 }
 
@@ -106,7 +130,7 @@ fn output_names(model: &Model) -> Vec<String> {
 }
 
 /// A sample that is not finite itself says nothing about the models.
-fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
+pub(super) fn check_finite(sample: &Sample, inputs: &[String]) -> Result<()> {
     for (input, name) in sample.inputs.iter().zip(inputs).filter(|(t, _)| t.dtype().is_float()) {
         if input.to_f32()?.iter().any(|v| !v.is_finite()) {
             return Err(Error::value(name, format!("is NaN or infinite in the sample {}; take it out", sample.name)));
@@ -136,6 +160,13 @@ fn row(
             ranking = Ranking::of(a.shape(), &x, &y, sample.label);
         }
     }
-    let seen = witnesses.map(|witnesses| witnesses.look(&sample.inputs, &reference, &other)).transpose()?;
-    Ok(Row { index, sample: sample.name.clone(), sums, ranking, seen })
+    let recorded = match sample.recorded.as_slice() {
+        [] => None,
+        all => Some(recorded::fitting(&quantized.recorded(all)?, &reference, names, &sample.name)?),
+    };
+    let look = |w: &Witnesses<'_>| w.look(&sample.inputs, [&reference, &other], recorded.as_deref());
+    let seen = witnesses.map(look).transpose()?;
+    let beside = |((recorded, float), own): ((&Tensor, &Tensor), &Tensor)| Beside::of(recorded, float, own);
+    let beside = recorded.iter().flatten().zip(&reference).zip(&other).map(beside).collect::<Result<_>>()?;
+    Ok(Row { index, sample: sample.name.clone(), sums, ranking, seen, beside })
 }

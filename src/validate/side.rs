@@ -79,6 +79,14 @@ impl<'a> Side<'a> {
         self.session.program(&self.inputs(inputs)?).map(|_| ())
     }
 
+    /// The numbers of outputs that were recorded, be it as the integers that the model gives.
+    ///
+    /// # Errors
+    /// When a tensor is malformed.
+    pub fn recorded(&self, outputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.border.recorded(outputs)
+    }
+
     /// The outputs for a sample of these inputs.
     ///
     /// # Errors

@@ -105,6 +105,7 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         layers: None,
         reference: None,
         worst: vec![],
+        recorded: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod verdict;
 
+pub(super) use verdict::Nearness;
 pub use verdict::{Distance, Verdict};
 
 use super::metrics::Sums;
@@ -14,7 +15,6 @@ use crate::ir::Model;
 use crate::tensor::Tensor;
 use serde::Serialize;
 use std::sync::OnceLock;
-use verdict::Nearness;
 
 /// What runs the models of a comparison.
 pub struct Engines<'a> {
@@ -76,14 +76,15 @@ pub struct RuntimeOutput {
     pub float_to_default: Option<Distance>,
 }
 
-/// What one sample shows of one output: the sums of a runtime's level against the re-execution and against the float model.
-type Pair = [Sums; 2];
+/// What one sample shows of one output: the sums of a runtime's level against the re-execution, against the float model, and
+/// against a recording, where there is one.
+type Triple = ([Sums; 2], Option<Sums>);
 
 /// What one sample shows.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     /// At both levels, of each output; or why not.
-    levels: [std::result::Result<Vec<Pair>, String>; 2],
+    levels: [std::result::Result<Vec<Triple>, String>; 2],
     /// The re-execution against the float model.
     own: Vec<Sums>,
     /// The smallest and largest number of the re-execution, for each output.
@@ -134,21 +135,23 @@ impl<'a> Witnesses<'a> {
         Ok(Self { runtime: runtime.name.clone(), levels, steps: steps::of_outputs(quantized)? })
     }
 
-    /// What a sample shows, whose outputs by the float model are `float` and by the re-execution `own`.
+    /// What a sample shows, whose outputs by the float model are `float`, by the re-execution `own`, and `recorded` elsewhere.
     ///
     /// # Errors
     /// When a tensor is malformed.
-    pub fn look(&self, inputs: &[Tensor], float: &[Tensor], own: &[Tensor]) -> Result<Seen> {
+    pub fn look(&self, inputs: &[Tensor], [float, own]: [&[Tensor]; 2], recorded: Option<&[Tensor]>) -> Result<Seen> {
         let pairs = |outputs: Vec<Tensor>| {
             if outputs.iter().zip(own).any(|(a, b)| a.shape() != b.shape()) {
                 let shapes = |tensors: &[Tensor]| tensors.iter().map(|t| t.shape().to_vec()).collect::<Vec<_>>();
                 return Ok(Err(format!("it gives shapes {:?} instead of {:?}", shapes(&outputs), shapes(own))));
             }
-            let pair = |((found, own), float): ((&Tensor, &Tensor), &Tensor)| {
+            let triple = |(at, ((found, own), float)): (usize, ((&Tensor, &Tensor), &Tensor))| {
                 let found = found.to_f32()?;
-                Ok([Sums::of(&own.to_f32()?, &found), Sums::of(&float.to_f32()?, &found)])
+                let recorded = recorded.and_then(|recorded| recorded.get(at)).map(Tensor::to_f32).transpose()?;
+                let pair = [Sums::of(&own.to_f32()?, &found), Sums::of(&float.to_f32()?, &found)];
+                Ok((pair, recorded.map(|recorded| Sums::of(&recorded, &found))))
             };
-            outputs.iter().zip(own).zip(float).map(pair).collect::<Result<Vec<Pair>>>().map(Ok)
+            outputs.iter().zip(own).zip(float).enumerate().map(triple).collect::<Result<Vec<Triple>>>().map(Ok)
         };
         let level = |witness: &Witness<'_>| match witness.run(inputs)? {
             Ok(outputs) => pairs(outputs),
@@ -165,6 +168,17 @@ impl<'a> Witnesses<'a> {
             levels,
             own: own.iter().zip(float).map(compared).collect::<Result<_>>()?,
             ends: own.iter().map(ends).collect::<Result<_>>()?,
+        })
+    }
+
+    /// How far each level is from what was recorded of output `index`, where it runs the model.
+    pub fn from_recorded(&self, index: usize, samples: &[(String, Seen)], step: f64) -> [Option<Distance>; 2] {
+        [0, 1].map(|level| {
+            let sums =
+                |(name, seen): &'_ (String, Seen)| Some((name.clone(), seen.levels[level].as_ref().ok()?[index].1?));
+            let sums: Option<Vec<(String, Sums)>> = samples.iter().map(sums).collect();
+            let sums = sums.filter(|sums| !sums.is_empty())?;
+            Some(Distance::of(&sums.iter().map(|(name, sums)| (name.as_str(), *sums)).collect::<Vec<_>>(), step))
         })
     }
 
@@ -197,7 +211,7 @@ impl<'a> Witnesses<'a> {
         let at = |level: usize, against: usize| {
             levels[level].refused.is_none().then(|| {
                 let sums = samples.iter().filter_map(|(sample, seen)| {
-                    Some((sample.as_str(), seen.levels[level].as_ref().ok()?[index][against]))
+                    Some((sample.as_str(), seen.levels[level].as_ref().ok()?[index].0[against]))
                 });
                 Distance::of(&sums.collect::<Vec<_>>(), step)
             })

@@ -6,6 +6,7 @@ mod groups;
 mod init;
 mod parse;
 mod quantize;
+mod record;
 mod validate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +16,7 @@ pub use dequantize::Dequantize;
 pub use groups::{Data, Model};
 pub use init::Init;
 pub use quantize::Quantize;
+pub use record::Record;
 pub use validate::Validate;
 
 /// Post-training quantization of ONNX models.
@@ -41,6 +43,8 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Run two models on the same samples and measure the difference.
     Validate(Validate),
+    /// Run a model on samples and save inputs and outputs, for `validate --reference`.
+    Record(Record),
     /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.
     Dequantize(Dequantize),
     /// Print the JSON Schema of the policy, for editors.

@@ -40,9 +40,11 @@ pub struct Quantize {
     /// Write without running the models, as with `data.validation.samples: 0`. All samples then calibrate.
     #[arg(long, conflicts_with = "validation")]
     pub no_validation: bool,
-    /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime.
-    #[arg(long, value_name = "RUNTIME", conflicts_with = "no_validation")]
-    pub reference: Option<String>,
+    /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime. An
+    /// .npz or a folder of ONNX test data: compare it with outputs recorded elsewhere, on the inputs recorded there. May be given
+    /// once for each.
+    #[arg(long, value_name = "WHAT", conflicts_with = "no_validation")]
+    pub reference: Vec<PathBuf>,
     /// Saved statistics; no calibration data is needed then.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
     pub ranges: Option<PathBuf>,
@@ -80,7 +82,7 @@ impl Quantize {
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
-            reference: word("reference", self.reference.as_ref())?,
+            reference: self.reference.clone(),
             validation_samples: self.no_validation.then_some(0),
             calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
             percentile: self.calibration.percentile,

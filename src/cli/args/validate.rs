@@ -1,7 +1,6 @@
 //! `tare validate`.
 
 use super::groups::{Data, raw};
-use super::parse::word;
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
@@ -23,9 +22,11 @@ pub struct Validate {
     /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why.
     #[arg(long)]
     pub layers: bool,
-    /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime.
-    #[arg(long, value_name = "RUNTIME")]
-    pub reference: Option<String>,
+    /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime. An
+    /// .npz or a folder of ONNX test data: compare it with outputs recorded elsewhere, on the inputs recorded there. May be given
+    /// once for each.
+    #[arg(long, value_name = "WHAT")]
+    pub reference: Vec<PathBuf>,
     /// Where the comparison goes: a page for people (.html, with every layer) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -41,7 +42,7 @@ impl Validate {
             validation_samples: set.samples.map(|samples| samples.max(1)),
             calibration: None,
             samples: None,
-            reference: word("reference", self.reference.as_ref())?,
+            reference: self.reference.clone(),
             ..self.data.overrides()?
         });
         let mut settings = raw.settings()?;

@@ -1,6 +1,6 @@
 //! The samples of a policy, checked.
 
-use super::super::raw::{ChannelsName, FitName, LayoutName, OnBadFileName, Raw};
+use super::super::raw::{ChannelsName, FitName, LayoutName, OnBadFileName, Raw, Reference, ValidationData};
 use super::super::settings::{CALIBRATION_SAMPLES, Data, VALIDATION_SAMPLES, Validation};
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
@@ -10,14 +10,30 @@ use std::path::PathBuf;
 const MAX_SIZE: usize = 16384;
 
 impl Raw {
-    pub(super) fn data(&self) -> Result<(Option<Data>, Validation)> {
+    /// The samples that calibrate, those that validate, and the recording that the latter come from.
+    pub(super) fn data(&self) -> Result<(Option<Data>, Validation, Option<PathBuf>)> {
         let data = self.data.clone().unwrap_or_default();
         let preprocess = self.checked_preprocess()?;
         let calibration = data.calibration.map(|c| {
             let source = self.source("data.calibration", c.path, None, preprocess.clone(), c.on_bad_file)?;
             Ok(Data { source, samples: self.samples("data.calibration.samples", c.samples, CALIBRATION_SAMPLES)? })
         });
+        let references = data.reference.unwrap_or_default();
+        let (runtimes, recorded): (Vec<_>, Vec<_>) =
+            references.into_iter().partition(|n| Reference::named(n).is_some());
+        if runtimes.len() > 1 || recorded.len() > 1 {
+            let why =
+                "reference is onnxruntime, one recording (an .npz, or a folder of ONNX test data), or one of each";
+            return Err(self.wrong("data.reference", why));
+        }
+        let recorded = recorded.into_iter().next();
+        if recorded.is_some() && data.validation.as_ref().is_some_and(|v| v.path.is_some()) {
+            let why = "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)";
+            return Err(self.wrong("data.reference", why));
+        }
         let validation = match data.validation {
+            None if recorded.is_some() => self.recorded(recorded.as_ref(), ValidationData::default(), preprocess)?,
+            Some(v) if recorded.is_some() && v.samples != Some(0) => self.recorded(recorded.as_ref(), v, preprocess)?,
             None => Validation::HeldBack,
             Some(v) if v.samples == Some(0) => Validation::Off,
             Some(v) => {
@@ -25,7 +41,13 @@ impl Raw {
                 Validation::Samples(Data { source, samples: v.samples.unwrap_or(VALIDATION_SAMPLES) })
             }
         };
-        Ok((calibration.transpose()?, validation))
+        Ok((calibration.transpose()?, validation, recorded))
+    }
+
+    /// The samples of a recording.
+    fn recorded(&self, path: Option<&PathBuf>, v: ValidationData, preprocess: Preprocess) -> Result<Validation> {
+        let source = self.source("data.reference", path.cloned(), v.labels, preprocess, v.on_bad_file)?;
+        Ok(Validation::Samples(Data { source, samples: v.samples.unwrap_or(VALIDATION_SAMPLES) }))
     }
 
     fn source(

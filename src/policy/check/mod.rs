@@ -4,7 +4,7 @@ mod data;
 mod rules;
 
 use super::raw::{
-    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, Raw,
+    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, Raw, Reference,
     Thresholds, WeightRange, Weights,
 };
 use super::settings::{
@@ -24,7 +24,7 @@ impl Raw {
     /// [`crate::error::Error::Policy`] with line and column for a value that makes no sense;
     /// [`crate::error::Error::Other`] where the value did not come from the file.
     pub fn settings(&self) -> Result<Settings> {
-        let (calibration, validation) = self.data()?;
+        let (calibration, validation, recorded) = self.data()?;
         let on_bad_value = self.data.as_ref().and_then(|d| d.calibration.as_ref()).and_then(|c| c.on_bad_value);
         let dims = self.dims.clone().unwrap_or_default();
         if let Some((name, _)) = dims.iter().find(|(_, size)| **size == 0) {
@@ -66,8 +66,9 @@ impl Raw {
             return Err(self.wrong("thresholds", why));
         }
         let engine = self.data.as_ref().and_then(|data| data.engine).unwrap_or_default();
-        let reference = self.data.as_ref().and_then(|data| data.reference);
-        if matches!(validation, Validation::Off) && reference.is_some() {
+        let references = self.data.as_ref().and_then(|data| data.reference.as_ref());
+        let reference = references.into_iter().flatten().find_map(|name| Reference::named(name));
+        if matches!(validation, Validation::Off) && (reference.is_some() || recorded.is_some()) {
             let why = "reference is a part of validation, and data.validation.samples is 0; leave one of the two out";
             return Err(self.wrong("data.reference", why));
         }
@@ -85,6 +86,7 @@ impl Raw {
             validation,
             engine,
             reference,
+            recorded,
             on_bad_value: match on_bad_value {
                 Some(OnBadFileName::Skip) => OnBadValue::Skip,
                 Some(OnBadFileName::Stop) | None => OnBadValue::Stop,

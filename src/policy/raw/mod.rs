@@ -130,9 +130,13 @@ pub struct DataSection {
     /// What runs the samples.
     #[schemars(extend("default" = "tract"))]
     pub engine: Option<Engine>,
-    /// A runtime that runs the quantized model on the validation samples, too. What is then compared with the float model and
-    /// with this runtime is tract's re-execution, whatever `engine` says.
-    pub reference: Option<Reference>,
+    /// What the quantized model is compared with beside the float one. `onnxruntime`: this runtime runs it on the validation
+    /// samples, too; what is then compared with it and with the float model is tract's re-execution, whatever `engine` says. A
+    /// path: an .npz or a folder of ONNX test data with inputs and outputs that were recorded elsewhere; its inputs are then the
+    /// validation samples. Or both, as a list.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<String>>")]
+    pub reference: Option<Vec<PathBuf>>,
     /// How pictures become tensors. What is left out is taken from the model's input.
     pub preprocess: Option<Preprocessing>,
 }

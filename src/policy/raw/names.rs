@@ -4,6 +4,7 @@ use crate::quant::HalfType;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fmt;
+use std::path::Path;
 
 /// What becomes integers, and when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -210,11 +211,17 @@ pub enum Engine {
 }
 
 /// A runtime that the quantized model is run by beside its re-execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reference {
     /// ONNX Runtime, without graph optimizations and as it runs by default.
     Onnxruntime,
+}
+
+impl Reference {
+    /// The runtime that `data.reference` names; `None` where it names a recording.
+    pub fn named(name: &Path) -> Option<Self> {
+        (name == Path::new("onnxruntime")).then_some(Self::Onnxruntime)
+    }
 }
 
 /// How a range is found.

@@ -28,7 +28,7 @@ pub struct Overrides {
     /// `data.engine`.
     pub engine: Option<Engine>,
     /// `data.reference`.
-    pub reference: Option<Reference>,
+    pub reference: Vec<PathBuf>,
     /// `data.encodings`.
     pub encodings: Option<PathBuf>,
     pub write_encodings: Option<PathBuf>,
@@ -79,7 +79,14 @@ impl Raw {
         self.set("data.encodings", |raw| &mut raw.data.get_or_insert_default().encodings, encodings);
 
         self.set("data.engine", |raw| &mut raw.data.get_or_insert_default().engine, over.engine.as_ref());
-        self.set("data.reference", |raw| &mut raw.data.get_or_insert_default().reference, over.reference.as_ref());
+        let reference = (!over.reference.is_empty()).then_some(&over.reference);
+        self.set("data.reference", |raw| &mut raw.data.get_or_insert_default().reference, reference);
+        if over.reference.iter().any(|name| Reference::named(name).is_none()) && over.validation.is_none() {
+            // Its inputs are the samples.
+            let validation = self.validation();
+            (validation.path, validation.labels) = (None, None);
+            validation.samples = validation.samples.filter(|&samples| samples > 0);
+        }
 
         if !over.dims.is_empty() {
             self.dims.get_or_insert_default().extend(over.dims.iter().cloned());

@@ -56,6 +56,8 @@ pub struct Settings {
     pub engine: Engine,
     /// A runtime that runs the quantized model on the validation samples, too.
     pub reference: Option<Reference>,
+    /// Inputs and outputs recorded elsewhere, which the quantized model is compared with; the inputs are in `validation`.
+    pub recorded: Option<PathBuf>,
     /// What to do with a calibration sample for which a value is NaN or infinite.
     pub on_bad_value: OnBadValue,
     /// Sizes of dimensions that the model leaves open, by name or as `input[axis]`.

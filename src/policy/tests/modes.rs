@@ -15,10 +15,49 @@ fn what_runs_the_samples_is_read_and_the_engine_that_calibrates_counts() {
     let off = "data: { reference: onnxruntime, validation: { samples: 0 } }";
     fails(off, 2, 20, "reference is a part of validation, and data.validation.samples is 0; leave one of the two out");
     let mut raw = Raw::parse("version: 1\ndata: { engine: onnxruntime }", Path::new("p.yaml")).unwrap();
-    let reference = Some(Reference::Onnxruntime);
+    let reference = vec!["onnxruntime".into()];
     raw.override_with(&Overrides { engine: Some(Engine::Tract), reference, ..Overrides::default() });
     let over = raw.settings().unwrap();
-    assert_eq!((over.engine, over.reference), (Engine::Tract, reference));
+    assert_eq!((over.engine, over.reference), (Engine::Tract, Some(Reference::Onnxruntime)));
+}
+
+#[test]
+fn a_recording_is_a_reference_that_brings_the_samples() {
+    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
+    let path = |s: &Settings| s.validation.samples().map(|data| data.source.path.clone());
+    let one = of("reference: r.npz");
+    assert_eq!((one.reference, &one.recorded), (None, &path(&one)));
+    assert!(one.recorded.as_ref().is_some_and(|path| path.ends_with("r.npz")));
+    let both = of("reference: [onnxruntime, sets], validation: { samples: 7 }");
+    assert_eq!((both.reference, &both.recorded), (Some(Reference::Onnxruntime), &path(&both)));
+    assert_eq!(both.validation.samples().map(|data| data.samples), Some(7));
+    // All samples calibrate.
+    assert_eq!(one.canonical()["held_back"], false);
+    fails(
+        "data: { reference: [a.npz, b.npz] }",
+        2,
+        20,
+        "reference is onnxruntime, one recording (an .npz, or a folder of ONNX test data), or one of each",
+    );
+    fails(
+        "data: { reference: a.npz, validation: { path: x } }",
+        2,
+        20,
+        "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)",
+    );
+    fails(
+        "data: { reference: a.npz, validation: { samples: 0 } }",
+        2,
+        20,
+        "reference is a part of validation, and data.validation.samples is 0; leave one of the two out",
+    );
+    fails("data: { reference: '' }", 2, 20, "data.reference is an empty path; name a file, or remove the key");
+    // A flag takes the place of the policy's samples, and of its reference.
+    let mut raw = Raw::parse("version: 1\ndata: { validation: { path: x, labels: y } }", Path::new("p.yaml")).unwrap();
+    raw.override_with(&Overrides { reference: vec!["r.npz".into()], ..Overrides::default() });
+    let over = raw.settings().unwrap();
+    assert_eq!((path(&over), &over.recorded), (Some("r.npz".into()), &Some("r.npz".into())));
+    assert!(over.validation.samples().is_some_and(|data| data.source.labels.is_none()));
 }
 
 #[test]

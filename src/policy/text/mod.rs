@@ -14,7 +14,7 @@ pub(super) use nearest::{names, shown};
 pub use places::Place;
 pub use wording::word;
 
-use super::raw::Raw;
+use super::raw::{Raw, Reference};
 use crate::error::{Error, Result};
 use places::Node;
 use std::collections::BTreeSet;
@@ -106,8 +106,10 @@ impl Raw {
     /// Every path that is given, with its key.
     fn paths(&mut self) -> Vec<(&'static str, &mut PathBuf)> {
         let data = self.data.as_mut();
-        let (calibration, validation, encodings) =
-            data.map_or((None, None, None), |d| (d.calibration.as_mut(), d.validation.as_mut(), d.encodings.as_mut()));
+        let (calibration, validation, encodings, references) = data.map_or((None, None, None, None), |d| {
+            (d.calibration.as_mut(), d.validation.as_mut(), d.encodings.as_mut(), d.reference.as_mut())
+        });
+        let recorded = references.into_iter().flatten().filter(|name| Reference::named(name).is_none());
         let (samples, labels) = validation.map_or((None, None), |v| (v.path.as_mut(), v.labels.as_mut()));
         let paths = [
             ("model", self.model.as_mut()),
@@ -119,7 +121,8 @@ impl Raw {
             ("data.validation.path", samples),
             ("data.validation.labels", labels),
         ];
-        paths.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
+        let recorded = recorded.map(|path| ("data.reference", Some(path)));
+        paths.into_iter().chain(recorded).filter_map(|(key, path)| Some((key, path?))).collect()
     }
 
     /// Where `key` (`rules[1].match.node`) stands, or else the nearest thing around it; `None` where it is not the

@@ -40,6 +40,7 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         classification,
         layers: None,
         reference: None,
+        recorded: None,
         worst: vec![],
     }
 }

@@ -89,7 +89,7 @@ fn shown(disable_all: &Runs, default: &Runs, lost: f32) -> ThreeWay {
         let noise = build::noise(64, seed + 100);
         let float: Vec<f32> = numbers(seed).iter().zip(noise).map(|(v, n)| v + lost * n).collect();
         let outputs = own.run(std::slice::from_ref(&x)).expect("runs");
-        let seen = witnesses.look(&[x], &[Tensor::from_f32(vec![64], &float)], &outputs).expect("seen");
+        let seen = witnesses.look(&[x], [&[Tensor::from_f32(vec![64], &float)], &outputs], None).expect("seen");
         (format!("sample {seed}"), seen)
     };
     witnesses.sum_up(&["y".to_owned()], &[sample(1), sample(2)])
@@ -187,7 +187,7 @@ fn outputs_without_a_grid_have_none_to_tell() {
     let witnesses = Witnesses::new(&runtime, &model).expect("witnesses");
     let tensor = |values: &[f32]| [Tensor::from_f32(vec![4], values)];
     let (x, y) = (tensor(&[-1.0, 0.0, 1.0, 2.55]), tensor(&[0.0, 0.0, 1.0, 2.55]));
-    let seen = witnesses.look(&x, &y, &y).expect("seen");
+    let seen = witnesses.look(&x, [&y, &y], None).expect("seen");
     let found = witnesses.sum_up(&["y".to_owned()], &[("a".to_owned(), seen)]);
     assert!((found.outputs[0].step - 0.01).abs() < 1e-9, "{}", found.outputs[0].step);
 }

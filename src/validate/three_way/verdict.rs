@@ -26,7 +26,7 @@ pub struct Distance {
 
 impl Distance {
     /// Over samples with their names, in their order; `step` is what differences are measured in.
-    pub(super) fn of(samples: &[(&str, Sums)], step: f64) -> Self {
+    pub(in super::super) fn of(samples: &[(&str, Sums)], step: f64) -> Self {
         let OutputError { identical, sqnr_db, max_abs, not_finite, worst_sample, .. } = OutputError::of("", samples);
         let steps = (step > 0.0).then(|| max_abs / step);
         Self { identical, sqnr_db, max_abs, steps, not_finite, worst_sample: worst_sample.filter(|_| !identical) }
@@ -70,7 +70,7 @@ impl fmt::Display for Verdict {
 
 /// How near a runtime comes to the re-execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nearness {
+pub(in super::super) enum Nearness {
     /// To a step.
     Step,
     /// To far less than quantization changes.
