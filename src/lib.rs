@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod calibrate;
 pub mod dequantize;
+pub mod diff;
 pub mod encodings;
 pub mod error;
 pub mod exec;

@@ -4,6 +4,8 @@
 mod bad_values;
 #[path = "cli/conversions.rs"]
 mod conversions;
+#[path = "cli/diff.rs"]
+mod diff;
 #[path = "cli/encodings.rs"]
 mod encodings;
 #[path = "cli/errors.rs"]

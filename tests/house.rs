@@ -32,6 +32,7 @@ const ROOMS: &[&str] = &[
     "resolve",
     "rewrite",
     "validate",
+    "diff",
     "report",
     "advise",
     "pipeline",

@@ -1,7 +1,7 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Data, Dequantize, Init, Model, Output, Quantize, Record, Validate};
+use super::args::{Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate};
 use super::progress::Bars;
 use std::path::Path;
 use tare::error::{Error, Result};
@@ -146,6 +146,20 @@ pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
         print(format_args!(" -> {}\n", args.output.display()));
     }
     Ok(Verdict::Good)
+}
+
+pub fn diff(args: &Diff, output: &Output) -> Result<Verdict> {
+    if let Some(path) = &args.report {
+        file::check_outputs(&[path], &[("first model", &args.a), ("second model", &args.b)])?;
+    }
+    let difference = pipeline::diff(&args.a, &args.b)?;
+    if let Some(path) = &args.report {
+        report::save_json(&difference, path)?;
+    }
+    if !output.quiet {
+        print(&difference);
+    }
+    Ok(if difference.is_empty() { Verdict::Good } else { Verdict::Different })
 }
 
 pub fn schema() -> Result<Verdict> {

@@ -1,6 +1,7 @@
 //! Arguments, exit codes, progress bars and printing: the only place that talks to a terminal.
 //!
-//! Exit codes: 0 when all is well, 1 when a threshold was missed or the reference refuses the model, 2 for an error.
+//! Exit codes: 0 when all is well, 1 when a threshold was missed, the reference refuses the model or two models differ, 2 for an
+//! error.
 
 mod args;
 mod commands;
@@ -16,6 +17,7 @@ use tare::error::{Error, Result};
 enum Verdict {
     Good,
     ThresholdMissed,
+    Different,
 }
 
 /// Runs the command line.
@@ -33,7 +35,7 @@ pub fn main() -> ExitCode {
     let defect = |_| Err(Error::other("tare itself failed (a panic); run it again with -vv and report what it logs"));
     match outcome.unwrap_or_else(defect) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::ThresholdMissed) => ExitCode::from(1),
+        Ok(Verdict::ThresholdMissed | Verdict::Different) => ExitCode::from(1),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)
@@ -52,6 +54,7 @@ fn run(cli: &Cli) -> Result<Verdict> {
         Command::Validate(args) => commands::validate(args, output),
         Command::Record(args) => commands::record(args, output),
         Command::Dequantize(args) => commands::dequantize(args, output),
+        Command::Diff(args) => commands::diff(args, output),
         Command::Schema => commands::schema(),
     }
 }

@@ -57,6 +57,42 @@ impl<'a> Attributes<'a> {
         self.get(name).and_then(|a| a.t.as_ref()).map(tensor_from_proto).transpose()
     }
 
+    /// Whether attribute `name` is there and the same in both; bodies aside.
+    ///
+    /// # Errors
+    /// When a stored tensor is malformed.
+    pub fn same(self, other: Attributes<'_>, name: &str) -> Result<bool> {
+        let (Some(one), Some(two)) = (self.get(name), other.get(name)) else { return Ok(false) };
+        if let (Some(one), Some(two)) = (&one.t, &two.t) {
+            return Ok(tensor_from_proto(one)? == tensor_from_proto(two)?);
+        }
+        let bare = |a: &AttributeProto| {
+            let bodies = usize::from(a.g.is_some()) + a.graphs.len();
+            (bodies, AttributeProto { doc_string: None, r#type: None, g: None, graphs: vec![], ..a.clone() })
+        };
+        Ok(bare(one) == bare(two))
+    }
+
+    /// The value of an attribute as a short text: of a tensor, type and shape.
+    pub fn shown(self, name: &str) -> Option<String> {
+        let a = self.get(name)?;
+        let bytes = |s: &bytes::Bytes| format!("{:?}", String::from_utf8_lossy(s));
+        Some(match a {
+            a if !a.ref_attr_name().is_empty() => format!("that of the call, {:?}", a.ref_attr_name()),
+            AttributeProto { i: Some(i), .. } => i.to_string(),
+            AttributeProto { f: Some(f), .. } => f.to_string(),
+            AttributeProto { s: Some(s), .. } => bytes(s),
+            AttributeProto { t: Some(t), .. } => match tensor_from_proto(t) {
+                Ok(t) => format!("{}{:?}", t.dtype(), t.shape()),
+                Err(_) => "a tensor".to_owned(),
+            },
+            a if a.g.is_some() || !a.graphs.is_empty() => "a body".to_owned(),
+            a if !a.floats.is_empty() => format!("{:?}", a.floats),
+            a if !a.strings.is_empty() => format!("[{}]", a.strings.iter().map(bytes).collect::<Vec<_>>().join(", ")),
+            a => format!("{:?}", a.ints),
+        })
+    }
+
     /// The attributes that stand for those of the call, in the definition of a function.
     pub fn references(self) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(|a| !a.ref_attr_name().is_empty()).map(AttributeProto::name)

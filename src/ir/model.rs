@@ -57,6 +57,11 @@ impl Model {
         self.header.metadata_props.iter().find(|p| p.key() == key).map(StringStringEntryProto::value)
     }
 
+    /// Every metadata entry, in the order of the file.
+    pub fn metadata_entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.header.metadata_props.iter().map(|p| (p.key(), p.value()))
+    }
+
     /// Sets the metadata entry `key`, replacing one that is there.
     pub fn set_metadata(&mut self, key: &str, value: &str) {
         match self.header.metadata_props.iter_mut().find(|p| p.key() == key) {

@@ -18,6 +18,7 @@ pub use planned::Planned;
 pub use recorded::record;
 
 use crate::dequantize;
+use crate::diff::{self, Difference};
 use crate::error::{Error, Result};
 use crate::exec::Tract;
 use crate::file;
@@ -178,6 +179,16 @@ pub fn dequantize(path: &Path, output: &Path) -> Result<dequantize::Done> {
     model.graph.verify().map_err(|e| e.in_model(path))?;
     file::stage(&model, output)?.commit()?;
     Ok(done)
+}
+
+/// What differs between the models at `a` and `b`.
+///
+/// # Errors
+/// When one cannot be loaded, or holds what is malformed.
+pub fn diff(a: &Path, b: &Path) -> Result<Difference> {
+    let (one, two) = (file::load(a)?, file::load(b)?);
+    let name = |path: &Path| path.display().to_string();
+    diff::diff(&one, &two, [&name(a), &name(b)])
 }
 
 /// An audit of a model. One that is quantized already is shown as it would be completed.

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod dequantize;
+mod diff;
 mod groups;
 mod init;
 mod parse;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use calibrate::Calibrate;
 pub use dequantize::Dequantize;
+pub use diff::Diff;
 pub use groups::{Data, Model};
 pub use init::Init;
 pub use quantize::Quantize;
@@ -47,6 +49,8 @@ pub enum Command {
     Record(Record),
     /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.
     Dequantize(Dequantize),
+    /// Say what differs between two models: structure, grids, stored numbers. Exit code 1 where something does.
+    Diff(Diff),
     /// Print the JSON Schema of the policy, for editors.
     Schema,
 }

@@ -1,0 +1,320 @@
+//! Nodes, matched by name, then by output, then by what they read, then by operator and position.
+
+use super::{Changed, Difference};
+use crate::error::Result;
+use crate::ir::{Graph, Model, Node, NodeId, Source, ValueId};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A node of one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeOf {
+    /// Its name, or that of its first output; in a body or function, with what that belongs to.
+    pub node: String,
+    /// Its operator, with the domain where that is not ONNX's own.
+    pub operator: String,
+}
+
+/// A node that both models have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeChange {
+    /// Its name in the first model.
+    pub node: String,
+    /// Its operator there.
+    pub operator: String,
+    /// What differs: operator, inputs, attributes, how many bodies.
+    pub changes: Vec<Changed>,
+}
+
+fn operator(node: &Node) -> String {
+    match node.domain() {
+        "" | "ai.onnx" => node.op_type().to_owned(),
+        domain => format!("{domain}.{}", node.op_type()),
+    }
+}
+
+pub(super) fn compare(a: &Model, b: &Model, difference: &mut Difference) -> Result<()> {
+    graphs(&a.graph, &b.graph, "", difference)?;
+    // Definitions are shown for editing only: of copies.
+    let (mut one, mut two) = (a.clone(), b.clone());
+    let labels = |model: &Model| -> BTreeMap<String, _> {
+        model.function_ids().map(|id| (model.function_label(id), id)).collect()
+    };
+    let (in_a, in_b) = (labels(a), labels(b));
+    for name in in_a.keys().chain(in_b.keys()).collect::<BTreeSet<_>>() {
+        match (in_a.get(name), in_b.get(name)) {
+            (Some(&id), Some(&other)) => {
+                let first = one.edit_function(id, |graph| Ok(graph.clone()))?;
+                let second = two.edit_function(other, |graph| Ok(graph.clone()))?;
+                graphs(&first, &second, &format!("function {name}: "), difference)?;
+            }
+            (of_a, of_b) => {
+                let there = |of: bool| of.then(|| "defined".to_owned());
+                let (a, b) = (there(of_a.is_some()), there(of_b.is_some()));
+                difference.around.push(Changed { what: format!("function {name}"), a, b });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a node only leads numbers to integers or back.
+fn is_between(graph: &Graph, id: NodeId) -> bool {
+    matches!(graph.node(id).op_type(), "QuantizeLinear" | "DequantizeLinear")
+}
+
+/// The value whose numbers `value` are: what is quantized or dequantized on the way is told by the grids.
+fn source(graph: &Graph, mut value: ValueId) -> ValueId {
+    // Each turn goes one node back, and a graph has no circle.
+    while let Some(id) = graph.value(value).producer() {
+        match graph.node(id).input(0).filter(|_| is_between(graph, id)) {
+            Some(before) => value = before,
+            None => break,
+        }
+    }
+    value
+}
+
+/// The names of constants that belong together by the nodes that read them, where neither name is known to the other graph.
+pub(super) fn constants_by_place(a: &Graph, b: &Graph) -> Result<BTreeMap<String, String>> {
+    let pairing = Pairing::of(a, b)?;
+    let mut found = BTreeMap::new();
+    for id in a.topological()? {
+        let Some(&other) = pairing.nodes.get(&id).filter(|other| operator(a.node(id)) == operator(b.node(**other)))
+        else {
+            continue;
+        };
+        for (x, y) in a.node(id).inputs().iter().zip(b.node(other).inputs()) {
+            let (Some(x), Some(y)) = (*x, *y) else { continue };
+            let (one, two) = (a.value(x).name(), b.value(y).name());
+            if a.is_constant(x) && b.is_constant(y) && b.find(one).is_none() && a.find(two).is_none() {
+                found.entry(one.to_owned()).or_insert_with(|| two.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Two graphs while their nodes are paired.
+struct Pairing<'g> {
+    graphs: [&'g Graph; 2],
+    /// The node of the second graph for each of the first.
+    nodes: HashMap<NodeId, NodeId>,
+    taken: BTreeSet<usize>,
+    /// The value of the second graph for values of the first.
+    values: HashMap<ValueId, ValueId>,
+}
+
+/// What a node reads, in terms of the second graph; stored tensors count by their place alone.
+type Reads = (String, Vec<Option<ValueId>>);
+
+impl<'g> Pairing<'g> {
+    fn of(a: &'g Graph, b: &'g Graph) -> Result<Self> {
+        let mut this = Self { graphs: [a, b], nodes: HashMap::new(), taken: BTreeSet::new(), values: HashMap::new() };
+        // Inputs of other names are the same by their place, if they are as many.
+        if a.inputs().count() == b.inputs().count() {
+            this.values.extend(a.inputs().zip(b.inputs()));
+        }
+        let order = [a.topological()?, b.topological()?];
+        this.by_text(&order, |graph, id| vec![graph.node(id).name().to_owned()]);
+        this.by_text(&order, |graph, id| {
+            let outputs = graph.node(id).outputs().iter().flatten();
+            outputs.map(|&v| graph.value(v).name().to_owned()).collect()
+        });
+        this.by_reads(&order);
+        this.by_position(&order);
+        Ok(this)
+    }
+
+    fn pair(&mut self, one: NodeId, two: NodeId) {
+        self.nodes.insert(one, two);
+        self.taken.insert(two.index());
+        let (first, second) = (self.graphs[0].node(one).outputs(), self.graphs[1].node(two).outputs());
+        let pairs = first.iter().zip(second).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
+        let [a, b] = self.graphs;
+        self.values.extend(pairs.map(|(x, y)| (source(a, x), source(b, y))));
+    }
+
+    fn free(&self, order: &[Vec<NodeId>; 2]) -> [Vec<NodeId>; 2] {
+        let one = order[0].iter().copied().filter(|id| !self.nodes.contains_key(id)).collect();
+        [one, order[1].iter().copied().filter(|id| !self.taken.contains(&id.index())).collect()]
+    }
+
+    /// Pairs nodes that have a text in common, which no other node of their graphs has.
+    fn by_text(&mut self, order: &[Vec<NodeId>; 2], texts: impl Fn(&Graph, NodeId) -> Vec<String>) {
+        let free = self.free(order);
+        let mut found: [HashMap<String, Vec<NodeId>>; 2] = Default::default();
+        for (side, nodes) in free.iter().enumerate() {
+            for &id in nodes {
+                for text in texts(self.graphs[side], id).into_iter().filter(|text| !text.is_empty()) {
+                    found[side].entry(text).or_default().push(id);
+                }
+            }
+        }
+        for &id in &free[0] {
+            for text in texts(self.graphs[0], id) {
+                if let (Some([one]), Some([two])) =
+                    (found[0].get(&text).map(Vec::as_slice), found[1].get(&text).map(Vec::as_slice))
+                    && *one == id
+                    && !self.nodes.contains_key(one)
+                    && !self.taken.contains(&two.index())
+                    && is_between(self.graphs[0], *one) == is_between(self.graphs[1], *two)
+                {
+                    self.pair(*one, *two);
+                }
+            }
+        }
+    }
+
+    /// The value of the second graph that `value` of the first is.
+    fn mapped(&self, value: ValueId) -> Option<ValueId> {
+        let [a, b] = self.graphs;
+        self.values.get(&value).copied().or_else(|| b.find(a.value(value).name()))
+    }
+
+    fn reads(&self, side: usize, id: NodeId) -> Option<Reads> {
+        let graph = self.graphs[side];
+        let node = graph.node(id);
+        let one = |value: &Option<ValueId>| match *value {
+            Some(value) => match source(graph, value) {
+                value if graph.is_constant(value) => Some(None),
+                value if side == 0 => self.mapped(value).map(Some),
+                value => Some(Some(value)),
+            },
+            None => Some(None),
+        };
+        let reads: Vec<Option<ValueId>> = node.inputs().iter().map(one).collect::<Option<_>>()?;
+        reads.iter().any(Option::is_some).then(|| (operator(node), reads))
+    }
+
+    /// Pairs nodes of one operator that read the same, in their order.
+    fn by_reads(&mut self, order: &[Vec<NodeId>; 2]) {
+        let [one, two] = self.free(order);
+        let mut open: HashMap<Reads, Vec<NodeId>> = HashMap::new();
+        for &id in two.iter().rev() {
+            if let Some(reads) = self.reads(1, id) {
+                open.entry(reads).or_default().push(id);
+            }
+        }
+        for id in one {
+            let reads = self.reads(0, id);
+            if let Some(other) = reads.and_then(|reads| open.get_mut(&reads)?.pop()) {
+                self.pair(id, other);
+            }
+        }
+    }
+
+    /// Pairs what is left of one operator where a name is missing, in their order.
+    fn by_position(&mut self, order: &[Vec<NodeId>; 2]) {
+        let [one, two] = self.free(order);
+        let mut open: HashMap<String, Vec<NodeId>> = HashMap::new();
+        for &id in two.iter().rev() {
+            open.entry(operator(self.graphs[1].node(id))).or_default().push(id);
+        }
+        for id in one {
+            let node = self.graphs[0].node(id);
+            let Some(candidates) = open.get_mut(&operator(node)) else { continue };
+            let nameless = |other: &NodeId| node.name().is_empty() || self.graphs[1].node(*other).name().is_empty();
+            if let Some(at) = candidates.iter().rposition(nameless) {
+                let other = candidates.remove(at);
+                self.pair(id, other);
+            }
+        }
+    }
+}
+
+fn graphs(a: &Graph, b: &Graph, scope: &str, difference: &mut Difference) -> Result<()> {
+    let pairing = Pairing::of(a, b)?;
+    let of = |graph: &Graph, id: NodeId| NodeOf {
+        node: format!("{scope}{}", graph.label(id)),
+        operator: operator(graph.node(id)),
+    };
+    for id in a.topological()? {
+        let Some(&other) = pairing.nodes.get(&id) else {
+            difference.removed.push(of(a, id));
+            continue;
+        };
+        difference.compared.nodes += 1;
+        let changes = changes(&pairing, id, other, scope, difference)?;
+        let NodeOf { node, operator } = of(a, id);
+        if !changes.is_empty() {
+            difference.changed.push(NodeChange { node, operator, changes });
+        }
+        for index in 0..a.body_count(id).min(b.body_count(other)) {
+            let scope = format!("{scope}{}, body {index}: ", a.label(id));
+            graphs(&a.body(id, index)?, &b.body(other, index)?, &scope, difference)?;
+        }
+    }
+    let added = b.topological()?.into_iter().filter(|id| !pairing.taken.contains(&id.index()));
+    difference.added.extend(added.map(|id| of(b, id)));
+    Ok(())
+}
+
+/// What differs about two nodes that belong together. What only goes by another name is noted apart.
+fn changes(
+    pairing: &Pairing<'_>,
+    id: NodeId,
+    other: NodeId,
+    scope: &str,
+    difference: &mut Difference,
+) -> Result<Vec<Changed>> {
+    let [a, b] = pairing.graphs;
+    let (one, two) = (a.node(id), b.node(other));
+    let mut changes = Vec::new();
+    let mut rename = |what: &str, x: &str, y: &str| {
+        // A name that the other model has somewhere else is not just another one.
+        let elsewhere = what != "node" && (b.find(x).is_some() || a.find(y).is_some());
+        if x != y && !elsewhere {
+            let what = format!("{scope}{what}");
+            difference.renamed.push(Changed { what, a: Some(x.to_owned()), b: Some(y.to_owned()) });
+        }
+    };
+    if operator(one) != operator(two) {
+        changes.push(Changed { what: "operator".to_owned(), a: Some(operator(one)), b: Some(operator(two)) });
+        // What another operator reads is in other places.
+        return Ok(changes);
+    }
+    rename("node", one.name(), two.name());
+    let name = |graph: &Graph, value: Option<ValueId>| value.map(|v| graph.value(v).name().to_owned());
+    for slot in 0..one.outputs().len().max(two.outputs().len()) {
+        let (x, y) = (name(a, one.output(slot)), name(b, two.output(slot)));
+        match (&x, &y) {
+            (Some(x), Some(y)) => rename("value", x, y),
+            (None, None) => {}
+            _ => changes.push(Changed { what: format!("output {slot}"), a: x, b: y }),
+        }
+    }
+    for slot in 0..one.inputs().len().max(two.inputs().len()) {
+        let (x, y) = (one.input(slot), two.input(slot));
+        let stored = |graph: &Graph, value: ValueId| graph.value(value).source() == Source::Initializer;
+        let same = match (x, y) {
+            (Some(read), Some(other)) => {
+                let (x, y) = (source(a, read), source(b, other));
+                let (one, two) = (a.value(x).name(), b.value(y).name());
+                let plain = read == x && other == y;
+                // A tensor stored as integers, or under a name that the other model lacks: its numbers are compared elsewhere.
+                let renamed = stored(a, x) && stored(b, y) && (!plain || b.find(one).is_none());
+                if renamed && plain {
+                    rename("constant", one, two);
+                }
+                renamed || one == two || pairing.mapped(x) == Some(y)
+            }
+            (x, y) => x == y,
+        };
+        if !same {
+            changes.push(Changed { what: format!("input {slot}"), a: name(a, x), b: name(b, y) });
+        }
+    }
+    let (x, y) = (one.attributes(), two.attributes());
+    for attribute in x.names().chain(y.names()).collect::<BTreeSet<_>>() {
+        if !x.same(y, attribute)? {
+            let (mut a, mut b) = (x.shown(attribute), y.shown(attribute));
+            if a == b && a.is_some() {
+                // Tensors of one shape.
+                (a, b) = (a.map(|a| a + ", these numbers"), b.map(|b| b + ", other numbers"));
+            }
+            changes.push(Changed { what: format!("attribute {attribute}"), a, b });
+        }
+    }
+    Ok(changes)
+}
