@@ -206,3 +206,36 @@ fn differing(a: &Tensor, b: &Tensor) -> Option<usize> {
     let pairs = a.bytes().chunks_exact(size).zip(b.bytes().chunks_exact(size));
     Some(pairs.filter(|(a, b)| a != b).count())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::{GridType, Params};
+
+    #[test]
+    fn each_number_is_on_the_grid_of_its_place() {
+        let grids = |scales: &[f32]| {
+            scales.iter().map(|&scale| Params { dtype: GridType::Int8, scale, zero_point: 1 }).collect::<Vec<_>>()
+        };
+        let of = |axis, block, scales: &[f32]| {
+            let known = KnownConstant { axis, block, grids: grids(scales) };
+            let stored = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+            let cut = |index: usize| match (axis, block) {
+                (None, None) => 0,
+                (Some(0), None) => index / 6,
+                (Some(1), None) => index / 2 % 3,
+                // [2, 3, 2] in blocks of two along the middle: two of them, the last one shorter.
+                _ => (index / 6 * 2 + index / 2 % 3 / 2) * 2 + index % 2,
+            };
+            let numbers: Vec<f32> = stored.iter().enumerate().map(|(k, &q)| (q - 1) as f32 * scales[cut(k)]).collect();
+            let found = integers(&known, &Tensor::from_f32(vec![2, 3, 2], &numbers)).expect("numbers");
+            assert_eq!(found.as_deref(), Some(&stored[..]), "{axis:?}, {block:?}");
+        };
+        of(None, None, &[0.5]);
+        of(Some(0), None, &[0.5, 3.0]);
+        of(Some(1), None, &[0.5, 3.0, 0.125]);
+        of(Some(1), Some(2), &[0.5, 3.0, 0.125, 7.0, 0.3, 11.0, 0.7, 2.0]);
+        let known = KnownConstant { axis: Some(3), block: None, grids: grids(&[1.0]) };
+        assert_eq!(integers(&known, &Tensor::from_f32(vec![1], &[1.0])).expect("numbers"), None);
+    }
+}

@@ -177,6 +177,27 @@ fn nodes_without_names_are_matched_by_output_by_what_they_read_and_by_place() {
 }
 
 #[test]
+fn nodes_of_other_names_are_matched_by_what_they_read() {
+    let net = |suffix: &str, more: bool| {
+        let name = |text: &str| format!("{text}{suffix}");
+        let mut net = Builder::new(13).input("x", &[2, 2]);
+        if more {
+            net = net.node("Neg", &["x"], &["first"], vec![]).node("Neg", &["first"], &["second"], vec![]);
+        }
+        net.node("Abs", &["x"], &[&name("a")], vec![])
+            .node("Neg", &[&name("a")], &[&name("b")], vec![])
+            .node("Neg", &[&name("b")], &["y"], vec![])
+            .output("y", &[2, 2])
+            .build()
+    };
+    // Neither name nor output tells, and there are others of that operator.
+    let found = of(&net("_1", false), &net("_2", true));
+    assert!(found.removed.is_empty() && found.changed.is_empty(), "{found:?}");
+    assert_eq!(found.added.iter().map(|node| node.operator.as_str()).collect::<Vec<_>>(), ["Neg", "Neg"]);
+    assert!(found.added.iter().all(|node| !node.node.contains("_2")), "{found:?}");
+}
+
+#[test]
 fn bodies_are_compared_and_their_constants() {
     let net = |number: f32| {
         let inner = |number: f32| {
