@@ -267,4 +267,10 @@ fn the_text_is_bounded_and_says_how_much_is_left() {
     assert_eq!(found.added.len(), 298);
     assert!(text.contains("added        298 Neg\n") && text.contains("  and 288 more\n"), "{text}");
     assert!(text.lines().count() < 40, "{text}");
+    // Long texts keep both ends.
+    let (mut a, mut b) = (net(1), net(1));
+    a.set_metadata("k", &format!("a{}b", "é".repeat(300)));
+    b.set_metadata("k", "short");
+    let text = of(&a, &b).to_string();
+    assert!(text.contains("metadata k: aé") && text.contains("éb -> short") && text.len() < 500, "{text}");
 }

@@ -6,15 +6,17 @@ use std::fmt::{self, Display, Formatter};
 
 /// So many of each kind are shown.
 const SHOWN: usize = 10;
-/// Longer texts are cut here.
-const LONGEST: usize = 60;
+/// Of longer texts the middle is left out.
+const LONGEST: usize = 72;
 
 fn short(text: &str) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match flat.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &flat[..end]),
-        None => flat,
+    let ends: Vec<usize> = flat.char_indices().map(|(at, _)| at).collect();
+    if ends.len() <= LONGEST {
+        return flat;
     }
+    let half = (LONGEST - 3) / 2;
+    format!("{}...{}", &flat[..ends[half]], &flat[ends[ends.len() - half]..])
 }
 
 /// The first of `all` in lines of their own, under `title`.
@@ -120,7 +122,7 @@ impl Display for Difference {
         })?;
         list(f, "grids", &self.grids, grid)?;
         list(f, "constants", &self.constants, constant)?;
-        list(f, "not compared", &self.notes, |note| note.clone())?;
+        list(f, "not compared", &self.notes, Clone::clone)?;
         let super::Compared { nodes, grids, constants } = self.compared;
         let what = if self.is_empty() { "no difference" } else { "different" };
         writeln!(f, "{what:<12} {nodes} nodes, {grids} grids and {constants} constants are in both")

@@ -94,6 +94,29 @@ fn a_batch_that_the_model_fixes_is_stacked_along_it() {
 }
 
 #[test]
+fn a_first_axis_that_not_all_inputs_have_is_no_batch() {
+    let dir = folder(&[]);
+    let path = dir.path().join("ref.npz");
+    let specs = [
+        input("state", DataType::Float32, &[2, 3]),
+        input("x", DataType::Float32, &[0, 4]),
+        input("rate", DataType::Float32, &[]),
+    ];
+    let sample = |k: usize| [tensor(&[2, 3], k as f32), tensor(&[1, 4], 9.0 + k as f32), tensor(&[], k as f32)];
+    let mut recorder = Recorder::create(&path, &specs, &["y".to_owned()]).expect("begun");
+    for k in 0..3 {
+        recorder.add("s", &sample(k), &[tensor(&[1, 5], k as f32)], None).expect("added");
+    }
+    recorder.finish().expect("written");
+    let all = samples(&with_outputs(&path, &specs, &["y"]).expect("read"));
+    assert_eq!(all.len(), 3);
+    assert_eq!((all[2].inputs.as_slice(), &all[2].recorded[0]), (&sample(2)[..], &tensor(&[1, 5], 2.0)));
+    // Each sample once.
+    let arrays: u64 = 3 * (2 * 3 + 4 + 1 + 5) * 4;
+    assert!(std::fs::metadata(&path).expect("a file").len() < arrays + 4 * 400);
+}
+
+#[test]
 fn what_does_not_belong_together_is_named() {
     let x = x();
     let rows = npy_f32(&[2, 3], &[1.0; 6]);

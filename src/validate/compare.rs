@@ -103,7 +103,7 @@ pub fn compare(
             let all: Vec<_> = rows.iter().map(|row| (row.sample.as_str(), row.beside[i])).collect();
             let runtime = reference.as_ref().zip(witnesses.as_ref()).map(|(told, witnesses)| {
                 let step = told.outputs.get(i).map_or(0.0, |output| output.step);
-                (told, witnesses.from_recorded(i, &seen, step))
+                (told, witnesses.beside_recorded(i, &seen, step))
             });
             recorded::output((i, name), &all, steps.get(i).copied().flatten(), runtime)
         };

@@ -11,15 +11,18 @@ use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+/// A sample's name, its inputs and outputs, and its class.
+type Row = (String, [Vec<Tensor>; 2], Option<u32>);
+
 /// What waits for the samples before it.
 struct Ordered {
     recorder: Recorder,
     next: usize,
-    waiting: BTreeMap<usize, (String, [Vec<Tensor>; 2], Option<u32>)>,
+    waiting: BTreeMap<usize, Row>,
 }
 
 impl Ordered {
-    fn add(&mut self, index: usize, row: (String, [Vec<Tensor>; 2], Option<u32>)) -> Result<()> {
+    fn add(&mut self, index: usize, row: Row) -> Result<()> {
         self.waiting.insert(index, row);
         while let Some((name, [inputs, outputs], label)) = self.waiting.remove(&self.next) {
             self.recorder.add(&name, &inputs, &outputs, label)?;

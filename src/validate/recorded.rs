@@ -32,7 +32,7 @@ pub struct RecordedOutput {
     pub name: String,
     /// Where a difference comes from.
     pub verdict: Verdict,
-    /// The model that was recorded; `None` where it is neither.
+    /// The model that was recorded; `None` where it is neither, or both give the same.
     pub of: Option<RecordedOf>,
     /// The step that differences are measured in; 0 where all numbers are.
     pub step: f64,
@@ -120,13 +120,14 @@ pub(super) fn output(
         Some(at_default && seen.verdict == Verdict::Fusion)
     };
     let (verdict, of) = match near {
-        // Where nothing is lost, it is a recording of both.
         _ if is_float && !to_own.identical => (Verdict::Quantization, Some(RecordedOf::Float)),
         Nearness::Step => (Verdict::Quantization, Some(RecordedOf::Quantized)),
         Nearness::Rounding => (Verdict::Rounding, Some(RecordedOf::Quantized)),
         Nearness::Apart if fused() == Some(true) => (Verdict::Fusion, Some(RecordedOf::Quantized)),
         Nearness::Apart => (Verdict::Disagreement, None),
     };
+    // Where nothing is lost, it may be of either.
+    let of = of.filter(|_| !lost.identical);
     let [recorded_to_disable_all, recorded_to_default] = runtime.map_or([None, None], |(_, distances)| distances);
     RecordedOutput {
         name: name.to_owned(),

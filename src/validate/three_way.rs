@@ -172,7 +172,7 @@ impl<'a> Witnesses<'a> {
     }
 
     /// How far each level is from what was recorded of output `index`, where it runs the model.
-    pub fn from_recorded(&self, index: usize, samples: &[(String, Seen)], step: f64) -> [Option<Distance>; 2] {
+    pub fn beside_recorded(&self, index: usize, samples: &[(String, Seen)], step: f64) -> [Option<Distance>; 2] {
         [0, 1].map(|level| {
             let sums =
                 |(name, seen): &'_ (String, Seen)| Some((name.clone(), seen.levels[level].as_ref().ok()?[index].1?));

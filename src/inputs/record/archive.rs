@@ -14,6 +14,8 @@ use zip::{CompressionMethod, DateTime};
 
 pub(super) struct Archive {
     path: PathBuf,
+    /// How many inputs there are.
+    inputs: usize,
     /// Rows in a sample: the batch that the model fixes, or 1.
     batch: usize,
     columns: Vec<Column>,
@@ -36,8 +38,9 @@ struct Column {
 impl Archive {
     pub(super) fn create(path: &Path, inputs: &[InputSpec]) -> Result<Self> {
         file::check_writable(path)?;
-        let batch = inputs.iter().find_map(|input| input.ty.dims.first().copied().flatten()).unwrap_or(1).max(1);
-        Ok(Self { path: path.to_path_buf(), batch, columns: vec![], labels: vec![], samples: 0 })
+        let fixed = inputs.iter().find_map(|input| input.ty.dims.first().copied().flatten());
+        let batch = fixed.unwrap_or(1).max(1);
+        Ok(Self { path: path.to_path_buf(), inputs: inputs.len(), batch, columns: vec![], labels: vec![], samples: 0 })
     }
 
     pub(super) fn add<'a>(
@@ -47,8 +50,13 @@ impl Archive {
         label: Option<u32>,
     ) -> Result<()> {
         let mut seen = BTreeSet::new();
+        let named: Vec<_> = named.collect();
+        // It is no batch where inputs do not agree on it: each is then a tensor for itself.
+        if named.iter().take(self.inputs).any(|(_, tensor)| tensor.shape().first() != Some(&self.batch)) {
+            self.batch = 1;
+        }
         // An output that is an input, too, is one array.
-        for (at, (name, tensor)) in named.filter(|(name, _)| seen.insert(name.as_str())).enumerate() {
+        for (at, (name, tensor)) in named.into_iter().filter(|(name, _)| seen.insert(name.as_str())).enumerate() {
             let tensor = storable(tensor).map_err(|e| Error::file(&self.path, format!("array {name:?}: {e}")))?;
             if at == self.columns.len() {
                 self.columns.push(self.column(name, &tensor)?);

@@ -31,6 +31,7 @@ fn the_verdict_follows_from_what_is_near_to_what() {
     let exact = of(OWN, FLOAT, OWN);
     assert!(exact.recorded_to_own.identical && !exact.recorded_to_float.identical);
     assert!((exact.float_to_own.max_abs - 0.4).abs() < 1e-6);
+    assert_eq!((of(OWN, OWN, OWN).verdict, of(OWN, OWN, OWN).of), (Verdict::Quantization, None));
     // Much is lost, and what is left is far less than that: rounding.
     let (float, own) = ([0.0, 100.0, -100.0, 50.0], [10.0, 120.0, -80.0, 40.0]);
     let near = of([10.5, 120.0, -80.0, 40.0], float, own);
