@@ -7,6 +7,7 @@ mod around;
 mod constants;
 mod grids;
 mod nodes;
+mod pairing;
 mod text;
 
 pub use constants::ConstantChange;
