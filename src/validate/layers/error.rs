@@ -1,7 +1,7 @@
 //! How wrong a value is, and how wrong it may be.
 
 use super::super::metrics::Sums;
-use super::Place;
+use super::runs::Place;
 use crate::error::Result;
 use crate::quant::Params;
 use crate::tensor::Tensor;

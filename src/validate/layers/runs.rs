@@ -1,0 +1,185 @@
+//! The models that are run to look at layers, and what they show of a sample.
+
+use super::super::border::Border;
+use super::super::twin;
+use super::cut::{cut, on_grids, shaken};
+use super::error::LayerSums;
+use crate::dequantize;
+use crate::error::{Error, Result};
+use crate::exec::{Executor, Session, Types};
+use crate::file;
+use crate::ir::Model;
+use crate::quant::Params;
+use crate::tensor::{DataType, Tensor, TensorType};
+use std::collections::{BTreeMap, HashMap};
+
+/// A value that both models have.
+pub(super) struct Place {
+    pub name: String,
+    pub node: String,
+    pub op_type: String,
+    /// Whether it comes from bodies, whose weights are not looked at.
+    pub has_bodies: bool,
+    /// The axis of its channels.
+    pub axis: usize,
+    pub grid: Option<Params>,
+}
+
+/// The values of one run, by place.
+type Values = Vec<Option<Tensor>>;
+
+/// A model, and the places of the values that are observed of it.
+struct Shown<'a> {
+    session: Session<'a>,
+    at: Vec<usize>,
+}
+
+impl Shown<'_> {
+    /// What it shows of a sample, for each of `count` places.
+    fn values(&self, inputs: &[Tensor], count: usize) -> Result<Values> {
+        let mut values: Values = vec![None; count];
+        let mut see = |k: usize, shape: &[usize], numbers: &[f32]| {
+            values[self.at[k]] = Some(Tensor::from_f32(shape.to_vec(), numbers));
+        };
+        self.session.run(inputs, &mut see)?;
+        Ok(values)
+    }
+}
+
+/// What is run for each sample.
+pub(super) struct Runs<'a> {
+    places: Vec<Place>,
+    /// The original's inputs that are places, by their index.
+    inputs: Vec<(usize, usize)>,
+    border: Border,
+    halves: bool,
+    original: Shown<'a>,
+    /// Each layer of the quantized model by itself, and the same with shaken weights.
+    alone: Shown<'a>,
+    shaken: Shown<'a>,
+    /// The quantized model from end to end.
+    whole: Shown<'a>,
+}
+
+impl<'a> Runs<'a> {
+    /// Makes all models ready for inputs of the types `inputs`.
+    ///
+    /// # Errors
+    /// When the quantized model cannot be turned back, or one of them cannot be made.
+    pub fn new(float: &Model, quantized: &Model, executor: &'a dyn Executor, inputs: &[TensorType]) -> Result<Self> {
+        let twin = |model: &Model| Ok::<_, Error>(twin::in_float32(model)?.map(|twin| twin.model));
+        let (float_twin, quantized_twin) = (twin(float)?, twin(quantized)?);
+        let (original, written) = (float_twin.as_ref().unwrap_or(float), quantized_twin.as_ref().unwrap_or(quantized));
+        let mut restored = written.clone();
+        let (_, found) = dequantize::take_apart(&mut restored).map_err(|e| {
+            Error::other(format!("layers are compared with the quantized model turned back, which fails: {e}"))
+        })?;
+        let restored = Model::from_proto(restored.to_proto()?)?;
+        let types = executor.types(&file::outline(original)?, inputs)?;
+        let places = places(original, &restored, &types, &found.grids.activations)?;
+
+        let made: Vec<usize> = (0..places.len()).filter(|&k| !places[k].node.is_empty()).collect();
+        let names: Vec<String> = made.iter().map(|&k| places[k].name.clone()).collect();
+        let shown = |model: &Model, names: &[String], at: &[usize]| {
+            Ok::<_, Error>(Shown { session: Session::observing(executor, model, names.to_vec())?, at: at.to_vec() })
+        };
+        let alone = cut(&restored, &names)?;
+        let shaken = shaken(&alone, &found.grids)?;
+        let (whole, renamed) = match found.dynamic.is_empty() {
+            true => on_grids(&restored, &found)?,
+            // Grids that are found while it runs are nowhere but in the model itself.
+            false => (written.clone(), HashMap::new()),
+        };
+        let computed =
+            |name: &String| whole.graph.find(name).is_some_and(|v| whole.graph.value(v).producer().is_some());
+        let (at, ends): (Vec<usize>, Vec<String>) = places
+            .iter()
+            .enumerate()
+            .map(|(k, place)| (k, renamed.get(&place.name).unwrap_or(&place.name).clone()))
+            .filter(|(_, name)| computed(name))
+            .unzip();
+        let place_of = |name: &str| places.iter().position(|place| place.name == name);
+        let inputs = original.graph.inputs().enumerate();
+        Ok(Self {
+            inputs: inputs.filter_map(|(i, v)| Some((i, place_of(original.graph.value(v).name())?))).collect(),
+            border: Border::of(quantized)?,
+            halves: quantized_twin.is_some(),
+            original: shown(original, &names, &made)?,
+            alone: shown(&alone, &names, &made)?,
+            shaken: shown(&shaken, &names, &made)?,
+            whole: shown(&whole, &ends, &at)?,
+            places,
+        })
+    }
+
+    /// The values that both models have.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Whether nodes of the quantized model compute in 16 bits.
+    pub fn halves(&self) -> bool {
+        self.halves
+    }
+
+    /// What a sample shows of each place.
+    ///
+    /// # Errors
+    /// When the engine cannot run one of the models.
+    pub fn look(&self, inputs: &[Tensor]) -> Result<Vec<LayerSums>> {
+        let count = self.places.len();
+        let mut reference = self.original.values(inputs, count)?;
+        for &(input, k) in &self.inputs {
+            reference[k] = Some(inputs[input].clone());
+        }
+        let quantized = self.border.quantize(inputs)?;
+        let mut fed = quantized.clone();
+        for &k in &self.alone.at {
+            let missing = || Error::value(&self.places[k].name, "was not computed in the original model");
+            fed.push(reference[k].clone().ok_or_else(missing)?);
+        }
+        let (alone, shaken) = (self.alone.values(&fed, count)?, self.shaken.values(&fed, count)?);
+        let whole = self.whole.values(&quantized, count)?;
+        let sums = self
+            .places
+            .iter()
+            .enumerate()
+            .map(|(k, place)| LayerSums::of(place, reference[k].as_ref(), [&alone[k], &shaken[k], &whole[k]]));
+        sums.collect()
+    }
+}
+
+/// The float values that both models have, in an order of computation.
+fn places(original: &Model, restored: &Model, types: &Types, grids: &BTreeMap<String, Params>) -> Result<Vec<Place>> {
+    let graph = &restored.graph;
+    let common = |name: &str| {
+        let value = original.graph.find(name).filter(|&value| !original.graph.is_constant(value))?;
+        types.get(name).is_some_and(|ty| ty.dtype == DataType::Float32).then_some(value)
+    };
+    let mut places = Vec::new();
+    for value in graph.inputs() {
+        let name = graph.value(value).name();
+        if let (Some(_), Some(&grid)) = (common(name), grids.get(name)) {
+            let (node, op_type) = (String::new(), String::new());
+            places.push(Place { name: name.to_owned(), node, op_type, has_bodies: false, axis: 1, grid: Some(grid) });
+        }
+    }
+    for id in graph.topological()? {
+        let node = graph.node(id);
+        for &value in node.outputs().iter().flatten() {
+            let name = graph.value(value).name();
+            let made = common(name).and_then(|value| original.graph.value(value).producer());
+            let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else { continue };
+            places.push(Place {
+                name: name.to_owned(),
+                node: graph.label(id).to_owned(),
+                op_type: node.op_type().to_owned(),
+                has_bodies: graph.body_count(id) > 0,
+                // Products have their channels last, everything that convolves has them behind the batch.
+                axis: if node.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
+                grid: grids.get(name).copied(),
+            });
+        }
+    }
+    Ok(places)
+}
