@@ -65,6 +65,18 @@ impl Data {
         Ok(Overrides { engine: word("engine", self.engine.as_ref())?, ..self.set.overrides()? })
     }
 
+    /// The flags as keys of a policy, where nothing calibrates: `--data` are the samples that are run.
+    pub(super) fn to_run(&self) -> Result<Overrides> {
+        let all = self.overrides()?;
+        Ok(Overrides {
+            validation: all.calibration,
+            validation_samples: all.samples.map(|samples| samples.max(1)),
+            calibration: None,
+            samples: None,
+            ..all
+        })
+    }
+
     /// How many samples run side by side.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -4,7 +4,7 @@ use super::groups::{Data, raw};
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
-use tare::policy::{Overrides, Settings};
+use tare::policy::Settings;
 
 #[derive(Args)]
 pub struct Record {
@@ -25,14 +25,7 @@ impl Record {
     /// The policy with all flags over it: `--data` are the samples to run.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        let set = &self.data.set;
-        raw.override_with(&Overrides {
-            validation: set.data.clone(),
-            validation_samples: set.samples.map(|samples| samples.max(1)),
-            calibration: None,
-            samples: None,
-            ..self.data.overrides()?
-        });
+        raw.override_with(&self.data.to_run()?);
         raw.settings()
     }
 }

@@ -36,15 +36,7 @@ impl Validate {
     /// The policy with all flags over it: `--data` are the samples to validate on.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        let set = &self.data.set;
-        raw.override_with(&Overrides {
-            validation: set.data.clone(),
-            validation_samples: set.samples.map(|samples| samples.max(1)),
-            calibration: None,
-            samples: None,
-            reference: self.reference.clone(),
-            ..self.data.overrides()?
-        });
+        raw.override_with(&Overrides { reference: self.reference.clone(), ..self.data.to_run()? });
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);
         Ok(settings)
