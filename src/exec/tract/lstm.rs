@@ -281,7 +281,7 @@ impl Weights {
         // One for each direction, or one for each column of each direction. The kernel takes one zero point for a direction.
         let each = scales.len() / count;
         let zero = zeros[index * (zeros.len() / count)];
-        let integers = all[index * rows * columns..][..rows * columns].iter().map(|q| q - zero).collect();
+        let integers = all[index * rows * columns..][..rows * columns].iter().map(|q| q.wrapping_sub(zero)).collect();
         Ok(Self::Integers(integers, (0..columns).map(|column| scales[index * each + column % each]).collect()))
     }
 
