@@ -35,7 +35,7 @@ pub fn plan(
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
     let io = integer_io(graph, settings, known, &mut own)?;
     let mut here = Here::of(graph, known)?;
-    here.settle(graph, &scope.order, &mut own, &io, &known.dynamic);
+    here.settle(graph, &scope.order, &mut own, &io, known);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;
     let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half, known);
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;
@@ -121,7 +121,7 @@ fn plan_graph(
 fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings, known: &Known) -> Result<Plan> {
     let graph = &*scope.graph;
     let (mut here, mut matched) = (Here::of(graph, known)?, matched.clone());
-    here.settle(graph, &scope.order, &mut matched, &[], &known.dynamic);
+    here.settle(graph, &scope.order, &mut matched, &[], known);
     // Inputs and outputs of a body stay float32.
     let half = HalfSettings { convert_io: false, ..half.clone() };
     let halves = halves::place(graph, &scope.order, &matched, &half, &[])?;

@@ -1,23 +1,16 @@
 //! The modes and types of nodes and values that go with grids that are known.
 
 use super::super::io::IntegerIo;
-use super::{Activation, Here, scheme};
+use super::{Activation, Here, Known, scheme};
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Role};
 use crate::policy::{Matched, Mode, WeightForm};
 use crate::quant::Scheme;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 impl Here<'_> {
     /// Lets the policy's own words come first, and gives nodes and values the types that go with what is known.
-    pub fn settle(
-        &mut self,
-        graph: &Graph,
-        order: &[NodeId],
-        matched: &mut Matched,
-        io: &[IntegerIo],
-        dynamic: &BTreeSet<String>,
-    ) {
+    pub fn settle(&mut self, graph: &Graph, order: &[NodeId], matched: &mut Matched, io: &[IntegerIo], known: &Known) {
         self.told.settle(graph, order, matched);
         if self.activations.is_empty() && self.constants.is_empty() {
             return;
@@ -53,10 +46,16 @@ impl Here<'_> {
         for (at, &id) in order.iter().enumerate() {
             let stored = graph.node(id).inputs().iter().flatten().any(|v| self.constants.get(v).is_some_and(|c| c.1));
             let settings = &mut matched.nodes[at];
-            let noted = |value: &ValueId| dynamic.contains(graph.value(*value).name());
+            let noted = |value: &ValueId| known.dynamic.contains(graph.value(*value).name());
             let node = graph.node(id);
             let was_dynamic = node.outputs().iter().flatten().chain(&node.input(1)).any(noted);
-            if self.was_integer(graph, id) {
+            let direct = |value: &ValueId| known.direct.contains_key(graph.value(*value).name());
+            let moves = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Movement);
+            if moves && node.outputs().iter().flatten().any(direct) {
+                // Integers cannot be moved where somebody reads the numbers before they are rounded.
+                settings.quantize = false;
+                settings.reason = Some("somebody reads what it moves before it is rounded".to_owned());
+            } else if self.was_integer(graph, id) {
                 (settings.mode, settings.quantize, settings.insists) = (Mode::Static, true, true);
                 self.with_clamps(graph, id, &at_node, matched);
             } else if was_dynamic && ops::lookup(graph, id).is_some_and(|op| op.contrib_form.is_some()) {

@@ -228,6 +228,20 @@ fn who_read_the_float_numbers_beside_the_grid_goes_on_doing_so() {
 }
 
 #[test]
+fn what_is_moved_is_not_rounded_ahead_for_who_reads_the_float_numbers() {
+    let net = start().node("Exp", &["c"], &["e"], vec![]).ints("shape", &[256]);
+    let net = net.node("Reshape", &["e", "shape"], &["m"], vec![]);
+    let net = net.node("Tanh", &["m"], &["t"], vec![]).node("Sin", &["m"], &["u"], vec![]);
+    let net = net.node("Add", &["t", "u"], &["y"], vec![]).output("y", &[256]);
+    let mut known = own(&[("m", grid(GridType::Uint8, 0.01, 0))], &[]);
+    let direct = crate::dequantize::Direct { nodes: ["Sin_u".to_owned()].into(), by_name: false };
+    known.direct.insert("m".to_owned(), direct);
+    let made = quantized_knowing(net.build(), MINMAX, &known, calibrated);
+    made.producer(made.input(made.the("Sin"), 0), "Reshape");
+    made.producer(made.input(made.the("Reshape"), 0), "Exp");
+}
+
+#[test]
 fn integers_that_are_there_already_are_not_made_again() {
     let zero = |name: &str, builder: Builder| {
         let tensor = Tensor::new(DataType::Uint8, vec![], bytes::Bytes::from_static(&[3])).expect("a byte");
