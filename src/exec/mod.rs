@@ -4,10 +4,12 @@
 mod onnxruntime;
 mod quiet;
 mod session;
+mod timed;
 mod tract;
 
 pub use onnxruntime::{Level, OnnxRuntime};
 pub use session::Session;
+pub use timed::{Loaded, NodeTime, Timed, Timer, Timing, types_of};
 pub use tract::Tract;
 
 use crate::error::{Error, Result};

@@ -2,8 +2,10 @@
 
 mod convert;
 mod library;
+mod profile;
 mod program;
 mod search;
+mod timed;
 
 use super::{Executor, Program, Tract, Types};
 use crate::error::Result;

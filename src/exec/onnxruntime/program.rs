@@ -52,7 +52,7 @@ impl Sessions {
     }
 
     fn loaded(&self) -> Result<Session> {
-        let load = || builder(self.level)?.commit_from_memory(&self.model.bytes);
+        let load = || builder(self.level, 1)?.commit_from_memory(&self.model.bytes);
         let loaded = quiet::catch(load).map_err(|_| self.refusal("load", "the binding panicked"))?;
         loaded.map_err(|e| self.refusal("load", e.message()))
     }
@@ -72,18 +72,23 @@ impl Sessions {
     }
 
     fn refusal(&self, what: &str, why: &str) -> Error {
-        let words: Vec<&str> = why.split_whitespace().collect();
-        let mut line = words.join(" ");
-        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
-            line.truncate(end);
-            line.push_str(" ...");
-        }
-        Error::Engine(format!("{} cannot {what} it: {line}", self.engine))
+        refusal(&self.engine, what, why)
     }
 }
 
-/// One thread, no words on standard error.
-fn builder(level: Level) -> ort::Result<SessionBuilder> {
+/// That the engine called `engine` cannot do `what`, in its own words on one line.
+pub(super) fn refusal(engine: &str, what: &str, why: &str) -> Error {
+    let words: Vec<&str> = why.split_whitespace().collect();
+    let mut line = words.join(" ");
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+        line.push_str(" ...");
+    }
+    Error::Engine(format!("{engine} cannot {what} it: {line}"))
+}
+
+/// Sessions of so many threads, no words on standard error.
+pub(super) fn builder(level: Level, threads: usize) -> ort::Result<SessionBuilder> {
     let log = |level: LogLevel, _: &str, _: &str, place: &str, message: &str| {
         tracing::debug!(?level, place, message, "ONNX Runtime");
     };
@@ -92,7 +97,7 @@ fn builder(level: Level) -> ort::Result<SessionBuilder> {
             Level::DisableAll => GraphOptimizationLevel::Disable,
             Level::Default => GraphOptimizationLevel::Level3,
         })?
-        .with_intra_threads(1)?
+        .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_log_level(LogLevel::Warning)?
         .with_logger(Box::new(log))

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tract_onnx::prelude::*;
 
 /// A node as the model calls it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label {
     /// Its name, or that of its first output where it has none.
     pub name: String,

@@ -28,6 +28,7 @@ mod rounded;
 mod simulate;
 mod softmax;
 mod states;
+mod timed;
 mod types;
 mod unpack;
 
@@ -36,7 +37,7 @@ use crate::error::Result;
 use crate::tensor::TensorType;
 use failure::{Failure, guarded};
 use message::Message;
-use program::{Optimised, Outlets, Raw};
+use program::{Optimised, Outlets, Raw, Stepped};
 use std::cell::Cell;
 use tract_onnx::prelude::*;
 
@@ -64,6 +65,17 @@ impl Executor for Tract {
     }
 
     fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+        Ok(self.program(model, inputs, observed)?)
+    }
+
+    fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {
+        types::types(&self.onnx, model, inputs)
+    }
+}
+
+impl Tract {
+    /// What [`Executor::compile`] makes.
+    fn program(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Stepped>> {
         let message = guarded(|| Message::read(&self.onnx, model, true))?;
         let hopeless = Cell::new(false);
         let optimised = guarded(|| {
@@ -82,12 +94,6 @@ impl Executor for Tract {
         }
     }
 
-    fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {
-        types::types(&self.onnx, model, inputs)
-    }
-}
-
-impl Tract {
     fn parse(&self, message: &Message) -> std::result::Result<(InferenceModel, Outlets), Failure> {
         let mut parsed = self.onnx.parse(&message.proto, None).map_err(|e| Failure::of(&e, &message.labels))?;
         bounds::impose(&mut parsed.model);

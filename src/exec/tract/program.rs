@@ -1,7 +1,7 @@
 //! Programs: a model after tract's optimisation, or as it stands.
 
 use super::super::{Observer, Program};
-use super::failure::{Failure, Labels, guarded, guarded_at, labelled};
+use super::failure::{Failure, Label, Labels, guarded, guarded_at, labelled};
 use super::observe::{self, Sink};
 use super::own::Own;
 use super::{bounds, convert, registers};
@@ -10,8 +10,26 @@ use crate::tensor::Tensor;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
+
+/// Who hears of the time that a node of the model took.
+pub type NodeTold<'a> = dyn FnMut(Label, Duration) + 'a;
+
+/// A program that can be timed.
+pub trait Stepped: Program {
+    /// Runs once and returns how long that took, telling `told` of each node. Nothing is observed.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    fn time(&self, inputs: &[Tensor], told: Option<&mut NodeTold<'_>>) -> Result<Duration>;
+}
+
+/// The node of the model that tract's node called `name` comes from; one of tract's own goes by the names that it has there.
+fn label_of(name: &str, op_type: &str, labels: &Labels) -> Label {
+    labelled(name, labels).unwrap_or_else(|| Label { name: name.to_owned(), op_type: op_type.to_owned() })
+}
 
 /// The outlet of each value of a model.
 pub type Outlets = HashMap<String, OutletId>;
@@ -90,6 +108,28 @@ impl Program for Optimised {
     }
 }
 
+impl Stepped for Optimised {
+    fn time(&self, inputs: &[Tensor], mut told: Option<&mut NodeTold<'_>>) -> Result<Duration> {
+        let mut run = || -> TractResult<Duration> {
+            let inputs = inputs_of(inputs)?;
+            let start = Instant::now();
+            let results = self.plan.spawn()?.run_plan_with_eval(inputs, |context, state, node, values| {
+                let begun = told.is_some().then(Instant::now);
+                let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
+                registers::tidy();
+                if let (Some(told), Some(begun)) = (&mut told, begun) {
+                    let took = begun.elapsed();
+                    told(label_of(&node.name, &node.op.name(), &self.labels), took);
+                }
+                made
+            });
+            let took = start.elapsed();
+            results.map(|_| took)
+        };
+        guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))
+    }
+}
+
 /// A model as it was read. Each node is wired when its inputs are there, so it need not be known beforehand what shapes and
 /// types they have.
 pub struct Raw {
@@ -157,5 +197,31 @@ impl Program for Raw {
         let at = Cell::new(None);
         let run = || self.evaluate(inputs, observe, &at).map_err(|e| Failure::of(&e, &self.labels));
         guarded_at(run, || labelled(&self.plan.model().node(at.get()?).name, &self.labels))
+    }
+}
+
+impl Stepped for Raw {
+    fn time(&self, inputs: &[Tensor], mut told: Option<&mut NodeTold<'_>>) -> Result<Duration> {
+        let at = Cell::new(None);
+        let mut run = || -> TractResult<Duration> {
+            let inputs = inputs_of(inputs)?;
+            let start = Instant::now();
+            let results = self.plan.spawn()?.run_plan_with_eval(inputs, |context, state, node, values| {
+                at.set(Some(node.id));
+                let begun = told.is_some().then(Instant::now);
+                bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
+                let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
+                registers::tidy();
+                if let (Some(told), Some(begun)) = (&mut told, begun) {
+                    let took = begun.elapsed();
+                    told(label_of(&node.name, &node.op.name(), &self.labels), took);
+                }
+                made
+            });
+            let took = start.elapsed();
+            results.map(|_| took)
+        };
+        let failing = || run().map_err(|e| Failure::of(&e, &self.labels));
+        guarded_at(failing, || labelled(&self.plan.model().node(at.get()?).name, &self.labels))
     }
 }
