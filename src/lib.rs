@@ -1,6 +1,7 @@
 //! `tare` converts float ONNX models to quantized ones, and says how much was lost.
 
 pub mod advise;
+pub mod bench;
 pub mod calibrate;
 pub mod dequantize;
 pub mod diff;

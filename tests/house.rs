@@ -34,6 +34,7 @@ const ROOMS: &[&str] = &[
     "validate",
     "diff",
     "report",
+    "bench",
     "advise",
     "pipeline",
     "cli",

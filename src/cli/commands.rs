@@ -1,9 +1,11 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate};
+use super::args::{Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate};
 use super::progress::Bars;
 use std::path::Path;
+use std::process::Command;
+use tare::bench::{Process, Running, Task, serve};
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
 use tare::quant::KnownGrids;
@@ -160,6 +162,45 @@ pub fn diff(args: &Diff, output: &Output) -> Result<Verdict> {
         print(&difference);
     }
     Ok(if difference.is_empty() { Verdict::Good } else { Verdict::Different })
+}
+
+pub fn bench(args: &Bench, output: &Output) -> Result<Verdict> {
+    let (settings, engines, threads) = (args.settings()?, args.engines()?, args.threads()?);
+    let effort = args.effort()?;
+    if let Some(path) = &args.report {
+        let mut read = settings.files();
+        read.extend(args.models.iter().map(|path| ("model", path.as_path())));
+        file::check_outputs(&[path], &read)?;
+    }
+    let own = std::env::current_exe().map_err(|e| Error::other(format!("the program does not find itself: {e}")))?;
+    let onnxruntime = args.onnxruntime.as_deref();
+    let launch = |task: &Task<'_>| {
+        let mut command = Command::new(&own);
+        command.arg("-q").args(BenchProcess::arguments(task, onnxruntime));
+        Ok(Box::new(Process::start(command)?) as Box<dyn Running>)
+    };
+    let what = pipeline::Bench {
+        models: &args.models,
+        engines: engines.as_deref(),
+        threads: &threads,
+        effort,
+        nodes: args.nodes,
+        onnxruntime,
+    };
+    let done = pipeline::bench(&what, &settings, &launch, &Bars::new(output.quiet))?;
+    if let Some(path) = &args.report {
+        report::save_json(&done, path)?;
+    }
+    if !output.quiet {
+        print(&done);
+    }
+    Ok(Verdict::Good)
+}
+
+pub fn bench_process(args: &BenchProcess) -> Result<Verdict> {
+    let load = || pipeline::alone(&args.task()?, args.onnxruntime.as_deref());
+    serve(load, std::io::stdin().lock(), std::io::stdout().lock())?;
+    Ok(Verdict::Good)
 }
 
 pub fn schema() -> Result<Verdict> {

@@ -55,6 +55,8 @@ fn run(cli: &Cli) -> Result<Verdict> {
         Command::Record(args) => commands::record(args, output),
         Command::Dequantize(args) => commands::dequantize(args, output),
         Command::Diff(args) => commands::diff(args, output),
+        Command::Bench(args) => commands::bench(args, output),
+        Command::BenchProcess(args) => commands::bench_process(args),
         Command::Schema => commands::schema(),
     }
 }

@@ -41,6 +41,7 @@ pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
 pub use record::Recorder;
 pub use split::{split, spread};
+pub use tensor_proto::{load_tensor, save_tensor};
 
 use crate::tensor::{Tensor, TensorType};
 use std::path::PathBuf;

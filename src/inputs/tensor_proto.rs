@@ -1,8 +1,10 @@
 //! ONNX's `TensorProto` as it stands alone in a `.pb` file of test data: only the fields that carry numbers.
 
+use crate::error::{Error, Result};
 use crate::tensor::{DataType, Tensor, element_count};
 use bytes::Bytes;
 use prost::Message;
+use std::path::Path;
 
 /// The message; field numbers are those of `onnx.proto3`.
 #[derive(Clone, PartialEq, Message)]
@@ -51,6 +53,23 @@ pub(super) fn decode(bytes: Bytes) -> std::result::Result<Tensor, String> {
         return Err(format!("its shape {shape:?} is larger than memory can be"));
     }
     Tensor::new(dtype, shape, data).map_err(|error| error.to_string())
+}
+
+/// Reads the tensor in the `.pb` file at `path`.
+///
+/// # Errors
+/// When the file cannot be read or holds none.
+pub fn load_tensor(path: &Path) -> Result<Tensor> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+    decode(bytes.into()).map_err(|why| Error::file(path, why))
+}
+
+/// Writes `tensor`, called `name`, to a `.pb` file at `path`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_tensor(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
+    std::fs::write(path, encode(name, tensor)).map_err(|e| Error::file(path, format!("cannot be written: {e}")))
 }
 
 /// The bytes of a `.pb` file with `tensor`, called `name`.

@@ -1,6 +1,7 @@
 //! The whole story on one page: load, prepare, plan, calibrate, resolve, rewrite, validate, report.
 
 mod advised;
+mod benched;
 mod calibrated;
 mod completed;
 mod detailed;
@@ -13,6 +14,7 @@ mod reported;
 mod validated;
 
 pub use advised::init;
+pub use benched::{Bench, alone, bench};
 pub use detailed::save_comparison;
 pub use planned::Planned;
 pub use recorded::record;

@@ -21,6 +21,7 @@ mod pad;
 mod types;
 mod widen;
 
+pub(crate) use dims::Fix as FixDimensions;
 pub use levels::{TakesLevels, take_levels};
 pub use widen::{has_halves, widen};
 

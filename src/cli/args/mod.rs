@@ -1,5 +1,6 @@
 //! The command line as written: what a run is told, one file for each command, and how its flags lie over the policy.
 
+mod bench;
 mod calibrate;
 mod dequantize;
 mod diff;
@@ -12,6 +13,7 @@ mod validate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use bench::{Bench, BenchProcess};
 pub use calibrate::Calibrate;
 pub use dequantize::Dequantize;
 pub use diff::Diff;
@@ -51,6 +53,11 @@ pub enum Command {
     Dequantize(Dequantize),
     /// Say what differs between two models: structure, grids, stored numbers. Exit code 1 where something does.
     Diff(Diff),
+    /// Measure how fast models run, side by side: latency, load time, peak memory, and which nodes take the time.
+    Bench(Box<Bench>),
+    /// Run one model as `bench` says.
+    #[command(hide = true)]
+    BenchProcess(BenchProcess),
     /// Print the JSON Schema of the policy, for editors.
     Schema,
 }

@@ -1,0 +1,107 @@
+//! Inputs for a model for which there are no samples: what a run takes seldom depends on the numbers, but it does on the shapes.
+
+use crate::error::{Error, Result};
+use crate::inputs::InputSpec;
+use crate::ir::Model;
+use crate::tensor::{DataType, Tensor, element_count};
+use half::{bf16, f16};
+use std::collections::BTreeSet;
+
+/// An input may take so many bytes; a size that was mistyped must not exhaust the memory.
+const MOST_BYTES: usize = 1 << 31;
+/// Parts of the names of dimensions that are no batch, first as they may be.
+const LENGTHS: [&str; 8] = ["seq", "len", "time", "frame", "token", "chunk", "sample", "num"];
+
+/// Inputs that were made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// A tensor for each input.
+    pub inputs: Vec<Tensor>,
+    /// The dimensions that were taken for a batch, of 1.
+    pub batches: Vec<String>,
+}
+
+/// Gives a batch that `model` leaves open the size 1: the first of several axes of an input. Returns the names of such.
+///
+/// # Errors
+/// When other dimensions are open, too.
+fn close(model: &mut Model) -> Result<Vec<String>> {
+    let open = model.graph.open_axes();
+    let several = |value| model.graph.stated_type(value).is_some_and(|ty| ty.dims.len() > 1);
+    let inner: BTreeSet<&str> = open.iter().filter(|o| o.axis > 0).map(|o| o.name.as_str()).collect();
+    let is_batch = |name: &str| {
+        let lower = name.to_lowercase();
+        // A name without meaning, as `?`, may stand for anything.
+        !inner.contains(name) && !LENGTHS.iter().any(|part| lower.contains(part))
+    };
+    // By its own name an input says nothing about the first of its axes.
+    let unnamed = |name: &str, value| name == format!("{}[0]", model.graph.value(value).name());
+    let batch = |o: &&crate::ir::OpenAxis| {
+        o.axis == 0 && several(o.input) && (unnamed(&o.name, o.input) || is_batch(&o.name))
+    };
+    let (batches, others): (Vec<_>, Vec<_>) = open.iter().partition(|o| batch(o));
+    let batches: BTreeSet<String> = batches.into_iter().map(|o| o.name.clone()).collect();
+    let others: BTreeSet<&str> =
+        others.into_iter().map(|o| o.name.as_str()).filter(|name| !batches.contains(*name)).collect();
+    if let Some(first) = others.first() {
+        let all: Vec<&str> = others.iter().copied().collect();
+        let all = all.join(", ");
+        return Err(Error::other(format!(
+            "leaves open: {all}; say how large with --dim {first}=N, or name samples with --data"
+        )));
+    }
+    for o in &open {
+        let input = model.graph.value(o.input).name().to_owned();
+        model.graph.fix_input_axis(&input, o.axis, 1);
+    }
+    Ok(batches.into_iter().collect())
+}
+
+/// Inputs for `model`, the same whenever it is asked: numbers between 0 and 1, integers of 8 bits as they come, larger ones
+/// and truth values all 1, which is an index, a length and a mask alike. A batch that the model leaves open is 1.
+///
+/// # Errors
+/// When another dimension is open, or an input is of a type that no engine is given.
+pub fn made(model: &mut Model, specs: impl Fn(&Model) -> Result<Vec<InputSpec>>) -> Result<Made> {
+    let batches = close(model)?;
+    let tensor = |(index, spec): (usize, InputSpec)| tensor(&spec, index as u64);
+    let inputs = specs(model)?.into_iter().enumerate().map(tensor).collect::<Result<_>>()?;
+    Ok(Made { inputs, batches })
+}
+
+fn tensor(spec: &InputSpec, seed: u64) -> Result<Tensor> {
+    let InputSpec { name, ty, .. } = spec;
+    let refuse = |why: &str| Error::value(name, format!("{ty}: {why}; name samples with --data"));
+    let shape: Option<Vec<usize>> = ty.dims.iter().copied().collect();
+    let shape = shape.ok_or_else(|| refuse("a dimension is open"))?;
+    let bytes = |size: usize| element_count(&shape)?.checked_mul(size).filter(|&bytes| bytes <= MOST_BYTES);
+    let count = bytes(8).map(|bytes| bytes / 8).ok_or_else(|| refuse("is too large to be made up"))?;
+    let mut noise = Noise(seed);
+    let mut unit = || (noise.next() >> 40) as f32 / (1 << 24) as f32;
+    let data: Vec<u8> = match ty.dtype {
+        DataType::Float32 => (0..count).flat_map(|_| unit().to_le_bytes()).collect(),
+        DataType::Float64 => (0..count).flat_map(|_| f64::from(unit()).to_le_bytes()).collect(),
+        DataType::Float16 => (0..count).flat_map(|_| f16::from_f32(unit()).to_le_bytes()).collect(),
+        DataType::Bfloat16 => (0..count).flat_map(|_| bf16::from_f32(unit()).to_le_bytes()).collect(),
+        DataType::Uint8 | DataType::Int8 => (0..count).map(|_| (noise.next() >> 56) as u8).collect(),
+        DataType::Bool => vec![1; count],
+        DataType::Int16 | DataType::Uint16 => [1, 0].repeat(count),
+        DataType::Int32 | DataType::Uint32 => [1, 0, 0, 0].repeat(count),
+        DataType::Int64 | DataType::Uint64 => [1, 0, 0, 0, 0, 0, 0, 0].repeat(count),
+        _ => return Err(refuse("inputs of this type are not made up")),
+    };
+    Tensor::new(ty.dtype, shape, data.into())
+}
+
+/// Numbers that look like chance (SplitMix64).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
