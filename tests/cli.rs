@@ -2,6 +2,8 @@
 
 #[path = "cli/bad_values.rs"]
 mod bad_values;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/conversions.rs"]
 mod conversions;
 #[path = "cli/diff.rs"]

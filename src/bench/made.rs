@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::inputs::InputSpec;
-use crate::ir::Model;
+use crate::ir::{Model, OpenAxis};
 use crate::tensor::{DataType, Tensor, element_count};
 use half::{bf16, f16};
 use std::collections::BTreeSet;
@@ -36,18 +36,26 @@ fn close(model: &mut Model) -> Result<Vec<String>> {
     };
     // By its own name an input says nothing about the first of its axes.
     let unnamed = |name: &str, value| name == format!("{}[0]", model.graph.value(value).name());
-    let batch = |o: &&crate::ir::OpenAxis| {
-        o.axis == 0 && several(o.input) && (unnamed(&o.name, o.input) || is_batch(&o.name))
-    };
+    let batch = |o: &&OpenAxis| o.axis == 0 && several(o.input) && (unnamed(&o.name, o.input) || is_batch(&o.name));
     let (batches, others): (Vec<_>, Vec<_>) = open.iter().partition(|o| batch(o));
     let batches: BTreeSet<String> = batches.into_iter().map(|o| o.name.clone()).collect();
-    let others: BTreeSet<&str> =
-        others.into_iter().map(|o| o.name.as_str()).filter(|name| !batches.contains(*name)).collect();
-    if let Some(first) = others.first() {
-        let all: Vec<&str> = others.iter().copied().collect();
-        let all = all.join(", ");
+    let others: Vec<_> = others.into_iter().filter(|o| !batches.contains(&o.name)).collect();
+    if !others.is_empty() {
+        // A name may say nothing, so the place is told, too.
+        let place = |o: &&OpenAxis| format!("{}[{}]", model.graph.value(o.input).name(), o.axis);
+        let mut told: Vec<String> = Vec::new();
+        let mut flags: Vec<String> = Vec::new();
+        for o in &others {
+            let flag = format!("--dim {}=N", o.name);
+            if !flags.contains(&flag) {
+                flags.push(flag);
+                let place = place(o);
+                told.push(if place == o.name { place } else { format!("{} ({place})", o.name) });
+            }
+        }
+        let (told, flags) = (told.join(", "), flags.join(" "));
         return Err(Error::other(format!(
-            "leaves open: {all}; say how large with --dim {first}=N, or name samples with --data"
+            "leaves open: {told}; say how large with {flags}, or name samples with --data"
         )));
     }
     for o in &open {

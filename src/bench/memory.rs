@@ -1,4 +1,4 @@
-//! The memory of this process, where the system tells.
+//! The memory of this process and the time that it had a processor, where the system tells.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,17 @@ pub struct Memory {
 pub fn resident() -> Option<(u64, u64)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     Some((field(&status, "VmRSS:")?, field(&status, "VmHWM:")?))
+}
+
+/// Milliseconds for which threads of this process, all together, had a processor. `None` where the system is not Linux, or does
+/// not tell.
+pub fn processor_ms() -> Option<f64> {
+    let mut sum = 0_u64;
+    for thread in std::fs::read_dir("/proc/self/task").ok()? {
+        let Ok(text) = std::fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };
+        sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    (sum > 0).then_some(sum as f64 / 1e6)
 }
 
 /// The bytes in a line like `VmRSS:   1234 kB`.

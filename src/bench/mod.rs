@@ -15,7 +15,7 @@ pub use memory::Memory;
 pub use nodes::{NodeCost, OperatorCost, Profile};
 pub use process::{Process, serve};
 pub use rounds::{Effort, Launch, group};
-pub use running::{Began, Ended, Here, Running, Task};
+pub use running::{Began, Ended, Here, Running, Task, Turn};
 pub use spread::Spread;
 
 use crate::report::FileSummary;
@@ -104,6 +104,8 @@ pub struct Timed {
     pub load_ms: Option<Spread>,
     /// The time of the first run, which may still set things up.
     pub first_run_ms: Option<Spread>,
+    /// For what share of its turns the process had a processor, on one thread and where the system tells: below 1 others had it.
+    pub processor_share: Option<f64>,
     /// The memory of a process that runs this model alone.
     pub memory: Option<Memory>,
     /// Which nodes take the time, where that was asked for.

@@ -73,7 +73,8 @@ mod tests {
         let told = [("a", "Conv", 1.0), ("b", "Relu", 4.5), ("c", "Conv", 4.0), ("d", "Add", 0.5)];
         let told = told.map(|(node, op, ms)| (node.to_owned(), op.to_owned(), ms)).to_vec();
         let profile = Profile::of(told, 7);
-        let operators: Vec<_> = profile.operators.iter().map(|o| (o.op_type.as_str(), o.nodes, o.ms, o.share)).collect();
+        let operators: Vec<_> =
+            profile.operators.iter().map(|o| (o.op_type.as_str(), o.nodes, o.ms, o.share)).collect();
         assert_eq!(operators, [("Conv", 2, 5.0, 0.5), ("Relu", 1, 4.5, 0.45), ("Add", 1, 0.5, 0.05)]);
         let nodes: Vec<_> = profile.nodes.iter().map(|n| n.node.as_str()).collect();
         assert_eq!((nodes, profile.total_ms, profile.runs), (vec!["b", "c", "a", "d"], 10.0, 7));

@@ -1,6 +1,6 @@
 //! A model in a process of its own, which is told by lines when to run, and answers in lines. Both ends of the line.
 
-use super::running::{Began, Ended, Running};
+use super::running::{Began, Ended, Running, Turn};
 use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,9 @@ enum Answer<T> {
 
 /// What the process is told.
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Order {
-    Turn { first: usize, count: usize },
+    Run { first: usize, count: usize },
     End,
 }
 
@@ -87,8 +88,8 @@ impl Running for Process {
         &self.began
     }
 
-    fn turn(&mut self, first: usize, count: usize) -> Result<Vec<f64>> {
-        self.ask(&Order::Turn { first, count })
+    fn turn(&mut self, first: usize, count: usize) -> Result<Turn> {
+        self.ask(&Order::Run { first, count })
     }
 
     fn end(mut self: Box<Self>) -> Result<Ended> {
@@ -140,7 +141,7 @@ pub fn serve(
     for line in orders.lines() {
         let Ok(line) = line else { break };
         let goes_on = match serde_json::from_str(&line) {
-            Ok(Order::Turn { first, count }) => tell(&mut answers, running.turn(first, count))?,
+            Ok(Order::Run { first, count }) => tell(&mut answers, running.turn(first, count))?,
             Ok(Order::End) => return tell(&mut answers, running.end()).map(|_| ()),
             Err(e) => tell::<()>(&mut answers, Err(Error::other(format!("is no order: {e}"))))?,
         };

@@ -1,7 +1,7 @@
 //! Models that run by turns.
 
 use super::nodes::Profile;
-use super::running::{Began, Running, Task};
+use super::running::{Began, Running, Task, Turn};
 use super::spread::Spread;
 use super::{Measurement, Timed};
 use crate::error::Result;
@@ -42,6 +42,9 @@ struct Entry<'a> {
     /// The times of all runs, and the median of each round.
     times: Vec<f64>,
     rounds: Vec<f64>,
+    /// The time of all turns, and for how long of it the process had a processor.
+    whole: f64,
+    processor: Option<f64>,
     result: Timed,
 }
 
@@ -64,11 +67,19 @@ impl Entry<'_> {
         }
     }
 
-    /// The median of the runs of a turn, which are kept.
-    fn turn(&mut self, first: usize, count: usize) -> Option<(f64, Vec<f64>)> {
-        let times = self.running.as_mut()?.turn(first, count);
-        let times = self.noted(times)?;
-        Some((Spread::of(&times)?.median, times))
+    /// The median of the runs of a turn, and the turn.
+    fn turn(&mut self, first: usize, count: usize) -> Option<(f64, Turn)> {
+        let turn = self.running.as_mut()?.turn(first, count);
+        let turn = self.noted(turn)?;
+        Some((Spread::of(&turn.runs_ms)?.median, turn))
+    }
+
+    fn counted_turn(&mut self, first: usize, count: usize) {
+        let Some((median, turn)) = self.turn(first, count) else { return };
+        self.rounds.push(median);
+        self.times.extend(turn.runs_ms);
+        self.whole += turn.whole_ms;
+        self.processor = self.processor.zip(turn.processor_ms).map(|(sum, more)| sum + more);
     }
 
     fn slow_to_load(&self) -> bool {
@@ -89,10 +100,7 @@ impl Entry<'_> {
 }
 
 /// Forward and backward by turns: what comes after what is not always the same.
-fn in_turn<'e, 'a>(
-    entries: &'e mut [Entry<'a>],
-    round: usize,
-) -> Box<dyn Iterator<Item = &'e mut Entry<'a>> + 'e> {
+fn in_turn<'e, 'a>(entries: &'e mut [Entry<'a>], round: usize) -> Box<dyn Iterator<Item = &'e mut Entry<'a>> + 'e> {
     if round.is_multiple_of(2) { Box::new(entries.iter_mut()) } else { Box::new(entries.iter_mut().rev()) }
 }
 
@@ -122,6 +130,8 @@ pub fn group(
             began: Vec::new(),
             times: Vec::new(),
             rounds: Vec::new(),
+            whole: 0.0,
+            processor: Some(0.0),
             result: entry(task),
         })
         .collect();
@@ -147,10 +157,7 @@ pub fn group(
     for round in 0..rounds {
         let first = round * turn;
         for entry in in_turn(&mut entries, round) {
-            if let Some((median, times)) = entry.turn(first, turn.min(runs - first)) {
-                entry.rounds.push(median);
-                entry.times.extend(times);
-            }
+            entry.counted_turn(first, turn.min(runs - first));
         }
         progress.step();
     }
@@ -178,6 +185,9 @@ fn finish(entries: &mut [Entry<'_>]) {
         let (load_ms, first_run_ms) = (of(|began| began.load_ms), of(|began| began.first_run_ms));
         entry.result.ratio = Spread::of(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<_>>());
         entry.result.latency_ms = Spread::of(&entry.times);
+        // Several threads may have as many processors.
+        let share = entry.processor.filter(|_| entry.task.threads == 1 && entry.whole > 0.0);
+        entry.result.processor_share = share.map(|processor| (processor / entry.whole).min(1.0));
         (entry.result.load_ms, entry.result.first_run_ms) = (load_ms, first_run_ms);
     }
 }

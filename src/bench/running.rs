@@ -1,6 +1,6 @@
 //! One model that is loaded and takes its turns.
 
-use super::memory::{Memory, resident};
+use super::memory::{Memory, processor_ms, resident};
 use crate::error::Result;
 use crate::exec::{NodeTime, Timed, Timer, Timing, types_of};
 use crate::policy::Engine;
@@ -35,6 +35,17 @@ pub struct Began {
     pub first_run_ms: f64,
 }
 
+/// What a turn took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Milliseconds of each run.
+    pub runs_ms: Vec<f64>,
+    /// Milliseconds from the first to the last, with what lies between runs.
+    pub whole_ms: f64,
+    /// For so many milliseconds of these the process had a processor, where the system tells; of each thread, added up.
+    pub processor_ms: Option<f64>,
+}
+
 /// What is known at the end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
@@ -51,11 +62,11 @@ pub trait Running {
     /// What loading it took.
     fn began(&self) -> &Began;
 
-    /// Milliseconds of each of `count` runs, the first of them of the sample `first`, counted around.
+    /// Runs `count` times, first the sample `first`, counted around.
     ///
     /// # Errors
     /// When a run fails.
-    fn turn(&mut self, first: usize, count: usize) -> Result<Vec<f64>>;
+    fn turn(&mut self, first: usize, count: usize) -> Result<Turn>;
 
     /// Ends it.
     ///
@@ -111,12 +122,16 @@ impl Running for Here {
         &self.began
     }
 
-    fn turn(&mut self, first: usize, count: usize) -> Result<Vec<f64>> {
+    fn turn(&mut self, first: usize, count: usize) -> Result<Turn> {
         let start = Instant::now();
         while self.last < LONG && start.elapsed() < LEAD {
             self.run(first)?;
         }
-        (first..first + count).map(|sample| self.run(sample)).collect()
+        let (had, start) = (processor_ms(), Instant::now());
+        let runs_ms = (first..first + count).map(|sample| self.run(sample)).collect::<Result<_>>()?;
+        let whole_ms = ms(start.elapsed());
+        let processor_ms = had.zip(processor_ms()).map(|(before, after)| after - before);
+        Ok(Turn { runs_ms, whole_ms, processor_ms })
     }
 
     fn end(self: Box<Self>) -> Result<Ended> {

@@ -15,6 +15,8 @@ pub struct Spread {
     pub min: f64,
     /// The largest.
     pub max: f64,
+    /// Where the median of many more would lie, with 95 % confidence, whatever their distribution.
+    pub median_ci95: [f64; 2],
 }
 
 impl Spread {
@@ -28,12 +30,17 @@ impl Spread {
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
             low + (high - low) * place.fract()
         };
-        Some(Self { median: at(0.5), p10: at(0.1), p90: at(0.9), min, max })
+        // So many of them are below their median is a binomial distribution.
+        let (half, deviation) = (sorted.len() as f64 / 2.0, 0.98 * (sorted.len() as f64).sqrt());
+        let rank = |place: f64| sorted[(place.max(0.0) as usize).min(sorted.len() - 1)];
+        let median_ci95 = [rank((half - deviation).floor() - 1.0), rank((half + deviation).ceil())];
+        Some(Self { median: at(0.5), p10: at(0.1), p90: at(0.9), min, max, median_ci95 })
     }
 
-    /// Whether most measurements leave open on which side of `value` the truth is.
-    pub fn holds(&self, value: f64) -> bool {
-        (self.p10..=self.p90).contains(&value)
+    /// Whether the measurements leave open on which side of `value` the median is.
+    pub fn leaves_open(&self, value: f64) -> bool {
+        let [low, high] = self.median_ci95;
+        (low..=high).contains(&value)
     }
 }
 
@@ -43,18 +50,21 @@ mod tests {
 
     #[test]
     fn the_order_does_not_matter_and_outliers_move_only_the_ends() {
-        let mut values: Vec<f64> = (0..=10).map(f64::from).rev().collect();
+        let mut values: Vec<f64> = (0..=100).map(f64::from).rev().collect();
         let spread = Spread::of(&values).expect("values");
-        assert_eq!(spread, Spread { median: 5.0, p10: 1.0, p90: 9.0, min: 0.0, max: 10.0 });
+        let wanted = Spread { median: 50.0, p10: 10.0, p90: 90.0, min: 0.0, max: 100.0, median_ci95: [39.0, 61.0] };
+        assert_eq!(spread, wanted);
         values[0] = 1e9;
         assert_eq!(Spread::of(&values), Some(Spread { max: 1e9, ..spread }));
-        assert!(spread.holds(1.0) && !spread.holds(0.5));
+        assert!(spread.leaves_open(39.0) && !spread.leaves_open(38.9) && !spread.leaves_open(61.1));
     }
 
     #[test]
     fn one_value_and_none_are_fine() {
-        assert_eq!(Spread::of(&[2.0]), Some(Spread { median: 2.0, p10: 2.0, p90: 2.0, min: 2.0, max: 2.0 }));
+        let [median, p10, p90, min, max] = [2.0; 5];
+        assert_eq!(Spread::of(&[2.0]), Some(Spread { median, p10, p90, min, max, median_ci95: [2.0; 2] }));
         assert_eq!(Spread::of(&[]), None);
-        assert_eq!(Spread::of(&[1.0, 2.0]).expect("values").median, 1.5);
+        let two = Spread::of(&[2.0, 1.0]).expect("values");
+        assert_eq!((two.median, two.median_ci95), (1.5, [1.0, 2.0]));
     }
 }

@@ -5,6 +5,8 @@ use crate::report::size;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
+/// A process with a smaller share of a processor than this was kept waiting.
+const BUSY: f64 = 0.95;
 /// Of longer names the middle is left out.
 const LONGEST: usize = 48;
 
@@ -65,7 +67,7 @@ fn row(name: &str, timed: &Timed, first: bool) -> Vec<String> {
     let ratio = |number: f64| format!("{number:.3}");
     let (share, shares, verdict) = match timed.ratio {
         Some(spread) if !first => {
-            let verdict = if spread.holds(1.0) { "within the noise" } else { "" };
+            let verdict = if spread.leaves_open(1.0) { "within the noise" } else { "" };
             (ratio(spread.median), between(&spread, ratio), verdict)
         }
         _ => (String::new(), String::new(), ""),
@@ -99,6 +101,14 @@ impl Measurement {
         rows.extend(ran.map(|(index, (name, timed))| row(name, timed, index == 0)));
         if rows.len() > 1 {
             table(f, &rows)?;
+        }
+        let shares = models.iter().filter_map(|model| model.processor_share);
+        if let Some(least) = shares.min_by(f64::total_cmp).filter(|&share| share < BUSY) {
+            let taken = (1.0 - least) * 100.0;
+            writeln!(
+                f,
+                "  busy machine: for {taken:.0} % of the time others had the processor; trust ratios more than times"
+            )?;
         }
         for (name, timed) in names.iter().zip(models) {
             if let Some(why) = &timed.error {
@@ -149,9 +159,7 @@ fn operators(f: &mut Formatter<'_>, profiles: &[(&String, &Profile)], shown: usi
 fn nodes(f: &mut Formatter<'_>, name: &str, profile: &Profile, shown: usize) -> fmt::Result {
     let shown = shown.min(profile.nodes.len());
     writeln!(f, "\n  {name}: {shown} of {}", plural(profile.nodes.len(), "node"))?;
-    let row = |node: &super::NodeCost| {
-        vec![short(&node.node), node.op_type.clone(), ms(node.ms), percent(node.share)]
-    };
+    let row = |node: &super::NodeCost| vec![short(&node.node), node.op_type.clone(), ms(node.ms), percent(node.share)];
     let rows: Vec<Vec<String>> = profile.nodes.iter().take(shown).map(row).collect();
     table(f, &rows)
 }

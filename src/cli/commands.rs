@@ -1,7 +1,9 @@
 //! What each command does, in terms of the library.
 
 use super::Verdict;
-use super::args::{Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate};
+use super::args::{
+    Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate,
+};
 use super::progress::Bars;
 use std::path::Path;
 use std::process::Command;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Whether the program finds ONNX Runtime on this machine.
-fn is_there(folder: &Path) -> bool {
+pub fn is_there(folder: &Path) -> bool {
     policy(folder, "");
     let output = tare(folder, ["calibrate", "-c", "policy.yaml", "-o", "probe.json", "--engine", "onnxruntime"]);
     let found = output.status.success();

@@ -98,7 +98,10 @@ impl Bench {
     /// When that is no time at all.
     pub fn effort(&self) -> Result<Effort> {
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0) {
-            return Err(Error::other(format!("--seconds: expected more than 0 and at most a day, found {}", self.seconds)));
+            return Err(Error::other(format!(
+                "--seconds: expected more than 0 and at most a day, found {}",
+                self.seconds
+            )));
         }
         if self.runs == Some(0) {
             return Err(Error::other("--runs: expected 1 or more, found 0"));
@@ -127,13 +130,7 @@ impl BenchProcess {
     /// What to run.
     pub fn task(&self) -> Result<Task<'_>> {
         let engine = policy::word(&self.engine).map_err(|e| Error::other(format!("--engine: {e}")))?;
-        Ok(Task {
-            model: &self.model,
-            engine,
-            threads: self.threads,
-            nodes: self.nodes,
-            samples: &self.samples,
-        })
+        Ok(Task { model: &self.model, engine, threads: self.threads, nodes: self.nodes, samples: &self.samples })
     }
 
     /// The arguments that say the same.

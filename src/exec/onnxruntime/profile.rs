@@ -96,7 +96,12 @@ mod tests {
                 event("Session", "model_run", at, 210, ""),
             ]
         };
-        let all = [vec![event("Session", "session_initialization", 0, 50, "")], run(100, 99).into(), run(400, 10).into(), run(700, 30).into()];
+        let all = [
+            vec![event("Session", "session_initialization", 0, 50, "")],
+            run(100, 99).into(),
+            run(400, 10).into(),
+            run(700, 30).into(),
+        ];
         let text = format!("[{}]", all.concat().join(","));
         let mut told: Vec<(String, String, u128)> = nodes(text.as_bytes())
             .expect("a profile")

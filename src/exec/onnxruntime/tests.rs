@@ -1,7 +1,7 @@
 //! Tests of the executor over ONNX Runtime. Those that run models need its library, and say so where there is none.
 
 use super::*;
-use crate::exec::Session;
+use crate::exec::{Session, Timer, Timing};
 use crate::ir::build::{self, Builder};
 use crate::tensor::{DataType, Tensor};
 
@@ -142,4 +142,27 @@ fn the_level_is_part_of_the_name_and_types_are_told() {
     let input = crate::tensor::TensorType { dtype: DataType::Float32, dims: vec![Some(1), Some(2)] };
     assert_eq!(engine.types(&bytes, std::slice::from_ref(&input)).expect("types")["a"], input);
     assert!(engine.at(Level::DisableAll).name().ends_with("without graph optimizations"));
+}
+
+#[test]
+fn runs_are_timed_on_any_number_of_threads_and_nodes_are_told() {
+    let Some(engine) = runtime() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.onnx");
+    crate::file::save(&two_steps(), &path).expect("written");
+    let x = [Tensor::from_f32(vec![1, 2], &[3.0, -4.0])];
+    for (threads, nodes) in [(1, true), (2, false)] {
+        let mut loaded = engine.load(&path, &[], Timing { threads, nodes }).expect("loads").program;
+        for _ in 0..3 {
+            assert!(!loaded.run(&x).expect("runs").is_zero());
+        }
+        assert!(loaded.run(&[]).expect_err("no input").to_string().contains("1 inputs"));
+        let told = loaded.nodes().expect("nodes");
+        let mut operators: Vec<&str> = told.iter().map(|node| node.op_type.as_str()).collect();
+        operators.sort_unstable();
+        assert_eq!(operators, if nodes { vec!["Neg", "Relu"] } else { vec![] });
+    }
+    let missing = engine.load(&folder.path().join("none.onnx"), &[], Timing { threads: 1, nodes: false });
+    let why = missing.err().expect("no file").to_string();
+    assert!(why.contains("none.onnx") && why.contains("cannot load it"), "{why}");
 }

@@ -50,9 +50,11 @@ impl Timed for Programs {
         let program = self.program(&types_of(inputs))?;
         let counted = self.runs > 0;
         self.runs += 1;
-        let mut add = self.nodes.as_mut().filter(|_| counted).map(|nodes| {
-            |label: Label, time: Duration| *nodes.entry(label).or_default() += time
-        });
+        let mut add = self
+            .nodes
+            .as_mut()
+            .filter(|_| counted)
+            .map(|nodes| |label: Label, time: Duration| *nodes.entry(label).or_default() += time);
         let told = add.as_mut().map(|add| add as &mut NodeTold<'_>);
         self.programs[program].1.time(inputs, told).map_err(explained)
     }

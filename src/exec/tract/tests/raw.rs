@@ -61,3 +61,43 @@ fn a_node_that_fails_is_named() {
     let text = failure(&reshaped(), &[Tensor::from_f32(vec![2, 3], &[0.0; 6]), s]);
     assert!(text.contains("cannot run Reshape \"Reshape_r\"") && !text.contains('\n'), "{text}");
 }
+
+#[test]
+fn models_of_both_kinds_are_timed_node_by_node_at_all_shapes() {
+    use crate::exec::{Timer, Timing, types_of};
+    let chain = Builder::new(13).input("x", &[-1, -1]).input("s", &[2]).node("Neg", &["x"], &["n"], vec![]);
+    let chain = chain.node("Softmax", &["n"], &["y"], vec![]).output("y", &[-1, -1]);
+    // With a second output, so that its second input is read.
+    let chain = chain.node("Sqrt", &["s"], &["z"], vec![]).output("z", &[2]).build();
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, model, wanted) in
+        [("raw", reshaped(), ["Neg", "Reshape", "QuantizeLinear"]), ("optimised", chain, ["Neg", "Softmax", "Sqrt"])]
+    {
+        let path = folder.path().join(name);
+        crate::file::save(&model, &path).expect("written");
+        let sample = |rows: usize| {
+            [Tensor::from_f32(vec![rows, 3], &vec![0.5; 3 * rows]), Tensor::from_f32(vec![2], &[rows as f32, 3.0])]
+        };
+        for nodes in [true, false] {
+            let timing = Timing { threads: 1, nodes };
+            let mut loaded = Tract::default().load(&path, &types_of(&sample(2)), timing).expect("loads").program;
+            for rows in [2, 4, 2] {
+                assert!(!loaded.run(&sample(rows)).expect("runs").is_zero(), "{name}");
+            }
+            let told = loaded.nodes().expect("nodes");
+            for op_type in wanted {
+                let found = told.iter().filter(|node| node.op_type == op_type).count();
+                assert_eq!(found, usize::from(nodes), "{name}: {op_type} in {told:?}");
+            }
+        }
+    }
+    let error = Tract::default().load(&folder.path().join("none"), &[], Timing { threads: 1, nodes: false });
+    assert!(error.is_err_and(|why| why.to_string().contains("none")));
+    let odd = [Tensor::from_f32(vec![2, 3], &[0.0; 6]), Tensor::from_f32(vec![2], &[4.0, 4.0])];
+    let mut loaded = Tract::default()
+        .load(&folder.path().join("raw"), &types_of(&odd), Timing { threads: 1, nodes: false })
+        .expect("what cannot be analysed is loaded as it stands")
+        .program;
+    let error = loaded.run(&odd).expect_err("a shape that does not fit").to_string();
+    assert!(error.contains("cannot run Reshape \"Reshape_r\""), "{error}");
+}
