@@ -20,6 +20,8 @@ pub fn resident() -> Option<(u64, u64)> {
 /// Milliseconds for which threads of this process, all together, had a processor. `None` where the system is not Linux, or does
 /// not tell.
 pub fn processor_ms() -> Option<f64> {
+    // The kernel brings its count up to date when a thread gives way, or else at the next tick.
+    std::thread::yield_now();
     let mut sum = 0_u64;
     for thread in std::fs::read_dir("/proc/self/task").ok()? {
         let Ok(text) = std::fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };

@@ -106,6 +106,10 @@ pub struct Timed {
     pub first_run_ms: Option<Spread>,
     /// For what share of its turns the process had a processor, on one thread and where the system tells: below 1 others had it.
     pub processor_share: Option<f64>,
+    /// The time of a run for which the process had a processor, with the inputs' way to the engine; likewise.
+    pub processor_ms: Option<Spread>,
+    /// That as a share of the first model's.
+    pub processor_ratio: Option<Spread>,
     /// The memory of a process that runs this model alone.
     pub memory: Option<Memory>,
     /// Which nodes take the time, where that was asked for.

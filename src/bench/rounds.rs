@@ -42,9 +42,9 @@ struct Entry<'a> {
     /// The times of all runs, and the median of each round.
     times: Vec<f64>,
     rounds: Vec<f64>,
-    /// The time of all turns, and for how long of it the process had a processor.
+    /// The time of all turns, and for how long of a run in each round the process had a processor, where that is known.
     whole: f64,
-    processor: Option<f64>,
+    processor: Vec<f64>,
     result: Timed,
 }
 
@@ -79,7 +79,7 @@ impl Entry<'_> {
         self.rounds.push(median);
         self.times.extend(turn.runs_ms);
         self.whole += turn.whole_ms;
-        self.processor = self.processor.zip(turn.processor_ms).map(|(sum, more)| sum + more);
+        self.processor.extend(turn.processor_ms.map(|ms| ms / count.max(1) as f64));
     }
 
     fn slow_to_load(&self) -> bool {
@@ -131,7 +131,7 @@ pub fn group(
             times: Vec::new(),
             rounds: Vec::new(),
             whole: 0.0,
-            processor: Some(0.0),
+            processor: Vec::new(),
             result: entry(task),
         })
         .collect();
@@ -178,16 +178,28 @@ fn finish(entries: &mut [Entry<'_>]) {
             entry.result.memory = ended.memory;
         }
     }
-    let first = entries.first().filter(|entry| entry.result.error.is_none()).map(|entry| entry.rounds.clone());
+    let first = entries.first().filter(|entry| entry.result.error.is_none());
+    let first = first.map(|entry| (entry.rounds.clone(), entry.processor.clone())).unwrap_or_default();
     for entry in entries.iter_mut().filter(|entry| entry.result.error.is_none()) {
         let of = |what: fn(&Began) -> f64| Spread::of(&entry.began.iter().map(what).collect::<Vec<_>>());
-        let ratios = first.iter().flatten().zip(&entry.rounds).map(|(first, own)| own / first);
         let (load_ms, first_run_ms) = (of(|began| began.load_ms), of(|began| began.first_run_ms));
-        entry.result.ratio = Spread::of(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<_>>());
-        entry.result.latency_ms = Spread::of(&entry.times);
+        let result = &mut entry.result;
+        (result.load_ms, result.first_run_ms) = (load_ms, first_run_ms);
+        result.latency_ms = Spread::of(&entry.times);
+        result.ratio = ratio(&first.0, &entry.rounds);
         // Several threads may have as many processors.
-        let share = entry.processor.filter(|_| entry.task.threads == 1 && entry.whole > 0.0);
-        entry.result.processor_share = share.map(|processor| (processor / entry.whole).min(1.0));
-        (entry.result.load_ms, entry.result.first_run_ms) = (load_ms, first_run_ms);
+        if entry.task.threads == 1 && entry.processor.len() == entry.rounds.len() {
+            let runs = entry.times.len() as f64 / entry.rounds.len().max(1) as f64;
+            let had = entry.processor.iter().sum::<f64>() * runs;
+            result.processor_share = (entry.whole > 0.0).then_some((had / entry.whole).min(1.0));
+            result.processor_ms = Spread::of(&entry.processor);
+            result.processor_ratio = ratio(&first.1, &entry.processor);
+        }
     }
+}
+
+/// What `own` is as shares of `first`, round by round.
+fn ratio(first: &[f64], own: &[f64]) -> Option<Spread> {
+    let ratios = first.iter().zip(own).map(|(first, own)| own / first);
+    Spread::of(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<_>>())
 }

@@ -104,6 +104,8 @@ fn ratios_are_of_the_same_round() {
     assert_eq!((latency.min, latency.max), (8.0, 8.0 * 49.0));
     assert_eq!((first.load_ms.expect("times").median, first.first_run_ms.expect("times").median), (1.0, 2.0));
     assert_eq!((first.memory.expect("memory").peak_bytes, first.processor_share), (2048, Some(0.5)));
+    let processor = measurement.models[1].processor_ratio.expect("a ratio");
+    assert_eq!((processor.min, processor.max), (0.25, 0.25));
     assert!(first.profile.is_none());
 }
 
@@ -149,7 +151,8 @@ fn the_text_says_what_was_found() {
         "pretended, 1 thread; 25 rounds, 50 runs of each\n",
         "  0.250  0.250 .. 0.250  ",
         "\n  c.onnx: it broke\n",
-        "busy machine: for 50 % of the time",
+        "busy machine: others had the processor for 50.0 % of the time; without that\n",
+        "\n  b.onnx      25.00  0.250  0.250 .. 0.250\n",
         "where the time goes, mean of one run: a.onnx | b.onnx\n",
         "\n  and 1 more operator\n",
         "\n  a.onnx: 1 of 2 nodes\n  a  Conv  3.000  75.0 %\n",

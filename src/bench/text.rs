@@ -7,15 +7,17 @@ use std::fmt::{self, Display, Formatter};
 
 /// A process with a smaller share of a processor than this was kept waiting.
 const BUSY: f64 = 0.95;
-/// Of longer names the middle is left out.
+/// Of names of models that are longer the middle is left out ...
 const LONGEST: usize = 48;
+/// ... and of others.
+const LONGEST_NODE: usize = 80;
 
-fn short(text: &str) -> String {
+fn short(text: &str, longest: usize) -> String {
     let flat: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if flat.len() <= LONGEST {
+    if flat.len() <= longest {
         return flat.into_iter().collect();
     }
-    let half = (LONGEST - 3) / 2;
+    let half = (longest - 3) / 2;
     let (start, end) = (&flat[..half], &flat[flat.len() - half..]);
     start.iter().chain(&['.'; 3]).chain(end).collect()
 }
@@ -59,7 +61,11 @@ fn names(models: &[Subject]) -> Vec<String> {
     let file = |model: &Subject| model.file.path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
     let files: Vec<String> = models.iter().map(file).collect();
     let alike = |name: &String| files.iter().filter(|other| *other == name).count() > 1;
-    files.iter().zip(models).map(|(name, model)| short(if alike(name) { &model.file.path } else { name })).collect()
+    files
+        .iter()
+        .zip(models)
+        .map(|(name, model)| short(if alike(name) { &model.file.path } else { name }, LONGEST))
+        .collect()
 }
 
 fn row(name: &str, timed: &Timed, first: bool) -> Vec<String> {
@@ -102,14 +108,7 @@ impl Measurement {
         if rows.len() > 1 {
             table(f, &rows)?;
         }
-        let shares = models.iter().filter_map(|model| model.processor_share);
-        if let Some(least) = shares.min_by(f64::total_cmp).filter(|&share| share < BUSY) {
-            let taken = (1.0 - least) * 100.0;
-            writeln!(
-                f,
-                "  busy machine: for {taken:.0} % of the time others had the processor; trust ratios more than times"
-            )?;
-        }
+        busy(f, names, models)?;
         for (name, timed) in names.iter().zip(models) {
             if let Some(why) = &timed.error {
                 writeln!(f, "  {name}: {why}")?;
@@ -120,6 +119,23 @@ impl Measurement {
         operators(f, &profiles, shown)?;
         profiles.iter().try_for_each(|(name, profile)| nodes(f, name, profile, shown))
     }
+}
+
+/// Where others had the processor, that, and what does not count them.
+fn busy(f: &mut Formatter<'_>, names: &[String], models: &[Timed]) -> fmt::Result {
+    let shares = models.iter().filter_map(|model| model.processor_share);
+    let Some(least) = shares.min_by(f64::total_cmp).filter(|&share| share < BUSY) else { return Ok(()) };
+    writeln!(f, "  busy machine: others had the processor for {} of the time; without that", percent(1.0 - least))?;
+    let head = ["", "median ms", "ratio", "10 .. 90 %"].map(str::to_owned).to_vec();
+    let mut rows = vec![head];
+    for (index, (name, timed)) in names.iter().zip(models).enumerate() {
+        let Some(own) = timed.processor_ms else { continue };
+        let mut row = vec![name.clone(), ms(own.median)];
+        let shares = timed.processor_ratio.filter(|_| index > 0);
+        row.extend(shares.into_iter().flat_map(|s| [format!("{:.3}", s.median), between(&s, |n| format!("{n:.3}"))]));
+        rows.push(row);
+    }
+    table(f, &rows)
 }
 
 /// The operators of all models beside each other, those that take longest in any of them first.
@@ -159,7 +175,9 @@ fn operators(f: &mut Formatter<'_>, profiles: &[(&String, &Profile)], shown: usi
 fn nodes(f: &mut Formatter<'_>, name: &str, profile: &Profile, shown: usize) -> fmt::Result {
     let shown = shown.min(profile.nodes.len());
     writeln!(f, "\n  {name}: {shown} of {}", plural(profile.nodes.len(), "node"))?;
-    let row = |node: &super::NodeCost| vec![short(&node.node), node.op_type.clone(), ms(node.ms), percent(node.share)];
+    let row = |node: &super::NodeCost| {
+        vec![short(&node.node, LONGEST_NODE), node.op_type.clone(), ms(node.ms), percent(node.share)]
+    };
     let rows: Vec<Vec<String>> = profile.nodes.iter().take(shown).map(row).collect();
     table(f, &rows)
 }
@@ -177,7 +195,7 @@ impl Display for Benchmark {
         writeln!(f, "inputs       {}", self.inputs)?;
         let fed = |model: &Subject| {
             let vary = if model.shapes_vary { "; shapes vary" } else { "" };
-            let inputs: Vec<String> = model.inputs.iter().map(|input| short(input)).collect();
+            let inputs: Vec<String> = model.inputs.iter().map(|input| short(input, LONGEST_NODE)).collect();
             format!("{}{vary}", inputs.join(", "))
         };
         let all: Vec<String> = self.models.iter().map(fed).collect();
