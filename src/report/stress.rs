@@ -7,6 +7,8 @@ use std::fmt::{self, Display, Formatter};
 const SHOWN: usize = 5;
 /// A lesser share of numbers beyond their grid, over that of samples, is not worth a line.
 const SHARE: f64 = 0.01;
+/// Characters shown of what refused a case: engines print whole tensors.
+const WORDS: usize = 200;
 
 impl Display for Stress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -50,7 +52,8 @@ impl Display for StressCase {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.name, self.what, self.verdict)?;
         if let Some(why) = &self.refused {
-            write!(f, ": {why}")?;
+            write!(f, ": {}", why.chars().take(WORDS).collect::<String>())?;
+            f.write_str(if why.chars().count() > WORDS { "..." } else { "" })?;
         }
         let what: Vec<String> = self.outputs.iter().filter_map(|output| told(self.verdict, output)).collect();
         if !what.is_empty() {
@@ -84,7 +87,9 @@ fn told(verdict: StressVerdict, output: &CaseOutput) -> Option<String> {
 /// purpose.
 pub(super) fn saturated(stress: &Stress) -> Vec<(&StressCase, &Saturated)> {
     let excess = |value: &Saturated| value.share - value.share_on_samples.unwrap_or(0.0);
-    let cases = stress.cases.iter().filter(|case| case.counts);
+    // Where the float model has no numbers, those of the quantized one say nothing.
+    let sound = |case: &&StressCase| case.counts && matches!(case.verdict, StressVerdict::Ok | StressVerdict::Far);
+    let cases = stress.cases.iter().filter(sound);
     let mut all: Vec<(&StressCase, &Saturated)> =
         cases.flat_map(|case| case.saturated.iter().map(move |value| (case, value))).collect();
     all.retain(|(_, value)| excess(value) >= SHARE && (!value.node.is_empty() || value.furthest < 1.0));

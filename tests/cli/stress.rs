@@ -112,6 +112,8 @@ fn a_model_that_falls_over_fails() {
     );
     assert!(printed.contains("y has 64 of 64 elements NaN or infinite, the float model 0"), "{printed}");
     let (_, failed) = cases(&json(folder.join("out.json")));
+    // Of another size, a sample is noise.
+    let failed: Vec<&str> = failed.iter().map(String::as_str).filter(|name| !name.contains('=')).collect();
     assert_eq!(failed, ["lowest", "checkers", "noise", "below", "loud"]);
     tare_text(folder, ["validate", "a.onnx", "b.onnx", "--stress=highest"].iter(), 0);
     tare_text(folder, flags.iter().chain(&["--report", "out.html"]), 1);

@@ -75,15 +75,17 @@ def falls_over_in_both(case):
 
     write("float", helper.make_node("Abs", ["x"], ["y"]))
     to = helper.make_tensor("to", TensorProto.INT64, [2], [1, 64])
+    # Of another size, a sample is noise; 32 and 256 numbers of it have some below 0.
+    lost = ["below", "checkers", "loud", "lowest", "n=256", "n=32", "noise"]
     kinds = {
-        "nan": ([helper.make_node("Sqrt", ["x"], ["y"])], [], ["below", "checkers", "loud", "lowest", "noise"]),
+        "nan": ([helper.make_node("Sqrt", ["x"], ["y"])], [], lost),
         "size": ([helper.make_node("Reshape", ["x", "to"], ["y"])], [to], ["n=0", "n=1", "n=256", "n=32"]),
     }
     for kind, (nodes, constants, wanted) in kinds.items():
         write("quantized", *nodes, constants=constants)
         ways = {"tract": [], "engine": ["--engine", "onnxruntime", *RUNTIME], "reference": ["--reference", "onnxruntime", *RUNTIME]}
         for way, where in ways.items():
-            found = failed(where)
+            found = [name for name in failed(where) if kind == "size" or name != "n=1"]
             case.expect(found == wanted, f"{kind}, {way}: {found}, expected {wanted}")
 
 

@@ -39,10 +39,19 @@ pub fn open(models: [&Model; 2], base: &[Tensor]) -> Vec<Open> {
     let mut all: Vec<Open> = Vec::new();
     for (name, input, axis) in float {
         let Some(&size) = base.get(input).and_then(|tensor| tensor.shape().get(axis)) else { continue };
-        match all.iter_mut().find(|open| open.name == name) {
-            // One name for two sizes names neither.
-            Some(open) if open.size == size => open.at.push((input, axis)),
-            _ => all.push(Open { name, at: vec![(input, axis)], size }),
+        match all.iter_mut().find(|open| open.name == name && open.size == size) {
+            Some(open) => open.at.push((input, axis)),
+            None => all.push(Open { name, at: vec![(input, axis)], size }),
+        }
+    }
+    // One name for two sizes names neither.
+    let names: Vec<String> = all.iter().map(|open| open.name.clone()).collect();
+    let inputs: Vec<_> = models[0].graph.inputs().collect();
+    for open in &mut all {
+        if names.iter().filter(|name| **name == open.name).count() > 1
+            && let Some(&(input, axis)) = open.at.first()
+        {
+            open.name = format!("{}[{axis}]", models[0].graph.value(inputs[input]).name());
         }
     }
     let is_open = |at: &(usize, usize)| quantized.iter().any(|(_, input, axis)| (*input, *axis) == *at);

@@ -207,6 +207,10 @@ fn sizes_stay_within_four_times_a_sample_and_go_where_both_models_are_open() {
     let both = ["1x1", "32x32", "1x384", "256x1", "32x768", "512x32", "128x192"];
     assert_eq!(names([&float, &float]), [&all[..], &both[..]].concat());
     assert_eq!(names([&float, &fixed]), ["n=2", "w=0", "w=1", "w=32", "w=384"]);
+    // One name for sides of two sizes.
+    let unlike = two(["n", "", "?", "?"]);
+    assert_eq!(names([&unlike, &unlike])[..3], ["n=2", "x[2]=0", "x[2]=1"]);
+    assert!(names([&unlike, &unlike]).contains(&"x[3]=384".to_owned()));
     // One name for both sides of a square: four times the one is sixteen times the whole.
     let square = vec![Tensor::from_f32(vec![1, 3, 64, 64], &[0.0; 3 * 64 * 64])];
     let same = two(["n", "", "s", "s"]);
