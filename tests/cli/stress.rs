@@ -1,8 +1,7 @@
 //! `--stress`: crash tests.
 
 use super::*;
-use tare::ir::Model;
-use tare::ir::build::Builder;
+use tare::ir::NewNode;
 
 /// The names of the cases, and of those that failed.
 fn cases(report: &serde_json::Value) -> (Vec<String>, Vec<String>) {
@@ -94,28 +93,35 @@ fn tare_text<'a>(folder: &Path, args: impl Iterator<Item = &'a &'a str>, code: i
     ends(&tare(folder, args.copied()), code).to_owned()
 }
 
+/// The model with an operator more behind its output.
+fn followed_by(op_type: &str, path: &Path) {
+    let mut model = tare::file::load(&self::model()).expect("a model");
+    let graph = &mut model.graph;
+    let output = graph.outputs().next().expect("an output");
+    let last = graph.value(output).producer().expect("a node");
+    let made = graph.split_output(last, 0, "before");
+    let new = NewNode { op_type, name: "behind", inputs: vec![Some(made)], ints: vec![] };
+    let (behind, _) = graph.add_node(new, "behind");
+    graph.take_over_output(behind, 0, output);
+    tare::file::save(&model, path).expect("saved");
+}
+
 #[test]
 fn a_model_that_falls_over_fails() {
     let folder = folder();
     let folder = folder.path();
-    let of = |op_type: &str| -> Model {
-        let net = Builder::new(13).input("x", &[1, -1]).node(op_type, &["x"], &["y"], vec![]);
-        net.output("y", &[1, -1]).build()
-    };
-    tare::file::save(&of("Abs"), &folder.join("a.onnx")).expect("saved");
-    tare::file::save(&of("Sqrt"), &folder.join("b.onnx")).expect("saved");
+    // Some scores of each picture lie below 0.
+    followed_by("Abs", &folder.join("a.onnx"));
+    followed_by("Sqrt", &folder.join("b.onnx"));
     let flags = ["validate", "a.onnx", "b.onnx", "--stress"];
     let printed = tare_text(folder, flags.iter().chain(&["--report", "out.json"]), 1);
     assert!(
         printed.contains("\n  FAILED     lowest (every number the lowest: black): NaN or infinite where"),
         "{printed}"
     );
-    assert!(printed.contains("y has 64 of 64 elements NaN or infinite, the float model 0"), "{printed}");
+    assert!(printed.contains("of 10 elements NaN or infinite, the float model 0"), "{printed}");
     let (_, failed) = cases(&json(folder.join("out.json")));
-    // Of another size, a sample is noise.
-    let failed: Vec<&str> = failed.iter().map(String::as_str).filter(|name| !name.contains('=')).collect();
-    assert_eq!(failed, ["lowest", "checkers", "noise", "below", "loud"]);
-    tare_text(folder, ["validate", "a.onnx", "b.onnx", "--stress=highest"].iter(), 0);
+    assert!(failed.contains(&"lowest".to_owned()) && failed.contains(&"highest".to_owned()), "{failed:?}");
     tare_text(folder, flags.iter().chain(&["--report", "out.html"]), 1);
     let page = String::from_utf8(read(folder.join("out.html"))).expect("UTF-8");
     assert!(page.contains(">No, not as it is</h1>") && page.contains("A crash test failed: lowest"), "{page}");
