@@ -24,6 +24,8 @@ mod other_commands;
 mod page;
 #[path = "cli/recorded.rs"]
 mod recorded;
+#[path = "cli/stress.rs"]
+mod stress;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -70,7 +70,8 @@ pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
             print(format_args!("report       {}\n", path.display()));
         }
     }
-    let refused = report.validation.as_ref().is_some_and(Comparison::is_refused);
+    let failed = |comparison: &Comparison| comparison.is_refused() || comparison.is_broken();
+    let refused = report.validation.as_ref().is_some_and(failed);
     Ok(if report.missed.is_empty() && !refused { Verdict::Good } else { Verdict::ThresholdMissed })
 }
 
@@ -125,7 +126,8 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
         print(&comparison);
         missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
     }
-    Ok(if missed.is_empty() && !comparison.is_refused() { Verdict::Good } else { Verdict::ThresholdMissed })
+    let failed = comparison.is_refused() || comparison.is_broken();
+    Ok(if missed.is_empty() && !failed { Verdict::Good } else { Verdict::ThresholdMissed })
 }
 
 pub fn record(args: &Record, output: &Output) -> Result<Verdict> {

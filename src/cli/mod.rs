@@ -1,7 +1,7 @@
 //! Arguments, exit codes, progress bars and printing: the only place that talks to a terminal.
 //!
-//! Exit codes: 0 when all is well, 1 when a threshold was missed, the reference refuses the model or two models differ, 2 for an
-//! error.
+//! Exit codes: 0 when all is well, 1 when a threshold was missed, a crash test failed, the reference refuses the model or two models
+//! differ, 2 for an error.
 
 mod args;
 mod commands;

@@ -59,10 +59,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the engine cannot run the model at these shapes.
     pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
-        // Where one program serves for all shapes, they are told by their rank alone.
-        let any = self.executor.takes_any_shape();
-        let dims = |t: &Tensor| t.shape().iter().map(|&d| (!any).then_some(d)).collect();
-        let types: Vec<_> = inputs.iter().map(|t| TensorType { dtype: t.dtype(), dims: dims(t) }).collect();
+        let types = self.types(inputs);
         let slot = self.slot(&types);
         let mut program = lock(&slot);
         if let Some(program) = &*program {
@@ -70,6 +67,22 @@ impl<'a> Session<'a> {
         }
         let compiled = self.executor.compile(&self.bytes, &types, &self.observed).map_err(|e| self.explained(e))?;
         Ok(program.insert(compiled.into()).clone())
+    }
+
+    /// What a program for these inputs is compiled for.
+    fn types(&self, inputs: &[Tensor]) -> Vec<TensorType> {
+        // Where one program serves for all shapes, they are told by their rank alone.
+        let any = self.executor.takes_any_shape();
+        let dims = |t: &Tensor| t.shape().iter().map(|&d| (!any).then_some(d)).collect();
+        inputs.iter().map(|t| TensorType { dtype: t.dtype(), dims: dims(t) }).collect()
+    }
+
+    /// Lets go of the program for inputs of these shapes, which are not expected again, unless it serves for others, too.
+    pub fn forget(&self, inputs: &[Tensor]) {
+        if !self.executor.takes_any_shape() {
+            let types = self.types(inputs);
+            lock(&self.programs).retain(|(known, _)| *known != types);
+        }
     }
 
     /// The place for inputs of one kind, which is now the one last used.

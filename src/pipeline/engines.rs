@@ -1,10 +1,12 @@
 //! Which engines run samples, as the settings say.
 
 use super::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{Executor, Level, OnnxRuntime, Tract};
-use crate::policy::{Engine, Reference, Settings};
-use crate::validate::{self, Runtime};
+use crate::inputs::{Dataset, Kind, Preprocess};
+use crate::ir::Model;
+use crate::policy::{Engine, Reference, Settings, StressCases};
+use crate::validate::{self, Runtime, Stress, StressOptions};
 
 /// The engine that runs calibration samples.
 ///
@@ -21,6 +23,8 @@ pub fn calibrating(settings: &Settings, context: &Context<'_>) -> Result<Box<dyn
 pub struct Validating {
     own: Box<dyn Executor>,
     runtime: Option<[OnnxRuntime; 2]>,
+    /// The crash tests that are wanted, and how pictures become samples, as far as the settings say it.
+    stress: Option<(StressCases, Preprocess)>,
 }
 
 impl Validating {
@@ -29,12 +33,54 @@ impl Validating {
     /// # Errors
     /// When ONNX Runtime is wanted and not there.
     pub fn new(settings: &Settings, context: &Context<'_>) -> Result<Self> {
+        let data = settings.validation.samples().or(settings.calibration.as_ref());
+        let preprocess = data.map_or_else(Preprocess::default, |data| data.source.preprocess.clone());
+        let stress = settings.stress.clone().map(|cases| (cases, preprocess));
         let Some(Reference::Onnxruntime) = settings.reference else {
-            return Ok(Self { own: calibrating(settings, context)?, runtime: None });
+            return Ok(Self { own: calibrating(settings, context)?, runtime: None, stress });
         };
         let at = |level| Ok(OnnxRuntime::load(context.onnxruntime)?.at(level));
         let runtime = Some([at(Level::DisableAll)?, at(Level::Default)?]);
-        Ok(Self { own: Box::new(Tract::default()), runtime })
+        Ok(Self { own: Box::new(Tract::default()), runtime, stress })
+    }
+
+    /// Whether crash tests are wanted.
+    pub fn stresses(&self) -> bool {
+        self.stress.is_some()
+    }
+
+    /// Runs the crash tests that are wanted, beside samples where there are some; `None` where none are wanted.
+    ///
+    /// # Errors
+    /// When one is asked for that there is not, or a sample is bad.
+    pub fn stress(
+        &self,
+        float: &Model,
+        quantized: &Model,
+        samples: Option<(&Dataset, &[usize])>,
+        context: &Context<'_>,
+    ) -> Result<Option<Stress>> {
+        let Some((cases, preprocess)) = &self.stress else { return Ok(None) };
+        let pictures = samples.is_some_and(|(data, _)| data.describe().kind == Kind::Pictures);
+        let preprocess = (pictures || *preprocess != Preprocess::default()).then_some(preprocess);
+        let options = StressOptions { cases, preprocess, samples };
+        let (threads, progress) = (context.threads, context.progress);
+        validate::stress(float, quantized, &self.engines(), &options, threads, progress).map(Some)
+    }
+
+    /// The crash tests alone.
+    ///
+    /// # Errors
+    /// As [`Self::stress`], and with `why` there are no samples where no crash tests are wanted.
+    pub fn stress_alone(
+        &self,
+        float: &Model,
+        quantized: &Model,
+        why: &str,
+        context: &Context<'_>,
+    ) -> Result<validate::Comparison> {
+        let stress = self.stress(float, quantized, None, context)?.ok_or_else(|| Error::other(why))?;
+        Ok(validate::Comparison::of_stress(self.own.name(), stress))
     }
 
     /// The same as a comparison takes them.

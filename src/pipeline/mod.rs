@@ -147,7 +147,10 @@ pub fn compare(
         recorded::note_integers(&mut inputs, &written).map_err(|e| e.in_model(quantized))?;
     }
     let data = settings.validation.samples().or(settings.calibration.as_ref());
-    let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
+    let Some(data) = data else {
+        let compared = validating.stress_alone(&original, &written, "no samples: name them with --data", context);
+        return compared.map_err(|e| e.in_model(float));
+    };
     let mut set = Dataset::open(&data.source, &inputs)?;
     if settings.recorded.is_some() {
         set = set.with_outputs(&validated::output_names(&original))?;
@@ -159,6 +162,7 @@ pub fn compare(
     let engines = validating.engines();
     let (threads, progress) = (context.threads, context.progress);
     let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), threads, progress)?;
+    compared.stress = validating.stress(&original, &written, Some((&set, &indices)), context)?;
     if layers {
         let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
         let layers = validate::layers(&original, &written, &Tract::default(), (&set, &some), threads, progress);

@@ -82,11 +82,15 @@ pub fn compare(
 ) -> Result<Compared> {
     let Samples { set, indices } = match samples {
         Ok(samples) => samples,
-        Err(why) => return Ok(Err(why.to_owned())),
+        Err(why) if !validating.stresses() => return Ok(Err(why.to_owned())),
+        Err(why) => return validating.stress_alone(&planned.original, quantized, why, context).map(Ok),
     };
     let (float, engines, samples) = (&planned.original, validating.engines(), (set, indices.as_slice()));
     match validate::compare(float, quantized, &engines, samples, context.threads, context.progress) {
-        Ok(comparison) => Ok(Ok(comparison)),
+        Ok(mut comparison) => {
+            comparison.stress = validating.stress(float, quantized, Some(samples), context)?;
+            Ok(Ok(comparison))
+        }
         Err(Error::Engine(why)) => Ok(Err(why)),
         Err(other) => Err(other),
     }

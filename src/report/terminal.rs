@@ -116,7 +116,10 @@ impl Display for FloatGroup {
 
 impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "validation   {} other samples, both models run by {}", self.samples, self.engine)?;
+        match self.samples {
+            0 => writeln!(f, "validation   no samples, nothing but crash tests, both models run by {}", self.engine)?,
+            samples => writeln!(f, "validation   {samples} other samples, both models run by {}", self.engine)?,
+        }
         for output in &self.outputs {
             let sqnr = match (output.identical, output.sqnr_db) {
                 (true, _) => "no difference".to_owned(),
@@ -141,7 +144,8 @@ impl Display for Comparison {
             write!(f, "{classes}")?;
         }
         self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))?;
-        self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))
+        self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))?;
+        self.stress.as_ref().map_or(Ok(()), |stress| write!(f, "{stress}"))
     }
 }
 

@@ -5,6 +5,7 @@ use super::metrics::{Classification, OutputError, Ranking, Sums};
 use super::recorded::{self, Beside, Recorded};
 use super::side::Side;
 use super::steps;
+use super::stress::Stress;
 use super::three_way::{Engines, Seen, ThreeWay, Witnesses};
 use super::worst::{SampleError, worst};
 use crate::error::{Error, Result};
@@ -34,12 +35,35 @@ pub struct Comparison {
     /// The quantized model beside outputs that were recorded elsewhere, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// Both models on inputs that no sample shows, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stress: Option<Stress>,
     /// The samples that suffer most, the worst first; none that are alike in both models.
     #[serde(skip)]
     pub worst: Vec<SampleError>,
 }
 
 impl Comparison {
+    /// Nothing but crash tests, where there are no samples.
+    pub fn of_stress(engine: String, stress: Stress) -> Self {
+        Self {
+            engine,
+            samples: 0,
+            outputs: Vec::new(),
+            classification: None,
+            layers: None,
+            reference: None,
+            recorded: None,
+            stress: Some(stress),
+            worst: Vec::new(),
+        }
+    }
+
+    /// Whether the quantized model fell over a crash test.
+    pub fn is_broken(&self) -> bool {
+        self.stress.as_ref().is_some_and(Stress::is_failed)
+    }
+
     /// Whether the runtime that was asked for refuses the quantized model as it would run it.
     pub fn is_refused(&self) -> bool {
         self.reference.as_ref().is_some_and(|reference| reference.default.refused.is_some())
@@ -122,6 +146,7 @@ pub fn compare(
         reference,
         worst,
         recorded,
+        stress: None,
     })
 }
 

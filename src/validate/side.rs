@@ -79,6 +79,13 @@ impl<'a> Side<'a> {
         self.session.program(&self.inputs(inputs)?).map(|_| ())
     }
 
+    /// Lets go of what was compiled for inputs of these shapes.
+    pub fn forget(&self, inputs: &[Tensor]) {
+        if let Ok(inputs) = self.inputs(inputs) {
+            self.session.forget(&inputs);
+        }
+    }
+
     /// The numbers of outputs that were recorded, be it as the integers that the model gives.
     ///
     /// # Errors

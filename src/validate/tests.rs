@@ -106,6 +106,7 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         reference: None,
         worst: vec![],
         recorded: None,
+        stress: None,
     }
 }
 

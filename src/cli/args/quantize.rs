@@ -45,6 +45,10 @@ pub struct Quantize {
     /// once for each.
     #[arg(long, value_name = "WHAT", conflicts_with = "no_validation")]
     pub reference: Vec<PathBuf>,
+    /// Crash tests: run both models on inputs made from what they take, not from samples (black and white, silence, noise, far
+    /// beyond, first and last words, NaN, open dimensions at extreme sizes). --stress=NAME,NAME runs some of them.
+    #[arg(long, value_name = "CASES", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_delimiter = ',', conflicts_with = "no_validation")]
+    pub stress: Vec<String>,
     /// Saved statistics; no calibration data is needed then.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
     pub ranges: Option<PathBuf>,
@@ -83,6 +87,7 @@ impl Quantize {
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),
             reference: self.reference.clone(),
+            stress: self.stress.clone(),
             validation_samples: self.no_validation.then_some(0),
             calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
             percentile: self.calibration.percentile,

@@ -27,6 +27,10 @@ pub struct Validate {
     /// once for each.
     #[arg(long, value_name = "WHAT")]
     pub reference: Vec<PathBuf>,
+    /// Crash tests: run both models on inputs made from what they take, not from samples (black and white, silence, noise, far
+    /// beyond, first and last words, NaN, open dimensions at extreme sizes). --stress=NAME,NAME runs some of them.
+    #[arg(long, value_name = "CASES", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_delimiter = ',')]
+    pub stress: Vec<String>,
     /// Where the comparison goes: a page for people (.html, with every layer) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -36,7 +40,11 @@ impl Validate {
     /// The policy with all flags over it: `--data` are the samples to validate on.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        raw.override_with(&Overrides { reference: self.reference.clone(), ..self.data.to_run()? });
+        raw.override_with(&Overrides {
+            reference: self.reference.clone(),
+            stress: self.stress.clone(),
+            ..self.data.to_run()?
+        });
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);
         Ok(settings)

@@ -1,7 +1,7 @@
 //! The samples of a policy, checked.
 
 use super::super::raw::{ChannelsName, FitName, LayoutName, OnBadFileName, Raw, Reference, ValidationData};
-use super::super::settings::{CALIBRATION_SAMPLES, Data, VALIDATION_SAMPLES, Validation};
+use super::super::settings::{CALIBRATION_SAMPLES, Data, StressCases, VALIDATION_SAMPLES, Validation};
 use crate::error::Result;
 use crate::inputs::{Channels, Fit, Layout, OnBadFile, Preprocess, Source};
 use std::path::PathBuf;
@@ -42,6 +42,18 @@ impl Raw {
             }
         };
         Ok((calibration.transpose()?, validation, recorded))
+    }
+
+    /// The crash tests to run.
+    pub(super) fn stress(&self) -> Result<Option<StressCases>> {
+        let Some(names) = self.data.as_ref().and_then(|data| data.stress.as_ref()) else { return Ok(None) };
+        if names.is_empty() || names.iter().any(|name| name.trim().is_empty()) {
+            return Err(self.wrong("data.stress", "stress is all, or the names of crash tests; found none"));
+        }
+        Ok(Some(match names.iter().any(|name| name == "all") {
+            true => StressCases::All,
+            false => StressCases::Named(names.clone()),
+        }))
     }
 
     /// The samples of a recording.

@@ -72,6 +72,11 @@ impl Raw {
             let why = "reference is a part of validation, and data.validation.samples is 0; leave one of the two out";
             return Err(self.wrong("data.reference", why));
         }
+        let stress = self.stress()?;
+        if matches!(validation, Validation::Off) && stress.is_some() {
+            let why = "stress is a part of validation, and data.validation.samples is 0; leave one of the two out";
+            return Err(self.wrong("data.stress", why));
+        }
         Ok(Settings {
             model: self.model.clone(),
             output: self.output.clone(),
@@ -87,6 +92,7 @@ impl Raw {
             engine,
             reference,
             recorded,
+            stress,
             on_bad_value: match on_bad_value {
                 Some(OnBadFileName::Skip) => OnBadValue::Skip,
                 Some(OnBadFileName::Stop) | None => OnBadValue::Stop,

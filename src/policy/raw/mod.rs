@@ -137,6 +137,11 @@ pub struct DataSection {
     #[serde(default, deserialize_with = "one_or_many")]
     #[schemars(with = "Option<OneOrMany<String>>")]
     pub reference: Option<Vec<PathBuf>>,
+    /// Crash tests: both models run inputs made from what the model takes, black and white, silence, noise, NaN, open dimensions
+    /// at extreme sizes. `all`, or the names of some.
+    #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(with = "Option<OneOrMany<String>>")]
+    pub stress: Option<Vec<String>>,
     /// How pictures become tensors. What is left out is taken from the model's input.
     pub preprocess: Option<Preprocessing>,
 }

@@ -29,6 +29,8 @@ pub struct Overrides {
     pub engine: Option<Engine>,
     /// `data.reference`.
     pub reference: Vec<PathBuf>,
+    /// `data.stress`.
+    pub stress: Vec<String>,
     /// `data.encodings`.
     pub encodings: Option<PathBuf>,
     pub write_encodings: Option<PathBuf>,
@@ -81,6 +83,8 @@ impl Raw {
         self.set("data.engine", |raw| &mut raw.data.get_or_insert_default().engine, over.engine.as_ref());
         let reference = (!over.reference.is_empty()).then_some(&over.reference);
         self.set("data.reference", |raw| &mut raw.data.get_or_insert_default().reference, reference);
+        let stress = (!over.stress.is_empty()).then_some(&over.stress);
+        self.set("data.stress", |raw| &mut raw.data.get_or_insert_default().stress, stress);
         if over.reference.iter().any(|name| Reference::named(name).is_none()) && over.validation.is_none() {
             // Its inputs are the samples.
             let validation = self.validation();

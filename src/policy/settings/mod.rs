@@ -58,6 +58,8 @@ pub struct Settings {
     pub reference: Option<Reference>,
     /// Inputs and outputs recorded elsewhere, which the quantized model is compared with; the inputs are in `validation`.
     pub recorded: Option<PathBuf>,
+    /// The crash tests that both models go through, where they do.
+    pub stress: Option<StressCases>,
     /// What to do with a calibration sample for which a value is NaN or infinite.
     pub on_bad_value: OnBadValue,
     /// Sizes of dimensions that the model leaves open, by name or as `input[axis]`.
@@ -175,6 +177,15 @@ impl Validation {
             Self::HeldBack | Self::Off => None,
         }
     }
+}
+
+/// Which crash tests are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StressCases {
+    /// All that there are for the model.
+    All,
+    /// These, by name.
+    Named(Vec<String>),
 }
 
 /// The element types of inputs and outputs.

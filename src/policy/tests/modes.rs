@@ -22,6 +22,22 @@ fn what_runs_the_samples_is_read_and_the_engine_that_calibrates_counts() {
 }
 
 #[test]
+fn crash_tests_are_all_or_some_and_no_part_of_the_output() {
+    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
+    assert_eq!(of("stress: all").stress, Some(StressCases::All));
+    assert_eq!(of("stress: [nan, all]").stress, Some(StressCases::All));
+    let some = of("stress: [nan, x=0]");
+    assert_eq!(some.stress, Some(StressCases::Named(vec!["nan".to_owned(), "x=0".to_owned()])));
+    assert_eq!((of("").stress, some.canonical()), (None, of("").canonical()));
+    fails("data: { stress: [] }", 2, 17, "stress is all, or the names of crash tests; found none");
+    let off = "data: { stress: all, validation: { samples: 0 } }";
+    fails(off, 2, 17, "stress is a part of validation, and data.validation.samples is 0; leave one of the two out");
+    let mut raw = Raw::parse("version: 1\ndata: { stress: all }", Path::new("p.yaml")).unwrap();
+    raw.override_with(&Overrides { stress: vec!["nan".to_owned()], ..Overrides::default() });
+    assert_eq!(raw.settings().unwrap().stress, Some(StressCases::Named(vec!["nan".to_owned()])));
+}
+
+#[test]
 fn a_recording_is_a_reference_that_brings_the_samples() {
     let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
     let path = |s: &Settings| s.validation.samples().map(|data| data.source.path.clone());

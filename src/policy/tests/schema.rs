@@ -57,6 +57,7 @@ fn the_schema_describes_the_policy() {
             "calibration": { "path": "photos/", "samples": 100, "on_bad_file": "stop" },
             "validation": { "path": "test/", "labels": "test.csv", "samples": 50, "on_bad_file": "skip" },
             "encodings": "in.encodings", "engine": "onnxruntime", "reference": "onnxruntime",
+            "stress": ["lowest", "nan"],
             "preprocess": {
                 "size": [224, 224], "fit": "crop", "layout": "nchw", "channels": "grey",
                 "scale": 0.5, "mean": 0.5, "std": [1, 1, 1],

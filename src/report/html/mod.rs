@@ -9,6 +9,7 @@ mod page;
 mod reproduce;
 mod samples;
 mod sizes;
+mod stress;
 mod summary;
 mod text;
 mod verdict;

@@ -10,6 +10,9 @@ pub fn outputs(document: &Document<'_>) -> String {
         "<section id=\"outputs\" aria-labelledby=\"outputs-h\"><h2 id=\"outputs-h\">Outputs</h2>\n".to_owned();
     match document.compared {
         Err(why) => text.push_str(&format!("<p>Not re-executed: {}.</p>\n", escape(why))),
+        Ok(comparison) if comparison.samples == 0 => {
+            text.push_str("<p>Not compared: there are no samples, and only crash tests were run.</p>\n");
+        }
         Ok(comparison) => {
             text.push_str(&format!(
                 "<p>Both models were run on {} samples that did not calibrate, by {}. SQNR: power of the signal to power of \

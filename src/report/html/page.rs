@@ -1,7 +1,9 @@
 //! The document around the sections.
 
 use super::text::escape;
-use super::{Document, error, histograms, nodes, outputs, reproduce, samples, sizes, summary, verdict, weights};
+use super::{
+    Document, error, histograms, nodes, outputs, reproduce, samples, sizes, stress, summary, verdict, weights,
+};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
@@ -17,6 +19,7 @@ pub fn page(document: &Document<'_>) -> String {
         ("ranges", "Ranges", histograms::histograms(document)),
         ("weights", "Weights", weights::weights(document)),
         ("samples", "Samples", samples::samples(document)),
+        ("stress", "Crash tests", stress::stress(document)),
         ("reproduce", "To make it again", reproduce::reproduce(document)),
     ];
     let name = document.quantized.path.rsplit(['/', '\\']).next().unwrap_or_default();

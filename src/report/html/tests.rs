@@ -41,6 +41,7 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         layers: None,
         reference: None,
         recorded: None,
+        stress: None,
         worst: vec![],
     }
 }

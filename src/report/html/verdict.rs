@@ -76,9 +76,14 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
     let thresholds = document.details.thresholds;
     let told = thresholds != Thresholds::default();
     let notes = notes(document);
+    let fell = document.compared.ok().and_then(|comparison| comparison.stress.as_ref()).and_then(|stress| {
+        let case = stress.cases.iter().find(|case| case.is_failed())?;
+        Some(format!("A crash test failed: {} ({}) is {}.", case.name, case.what, case.verdict))
+    });
     let comparison = match document.compared {
-        Ok(comparison) => comparison,
-        Err(why) => {
+        Ok(comparison) if comparison.samples > 0 || fell.is_some() => comparison,
+        other => {
+            let why = other.err().unwrap_or("there are no samples, and only crash tests were run");
             let checks = checks(&thresholds, None);
             let missed = if checks.is_empty() { "" } else { " The limits of the policy could not be checked." };
             let sentence = format!("The two models were not compared: {why}.{missed}");
@@ -102,6 +107,8 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
         (Answer::No, "An output is NaN or infinite where the float model's is not.".to_owned())
     } else if let Some((runtime, why)) = refused {
         (Answer::No, format!("{runtime} does not run the model: {why}."))
+    } else if let Some(fell) = fell {
+        (Answer::No, fell)
     } else if missed.is_empty() && !told && noisy {
         let db = db(quietest.unwrap_or_default());
         let why = format!("The usual limit is met, but SQNR of {db} says that noise is a large part of an output.");
@@ -177,7 +184,7 @@ fn missed(check: &Check) -> String {
 fn notes(document: &Document<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Ok(comparison) = document.compared
-        && comparison.samples < FEW_SAMPLES
+        && (1..FEW_SAMPLES).contains(&comparison.samples)
     {
         let one = match classes(comparison) {
             Some(_) => format!(": each is {} of the accuracy", percent(1.0 / comparison.samples.max(1) as f64, 1)),

@@ -9,6 +9,7 @@ mod cut;
 mod error;
 mod runs;
 
+pub(super) use cut::on_grids;
 pub use error::LayerError;
 
 use crate::error::{Error, Result};
