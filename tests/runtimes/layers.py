@@ -1,7 +1,6 @@
 """`tare validate --layers`: what it says of whole models is what the outputs show, and a fault that was planted is its first
 suspect, in models of this program and of ONNX Runtime's quantizer."""
 
-import json
 import logging
 import random
 
@@ -13,7 +12,7 @@ import numpy as np
 import onnx
 from catalogue import CATALOGUE
 from common import Suite, run, sqnr, tare
-from onnx import numpy_helper
+from faults import FAULTS, Planted, compared, excess
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from peer import Samples
 
@@ -26,11 +25,8 @@ MODELS = (
     "matmul_add_bias",
     "silu",
 )
-FAULTS = ("scale", "weight", "bias")
 # So many faults are planted in each model, and a fault counts that leaves less than this of the outputs.
 PLANTED, FELT_DB = 4, 40.0
-COMPUTE = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-CLAMPS = {"Relu", "Clip", "Add"}
 
 
 def ours(form, mode):
@@ -69,87 +65,6 @@ OTHERS = {
 }
 
 
-class Net:
-    """A QDQ model, to plant faults in."""
-
-    def __init__(self, path):
-        self.model = onnx.load(path)
-        graph = self.model.graph
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        self.makers = {value: node for node in graph.node for value in node.output}
-        self.readers = {}
-        for node in graph.node:
-            for value in node.input:
-                self.readers.setdefault(value, []).append(node)
-
-    def stored(self, node, slot):
-        """The DequantizeLinear through which `node` reads a stored constant."""
-        maker = self.makers.get(node.input[slot]) if len(node.input) > slot else None
-        good = maker is not None and maker.op_type == "DequantizeLinear" and maker.input[0] in self.constants
-        return maker if good else None
-
-    def behind(self, value):
-        """What `value` is called, and what it becomes in clamps and biases of its own behind it."""
-        names = {value}
-        while len(readers := self.readers.get(value, [])) == 1 and readers[0].op_type in CLAMPS:
-            value = readers[0].output[0]
-            names.add(value)
-        return {name.removesuffix("_QuantizeLinear_Input") for name in names}
-
-    def change(self, name, array):
-        self.constants[name].CopyFrom(numpy_helper.from_array(array, name))
-
-    def scale(self, chance):
-        """Four times the scale of one activation."""
-        nodes = [n for n in self.model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] not in self.constants]
-        node = chance.choice(nodes)
-        number = float(numpy_helper.to_array(self.constants[node.input[1]]).reshape(-1)[0])
-        self.model.graph.initializer.append(numpy_helper.from_array(np.array(number * 4, np.float32), "planted"))
-        # An output of the model is called so where it is a float again.
-        value = node.input[0].removesuffix("_QuantizeLinear_Input")
-        for one in [node, *self.readers[node.output[0]]]:
-            one.input[1] = "planted"
-        return {value}
-
-    def weight(self, chance):
-        """No weights in one channel of a layer."""
-        node = chance.choice([n for n in self.model.graph.node if n.op_type in COMPUTE and self.stored(n, 1)])
-        stored = self.stored(node, 1)
-        array = numpy_helper.to_array(self.constants[stored.input[0]]).copy()
-        rows = node.op_type == "Conv" or any(a.name == "transB" and a.i for a in node.attribute)
-        axis = 0 if rows else 1 if node.op_type == "ConvTranspose" else array.ndim - 1
-        channel = chance.randrange(array.shape[axis])
-        zeros = numpy_helper.to_array(self.constants[stored.input[2]]).reshape(-1) if len(stored.input) > 2 else [0]
-        array[(slice(None),) * axis + (channel,)] = zeros[channel if len(zeros) > 1 else 0]
-        self.change(stored.input[0], array)
-        return self.behind(node.output[0])
-
-    def bias(self, chance):
-        """One bias off by as much as biases are large."""
-        layers = [n for n in self.model.graph.node if n.op_type in COMPUTE and self.stored(n, 2)]
-        if not layers:
-            return None
-        node = chance.choice(layers)
-        stored = self.stored(node, 2)
-        array = numpy_helper.to_array(self.constants[stored.input[0]]).astype(np.int64)
-        scales = np.resize(numpy_helper.to_array(self.constants[stored.input[1]]), array.size)
-        channel = chance.randrange(array.size)
-        array[channel] += int(round(np.abs(array * scales).mean() / scales[channel]))
-        self.change(stored.input[0], np.clip(array, -(2**31) + 1, 2**31 - 1).astype(np.int32))
-        return self.behind(node.output[0])
-
-
-def compared(case, original, quantized, samples):
-    report = case.folder / "report.json"
-    np.savez(case.folder / "samples.npz", **samples)
-    tare("validate", original, quantized, "--data", case.folder / "samples.npz", "--layers", "--report", report, "-q")
-    return json.loads(report.read_text())
-
-
-def excess(layer):
-    return max((layer[key] for key in ("weights_excess_db", "grid_excess_db") if layer[key] is not None), default=-np.inf)
-
-
 def check(case, entry, make):
     model, calibration, validation = entry.make()
     original = case.folder / "float.onnx"
@@ -175,7 +90,7 @@ def check_planted(case, entry, make):
     planted = 0
     for seed in range(10 * PLANTED):
         chance = random.Random(seed)
-        net = Net(quantized)
+        net = Planted(quantized)
         fault = FAULTS[seed % len(FAULTS)]
         wanted = getattr(net, fault)(chance)
         bad = case.folder / f"bad{seed}.onnx"
