@@ -25,6 +25,7 @@ mod rows;
 mod split;
 mod tensor_proto;
 mod test_data;
+mod texts;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -57,6 +58,8 @@ pub struct Sample {
     pub inputs: Vec<Tensor>,
     /// The class of the sample, where the data says it.
     pub label: Option<u32>,
+    /// The text that the sample shows, where the data says it.
+    pub text: Option<String>,
     /// Outputs that were recorded beside the inputs, in the graph's order: none unless [`Dataset::with_outputs`] asks for them.
     pub recorded: Vec<Tensor>,
 }

@@ -90,7 +90,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let written = staged.load()?;
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
-    let compared = validated::compare(&planned, &written, samples_to_run, &validating, context)?;
+    let compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;
     let ranges = Some((&resolved, &calibration));
     let details = detailed::details(settings, &planned, &written, ranges, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;
@@ -156,7 +156,7 @@ pub fn compare(
     }
     let engines = validating.engines();
     let (threads, progress) = (context.threads, context.progress);
-    let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), threads, progress)?;
+    let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), &settings.tasks, (threads, progress))?;
     if layers {
         let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
         let layers = validate::layers(&original, &written, &Tract::default(), (&set, &some), threads, progress);

@@ -77,7 +77,7 @@ pub fn compare(
     planned: &Planned,
     quantized: &Model,
     samples: std::result::Result<&Samples, &'static str>,
-    validating: &Validating,
+    (settings, validating): (&Settings, &Validating),
     context: &Context<'_>,
 ) -> Result<Compared> {
     let Samples { set, indices } = match samples {
@@ -85,7 +85,8 @@ pub fn compare(
         Err(why) => return Ok(Err(why.to_owned())),
     };
     let (float, engines, samples) = (&planned.original, validating.engines(), (set, indices.as_slice()));
-    match validate::compare(float, quantized, &engines, samples, context.threads, context.progress) {
+    let how = (context.threads, context.progress);
+    match validate::compare(float, quantized, &engines, samples, &settings.tasks, how) {
         Ok(comparison) => Ok(Ok(comparison)),
         Err(Error::Engine(why)) => Ok(Err(why)),
         Err(other) => Err(other),

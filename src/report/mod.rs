@@ -6,6 +6,7 @@ mod html;
 mod picture;
 mod placement;
 mod recorded;
+mod tasks;
 mod terminal;
 mod three_way;
 

@@ -1,5 +1,6 @@
 //! The report as text for a terminal.
 
+use super::tasks::sqnr;
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Classification, Comparison, LayerError, Layers, Miss};
@@ -118,11 +119,7 @@ impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "validation   {} other samples, both models run by {}", self.samples, self.engine)?;
         for output in &self.outputs {
-            let sqnr = match (output.identical, output.sqnr_db) {
-                (true, _) => "no difference".to_owned(),
-                (false, Some(db)) => format!("SQNR {db:.1} dB"),
-                (false, None) => "no SQNR, the float model gives only zeros".to_owned(),
-            };
+            let sqnr = sqnr(output);
             let cosine = output.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
             write!(
                 f,
@@ -140,6 +137,7 @@ impl Display for Comparison {
         if let Some(classes) = &self.classification {
             write!(f, "{classes}")?;
         }
+        self.tasks.iter().try_for_each(|task| write!(f, "{task}"))?;
         self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))?;
         self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))
     }

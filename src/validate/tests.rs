@@ -55,7 +55,8 @@ fn an_output_that_became_zero_has_no_cosine_with_what_it_was() {
 
 fn classified(pairs: &[(&[f32], &[f32], Option<u32>)]) -> Option<Classification> {
     let of = |(a, b, label): &(&[f32], &[f32], Option<u32>)| Ranking::of(&[1, a.len()], a, b, *label).expect("scores");
-    Classification::of(&pairs.iter().map(of).collect::<Vec<_>>())
+    let rankings: Vec<Ranking> = pairs.iter().map(of).collect();
+    Classification::of(("y", false), &rankings.iter().collect::<Vec<_>>())
 }
 
 #[test]
@@ -102,6 +103,7 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         samples: 1,
         outputs,
         classification,
+        tasks: vec![],
         layers: None,
         reference: None,
         worst: vec![],
@@ -120,6 +122,10 @@ fn all(lenient: bool) -> Thresholds {
         top1_drop: Some(most),
         top1_agreement: Some(least),
         top5_agreement: Some(least),
+        f1: None,
+        iou: None,
+        text_match: None,
+        neighbours: None,
         sqnr_db: Some(if lenient { 3.0 } else { 90.0 }),
         cosine: Some(least),
         mse: Some(most),

@@ -41,6 +41,12 @@ pub fn checks(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<C
     let mse = worst(|o| o.mse, f64::max).filter(|_| !broken);
     let max_abs = worst(|o| o.max_abs, f64::max).filter(|_| !broken);
     let drop = classes.and_then(|c| Some(c.top1_float? - c.top1_quantized?));
+    // A measure that one output has not is missing.
+    let task = |name: &str| {
+        let found = comparison.into_iter().flat_map(|c| &c.tasks).map(|task| task.measure.share());
+        let found: Option<Vec<f64>> = found.filter(|share| share.0 == name).map(|share| share.1).collect();
+        found.and_then(|found| found.into_iter().reduce(f64::min))
+    };
     let at_least = |threshold, wanted: Option<f64>, found: Option<f64>| {
         let wanted = wanted?;
         Some(Check { threshold, wanted, found, met: found.is_some_and(|f| f >= wanted) })
@@ -53,6 +59,10 @@ pub fn checks(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<C
         at_most("top1_drop", thresholds.top1_drop, drop),
         at_least("top1_agreement", thresholds.top1_agreement, classes.map(|c| c.top1_agreement)),
         at_least("top5_agreement", thresholds.top5_agreement, classes.map(|c| c.top5_agreement)),
+        at_least("f1", thresholds.f1, task("f1")),
+        at_least("iou", thresholds.iou, task("iou")),
+        at_least("text_match", thresholds.text_match, task("text_match")),
+        at_least("neighbours", thresholds.neighbours, task("neighbours")),
         at_least("sqnr_db", thresholds.sqnr_db, sqnr),
         at_least("cosine", thresholds.cosine, cosine),
         at_most("mse", thresholds.mse, mse),

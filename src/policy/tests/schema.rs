@@ -69,9 +69,10 @@ fn the_schema_describes_the_policy() {
             { "match": { "op_type": ["Conv"] }, "weights": { "type": "uint8" } },
             { "match": { "value": "v" }, "range": [0, 6.5] },
         ],
+        "validation": { "task": { "logits": "segment-classes", "boxes": "yolo" }, "mask_above": 0.5, "charset": "c.txt" },
         "thresholds": {
             "top1_drop": 0.1, "top1_agreement": 1, "top5_agreement": 1,
-            "sqnr_db": 1, "mse": 1, "cosine": 1, "max_abs": null,
+            "f1": 0.9, "iou": 0.9, "text_match": 0.9, "neighbours": 0.9, "sqnr_db": 1, "mse": 1, "cosine": 1, "max_abs": null,
         },
     });
     fits(&sample, &schema, &schema, "").unwrap();

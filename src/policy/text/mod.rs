@@ -120,6 +120,7 @@ impl Raw {
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),
             ("data.validation.path", samples),
             ("data.validation.labels", labels),
+            ("validation.charset", self.validation.as_mut().and_then(|tasks| tasks.charset.as_mut())),
         ];
         let recorded = recorded.map(|path| ("data.reference", Some(path)));
         paths.into_iter().chain(recorded).filter_map(|(key, path)| Some((key, path?))).collect()

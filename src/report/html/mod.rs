@@ -10,6 +10,7 @@ mod reproduce;
 mod samples;
 mod sizes;
 mod summary;
+mod tasks;
 mod text;
 mod verdict;
 mod weights;

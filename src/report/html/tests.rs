@@ -14,6 +14,8 @@ use crate::validate::{
 /// A name that would like to be markup.
 const HOSTILE: &str = "</title><script>alert(\"1\")</script>'\u{1}\u{202e}&amp;<svg/onload=x>";
 
+const SAMPLES: usize = 10_000;
+
 fn file(bytes: u64) -> FileSummary {
     FileSummary { path: "folder/model.onnx".to_owned(), bytes, sha256: "00ff".to_owned() }
 }
@@ -24,6 +26,7 @@ fn output(name: &str, sqnr_db: Option<f64>, mse: f64) -> OutputError {
         identical: sqnr_db.is_none(),
         sqnr_db,
         mse,
+        relative_mse: Some(mse),
         max_abs: mse,
         cosine: Some(0.99),
         cosine_min: Some(0.9),
@@ -35,9 +38,10 @@ fn output(name: &str, sqnr_db: Option<f64>, mse: f64) -> OutputError {
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
     Comparison {
         engine: "engine".to_owned(),
-        samples: 1000,
+        samples: SAMPLES,
         outputs,
         classification,
+        tasks: vec![],
         layers: None,
         reference: None,
         recorded: None,
@@ -46,7 +50,14 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
 }
 
 fn classes(agreement: f64, accuracy: Option<(f64, f64)>) -> Option<Classification> {
+    let fewer = accuracy.map_or(0.0, |(float, quantized)| float - quantized);
     Some(Classification {
+        output: "a".to_owned(),
+        is_stated: false,
+        samples: SAMPLES,
+        labelled: if accuracy.is_some() { SAMPLES } else { 0 },
+        worsened: (fewer * SAMPLES as f64).round() as usize,
+        improved: 0,
         top1_agreement: agreement,
         top5_agreement: 1.0,
         top1_float: accuracy.map(|a| a.0),
