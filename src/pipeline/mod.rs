@@ -110,6 +110,9 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
         (Some(path), None) => report.save(path)?,
         (None, _) => {}
     }
+    if let Some(path) = &settings.junit {
+        report.save_junit(path)?;
+    }
     Ok(report)
 }
 
@@ -117,7 +120,7 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
 fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
     let missing = || Error::other("no output: name one with -o, or state it in the policy");
     let output = settings.output.clone().ok_or_else(missing)?;
-    let beside = settings.report.iter().chain(&settings.write_encodings).map(PathBuf::as_path);
+    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings).map(PathBuf::as_path);
     let written: Vec<&Path> = std::iter::once(output.as_path()).chain(beside).collect();
     let mut read = settings.files();
     read.extend(ranges.map(|path| ("file of statistics", path)));

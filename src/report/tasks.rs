@@ -26,7 +26,7 @@ impl Display for Measured {
             }
             Measure::Embed(embedding) => {
                 let same = embedding.agreement.map_or("too few samples for neighbours".to_owned(), |share| format!("nearest neighbour {} the same", percent(share)));
-                let mask = embedding.mask.as_ref().map_or(String::new(), |mask| format!(", mean where {mask} is not 0"));
+                let mask = embedding.mask.as_ref().map_or(String::new(), |mask| format!(", mean weighted by {mask}"));
                 writeln!(f, "  embedding  {output}: {same}; cosine {:.5}{}{mask}", embedding.cosine, worst(embedding.worst.as_ref()))
             }
             Measure::Segment(masks) | Measure::SegmentClasses(masks) => {

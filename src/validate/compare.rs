@@ -1,6 +1,7 @@
 //! Runs two models side by side.
 
 use super::Layers;
+use super::kind::has_halves_alone;
 use super::metrics::{Classification, OutputError, Sums};
 use super::recorded::{self, Beside, Recorded};
 use super::side::Side;
@@ -39,15 +40,21 @@ pub struct Comparison {
     /// The quantized model beside outputs that were recorded elsewhere, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// Whether the quantized model has numbers of 16 bits and no integers, of which less loss is usual.
+    #[serde(skip)]
+    pub halves: bool,
     /// The samples that suffer most, the worst first; none that are alike in both models.
     #[serde(skip)]
     pub worst: Vec<SampleError>,
 }
 
 impl Comparison {
-    /// Whether the runtime that was asked for refuses the quantized model as it would run it.
-    pub fn is_refused(&self) -> bool {
-        self.reference.as_ref().is_some_and(|reference| reference.default.refused.is_some())
+    /// The classes that both models guess, where these say something of the whole model: without labels those of the first of
+    /// several outputs may be anything, unless somebody says that they are classes.
+    pub fn classes(&self) -> Option<&Classification> {
+        let classes = self.classification.as_ref()?;
+        let counts = classes.top1_float.is_some() || classes.is_stated || self.outputs.len() == 1;
+        counts.then_some(classes)
     }
 }
 
@@ -83,6 +90,7 @@ pub fn compare(
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
     let tasks = Tasks::new(tasks, float)?;
+    let halves = has_halves_alone(quantized)?;
     let witnesses = engines.runtime.as_ref().map(|runtime| Witnesses::new(runtime, quantized)).transpose()?;
     let steps = steps::of_outputs(quantized)?;
     let (float, quantized) = (Side::new(engines.own, float)?, Side::new(engines.own, quantized)?);
@@ -141,6 +149,7 @@ pub fn compare(
         tasks: measured,
         layers: None,
         reference,
+        halves,
         worst,
         recorded,
     })

@@ -2,6 +2,8 @@
 
 mod border;
 mod compare;
+mod faults;
+mod kind;
 mod layers;
 mod metrics;
 mod record;
@@ -12,16 +14,18 @@ mod tasks;
 mod three_way;
 mod thresholds;
 mod twin;
+mod usual;
 mod worst;
 
 pub use compare::{Comparison, compare};
+pub use faults::Fault;
 pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
 pub use record::record;
 pub use recorded::{Recorded, RecordedOf, RecordedOutput};
 pub use tasks::{Detections, Measure, Measured, Neighbours, Overlap, TextMatch, Worst};
 pub use three_way::{AtLevel, Distance, Engines, Runtime, RuntimeOutput, ThreeWay, Verdict};
-pub use thresholds::{Check, Miss, checks, misses};
+pub use thresholds::{Check, LimitOf, Miss, Outcome, checks, misses};
 pub use worst::SampleError;
 
 #[cfg(test)]

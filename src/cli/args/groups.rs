@@ -147,11 +147,19 @@ pub struct Judging {
     /// The characters of the task ctc, one on each line. Without this those in the model's metadata.
     #[arg(long, value_name = "FILE")]
     pub charset: Option<PathBuf>,
+    /// Hold the result against stated limits alone, not against those that are usual in the field.
+    #[arg(long)]
+    pub no_default_limits: bool,
+    /// Where what was judged goes, as JUnit XML, for CI servers.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 impl Judging {
     pub(super) fn over(&self, overrides: Overrides) -> Result<Overrides> {
-        Ok(Overrides { task: tasks(&self.task)?, charset: self.charset.clone(), ..overrides })
+        let default_limits = self.no_default_limits.then_some(false);
+        let (charset, junit) = (self.charset.clone(), self.junit.clone());
+        Ok(Overrides { task: tasks(&self.task)?, charset, junit, default_limits, ..overrides })
     }
 }
 

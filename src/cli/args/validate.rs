@@ -58,6 +58,9 @@ pub struct Thresholds {
     /// Largest mean squared error of any output.
     #[arg(long, value_name = "X")]
     pub max_mse: Option<f64>,
+    /// Largest mean squared error of any output whose numbers are scaled to a range of 1.
+    #[arg(long, value_name = "X")]
+    pub max_relative_mse: Option<f64>,
     /// Largest absolute error of any output.
     #[arg(long, value_name = "X")]
     pub max_abs: Option<f64>,
@@ -88,6 +91,7 @@ impl Thresholds {
             (self.min_sqnr, &mut thresholds.sqnr_db),
             (self.min_cosine, &mut thresholds.cosine),
             (self.max_mse, &mut thresholds.mse),
+            (self.max_relative_mse, &mut thresholds.relative_mse),
             (self.max_abs, &mut thresholds.max_abs),
             (self.max_top1_drop, &mut thresholds.top1_drop),
             (self.min_top1_agreement, &mut thresholds.top1_agreement),

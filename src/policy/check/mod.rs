@@ -60,7 +60,7 @@ impl Raw {
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
         self.check_thresholds(thresholds)?;
-        if matches!(validation, Validation::Off) && thresholds != Thresholds::default() {
+        if matches!(validation, Validation::Off) && thresholds.is_any_stated() {
             let why =
                 "thresholds are checked by validation, and data.validation.samples is 0; leave one of the two out";
             return Err(self.wrong("thresholds", why));
@@ -76,6 +76,7 @@ impl Raw {
             model: self.model.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            junit: self.junit.clone(),
             encodings: self.data.as_ref().and_then(|data| data.encodings.clone()),
             write_encodings: self.write_encodings.clone(),
             encodings_version: self.encodings_version.unwrap_or_default(),
@@ -260,6 +261,7 @@ impl Raw {
             ("neighbours", t.neighbours, 1.0),
             ("sqnr_db", t.sqnr_db, f64::MAX),
             ("mse", t.mse, f64::MAX),
+            ("relative_mse", t.relative_mse, f64::MAX),
             ("cosine", t.cosine, 1.0),
             ("max_abs", t.max_abs, f64::MAX),
         ];

@@ -39,6 +39,8 @@ pub struct Raw {
     pub output: Option<PathBuf>,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
+    /// Where what was judged goes, as JUnit XML, for CI servers.
+    pub junit: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
     pub write_encodings: Option<PathBuf>,
     /// The version of the encodings that are written.
@@ -85,7 +87,10 @@ pub struct Raw {
     pub rules: Option<Vec<RawRule>>,
     /// How the quantized model is compared with the original beyond the numbers of its outputs.
     pub validation: Option<RawTasks>,
-    /// Limits that the quantized model has to keep. A key left out is not tested.
+    /// Limits that the quantized model has to keep. Where they are left out those hold that are usual in the field; `none`
+    /// switches them off, too.
+    #[serde(default, deserialize_with = "thresholds::thresholds")]
+    #[schemars(with = "Option<thresholds::NoneOrThresholds>")]
     pub thresholds: Option<Thresholds>,
     /// Where each key stands, for errors found later.
     #[serde(skip)]

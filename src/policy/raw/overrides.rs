@@ -25,6 +25,7 @@ pub struct Overrides {
     pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    pub junit: Option<PathBuf>,
     /// `data.engine`.
     pub engine: Option<Engine>,
     /// `data.reference`.
@@ -47,6 +48,8 @@ pub struct Overrides {
     pub calibrator: Option<CalibratorName>,
     /// `activations.percentile`. Alone it asks for the calibrator `percentile` too.
     pub percentile: Option<f64>,
+    /// `thresholds.defaults`.
+    pub default_limits: Option<bool>,
     /// `validation.task`: of the first output, or of these by name.
     pub task: Option<OneOrEach<TaskName>>,
     /// `validation.charset`.
@@ -77,6 +80,7 @@ impl Raw {
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
+        self.set("junit", |raw| &mut raw.junit, over.junit.as_ref());
         self.set("write_encodings", |raw| &mut raw.write_encodings, over.write_encodings.as_ref());
         self.set("encodings_version", |raw| &mut raw.encodings_version, over.encodings_version.as_ref());
         let encodings = over.encodings.as_ref();
@@ -108,6 +112,8 @@ impl Raw {
         self.set("data.validation.samples", |raw| &mut raw.validation_data().samples, samples);
         self.set("data.validation.labels", |raw| &mut raw.validation_data().labels, over.labels.as_ref());
 
+        let limits = over.default_limits.as_ref();
+        self.set("thresholds.defaults", |raw| &mut raw.thresholds.get_or_insert_default().defaults, limits);
         self.set("validation.task", |raw| &mut raw.validation.get_or_insert_default().task, over.task.as_ref());
         let charset = over.charset.as_ref();
         self.set("validation.charset", |raw| &mut raw.validation.get_or_insert_default().charset, charset);

@@ -38,6 +38,8 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Where what was judged goes, as JUnit XML.
+    pub junit: Option<PathBuf>,
     /// Grids or ranges that another tool found.
     pub encodings: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.

@@ -115,6 +115,7 @@ impl Raw {
             ("model", self.model.as_mut()),
             ("output", self.output.as_mut()),
             ("report", self.report.as_mut()),
+            ("junit", self.junit.as_mut()),
             ("write_encodings", self.write_encodings.as_mut()),
             ("data.encodings", encodings),
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 /// What one sample shows: its embedding of length 1 by both models, or of length 0.
 #[derive(Debug, Clone)]
-pub(in crate::validate) struct Seen([Vec<f64>; 2]);
+pub(in crate::validate) struct Seen {
+    ends: [Vec<f64>; 2],
+    is_masked: bool,
+}
 
 impl Seen {
     /// Of an output `[1,D]`, or `[1,T,D]`, of which the mean over the steps counts whose number in `mask`, if there is one, is not
@@ -31,7 +34,7 @@ impl Seen {
             }
             sum
         };
-        (size > 1).then(|| Self([pooled(float), pooled(quantized)]))
+        (size > 1).then(|| Self { ends: [pooled(float), pooled(quantized)], is_masked: mask.is_some() })
     }
 }
 
@@ -58,10 +61,10 @@ pub struct Neighbours {
 
 impl Neighbours {
     pub(super) fn of(samples: &[(&str, &Seen)], mask: Option<&str>) -> Self {
-        let each: Vec<_> = samples.iter().map(|(name, Seen([a, b]))| (*name, dot(a, b))).collect();
+        let each: Vec<_> = samples.iter().map(|(name, seen)| (*name, dot(&seen.ends[0], &seen.ends[1]))).collect();
         let same = samples.iter().enumerate().filter(|(at, _)| nearest(samples, *at, 0) == nearest(samples, *at, 1));
         let single = |numbers: &[f64]| numbers.iter().map(|&number| number as f32).collect::<Vec<_>>();
-        let sums = samples.iter().map(|(name, Seen([a, b]))| (*name, Sums::of(&single(a), &single(b))));
+        let sums = samples.iter().map(|(name, seen)| (*name, Sums::of(&single(&seen.ends[0]), &single(&seen.ends[1]))));
         Self {
             samples: samples.len(),
             // Of two samples each is the other's nearest.
@@ -69,15 +72,15 @@ impl Neighbours {
             cosine: super::mean(each.iter().map(|one| one.1)).unwrap_or(1.0),
             worst: Worst::least(&each),
             sqnr_db: OutputError::of("", &sums.collect::<Vec<_>>()).sqnr_db,
-            mask: mask.map(str::to_owned),
+            mask: mask.filter(|_| samples.iter().any(|(_, seen)| seen.is_masked)).map(str::to_owned),
         }
     }
 }
 
 /// The sample whose embedding by one of the models is nearest to that of sample `at`; the first of several.
 fn nearest(samples: &[(&str, &Seen)], at: usize, model: usize) -> Option<usize> {
-    let own = &samples[at].1.0[model];
+    let own = &samples[at].1.ends[model];
     let others = samples.iter().enumerate().filter(|(other, _)| *other != at);
-    let cosines = others.map(|(other, (_, seen))| (other, dot(own, &seen.0[model])));
+    let cosines = others.map(|(other, (_, seen))| (other, dot(own, &seen.ends[model])));
     cosines.reduce(|best, one| if one.1 > best.1 { one } else { best }).map(|best| best.0)
 }
