@@ -2,6 +2,7 @@
 //! field where it states none.
 
 use super::compare::Comparison;
+use super::tasks::Measure;
 use super::usual::usual;
 use crate::policy::Thresholds;
 use serde::Serialize;
@@ -66,7 +67,7 @@ pub struct Check {
     /// The output, or part of one, that it was measured at, where it is about one of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-    /// Why it is not settled.
+    /// Why it was not met, where the number alone does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -120,9 +121,15 @@ pub fn checks(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<C
         let shares: Option<Vec<_>> = shares.map(|(share, output)| Some((share.1?, Some(output)))).collect();
         shares?.into_iter().reduce(|worst, one| if one.0 < worst.0 { one } else { worst })
     };
+    let lost = classes.and_then(|c| Some((c.top1_float? - c.top1_quantized?, None)));
+    let unread = comparison.into_iter().flat_map(|c| &c.tasks).filter_map(|task| match &task.measure {
+        Measure::Ctc(text) => Some((text.accuracy_float? - text.accuracy_quantized?, Some(task.output.as_str()))),
+        _ => None,
+    });
+    let drop = lost.into_iter().chain(unread).reduce(|worst, one| if one.0 > worst.0 { one } else { worst });
     let whole = |found: Option<f64>| found.map(|found| (found, None));
     let stated = [
-        ("top1_drop", thresholds.top1_drop, whole(classes.and_then(|c| Some(c.top1_float? - c.top1_quantized?)))),
+        ("top1_drop", thresholds.top1_drop, drop),
         ("top1_agreement", thresholds.top1_agreement, whole(classes.map(|c| c.top1_agreement))),
         ("top5_agreement", thresholds.top5_agreement, whole(classes.map(|c| c.top5_agreement))),
         ("f1", thresholds.f1, task("f1")),

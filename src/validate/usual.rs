@@ -23,15 +23,27 @@ pub(super) fn usual(thresholds: &Thresholds, comparison: &Comparison) -> Vec<Che
         return checks;
     }
     let classes = comparison.classes();
+    let drop = if comparison.halves { DROP_HALF } else { DROP };
     if let Some(classes) = classes
         && thresholds.top1_drop.is_none()
         && thresholds.top1_agreement.is_none()
     {
-        let drop = if comparison.halves { DROP_HALF } else { DROP };
         checks.push(match classes.top1_float.zip(classes.top1_quantized) {
-            Some((float, quantized)) => by_labels(classes, float - quantized, drop),
+            Some((float, quantized)) => {
+                by_labels([classes.worsened, classes.improved, classes.labelled], float - quantized, drop)
+            }
             None => by_agreement(classes, drop),
         });
+    }
+    if thresholds.top1_drop.is_none() {
+        checks.extend(comparison.tasks.iter().filter_map(|task| match &task.measure {
+            Measure::Ctc(text) => {
+                let lost = text.accuracy_float? - text.accuracy_quantized?;
+                let check = by_labels([text.worsened, text.improved, text.labelled], lost, drop);
+                Some(Check { output: Some(task.output.clone()), ..check })
+            }
+            _ => None,
+        }));
     }
     if thresholds.mse.is_none() && thresholds.relative_mse.is_none() {
         checks.extend(by_error(comparison, classes.map(|classes| classes.output.as_str())));
@@ -45,9 +57,9 @@ fn check(threshold: &'static str, wanted: f64, found: Option<f64>, outcome: Outc
 
 /// A loss of accuracy is one where the lower end of its confidence interval (one-sided, 95 %, of paired differences, with half a
 /// sample more in each cell: Agresti and Min, 2005) is beyond the limit.
-fn by_labels(classes: &Classification, drop: f64, wanted: f64) -> Check {
-    let (worse, better) = (classes.worsened as f64 + 0.5, classes.improved as f64 + 0.5);
-    let count = classes.labelled as f64 + 2.0;
+fn by_labels([worsened, improved, labelled]: [usize; 3], drop: f64, wanted: f64) -> Check {
+    let (worse, better) = (worsened as f64 + 0.5, improved as f64 + 0.5);
+    let count = labelled as f64 + 2.0;
     let difference = worse - better;
     let deviation = (worse + better - difference * difference / count).sqrt() / count;
     let outcome = match drop <= wanted {
@@ -55,12 +67,9 @@ fn by_labels(classes: &Classification, drop: f64, wanted: f64) -> Check {
         false if difference / count - SURE * deviation > wanted => Outcome::Missed,
         false => Outcome::Unsettled,
     };
-    let (right, wrong, all) = (classes.improved, classes.worsened, classes.labelled);
-    let why = format!("{wrong} of {all} labelled samples became wrong and {right} right, which may be chance");
-    Check {
-        why: (outcome == Outcome::Unsettled).then_some(why),
-        ..check("top1_drop", wanted, Some(drop), outcome)
-    }
+    let chance = if outcome == Outcome::Unsettled { ", which may be chance" } else { "" };
+    let why = format!("{worsened} of {labelled} labelled samples became wrong and {improved} right{chance}");
+    Check { why: (outcome != Outcome::Met).then_some(why), ..check("top1_drop", wanted, Some(drop), outcome) }
 }
 
 /// Without labels accuracy is not known. It cannot fall by more than the share of samples whose first guess changed, and seldom does
@@ -78,9 +87,13 @@ fn by_agreement(classes: &Classification, drop: f64) -> Check {
         false => Outcome::Unsettled,
     };
     let percent = changed * 100.0;
-    let why = format!("the first guess changed for {percent:.1} % of the samples; whether to the worse, labels would tell");
+    let why = match outcome {
+        Outcome::Unsettled => "whether to the worse, labels would tell",
+        _ => "most likely accuracy falls by more than is usual, and labels would tell",
+    };
+    let why = format!("the first guess changed for {percent:.1} % of the samples; {why}");
     Check {
-        why: (outcome == Outcome::Unsettled).then_some(why),
+        why: (outcome != Outcome::Met).then_some(why),
         ..check("top1_agreement", 1.0 - drop, Some(classes.top1_agreement), outcome)
     }
 }

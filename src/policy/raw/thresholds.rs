@@ -14,7 +14,7 @@ pub struct Thresholds {
     /// in 16 bits, and `relative_mse` 0.01.
     #[schemars(extend("default" = true))]
     pub defaults: Option<bool>,
-    /// By how much the share of right first guesses may fall, from 0 to 1. Needs labels.
+    /// By how much the share of right first guesses, or of texts that are read rightly, may fall, from 0 to 1. Needs labels.
     #[schemars(range(min = 0, max = 1))]
     pub top1_drop: Option<f64>,
     /// The least share of samples, from 0 to 1, whose first guess is the original's.

@@ -274,6 +274,8 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         quantized_input: Some(HOSTILE.to_owned()),
         validation: None,
         not_validated: None,
+        checks: vec![],
+        failed: vec![],
         missed: vec![],
         split: vec![crate::report::SplitLayer { node: HOSTILE.to_owned(), columns: vec![1, 2] }],
         encodings: None,

@@ -102,6 +102,12 @@ pub struct TextMatch {
     pub similarity: f64,
     /// The sample of the least.
     pub worst: Option<Worst>,
+    /// Samples that have a label, where the characters are known.
+    pub labelled: usize,
+    /// Labelled samples that the float model reads rightly and the quantized one does not.
+    pub worsened: usize,
+    /// Labelled samples of which it is the other way round.
+    pub improved: usize,
     /// Labelled samples that the float model reads rightly, spaces aside.
     pub accuracy_float: Option<f64>,
     /// Labelled samples that the quantized model reads rightly.
@@ -121,6 +127,9 @@ impl TextMatch {
             step_agreement: sum(&|seen| seen.steps[1]) / sum(&|seen| seen.steps[0]).max(1.0),
             similarity: super::mean(each.iter().map(|one| one.1)).unwrap_or(1.0),
             worst: Worst::least(&each),
+            labelled: labelled.len(),
+            worsened: labelled.iter().filter(|right| right[0] && !right[1]).count(),
+            improved: labelled.iter().filter(|right| !right[0] && right[1]).count(),
             accuracy_float: right(0),
             accuracy_quantized: right(1),
         }

@@ -139,3 +139,27 @@ fn what_the_policy_states_takes_the_place_of_what_is_usual() {
         assert_eq!(usual(&other, &lost), []);
     }
 }
+
+#[test]
+fn texts_that_are_not_read_any_more_are_a_loss_of_accuracy() {
+    let text = |worsened: usize| super::super::TextMatch {
+        samples: 100,
+        matches: 0.6,
+        step_agreement: 0.9,
+        similarity: 0.9,
+        worst: None,
+        labelled: 100,
+        worsened,
+        improved: 0,
+        accuracy_float: Some(0.9),
+        accuracy_quantized: Some(0.9 - worsened as f64 / 100.0),
+    };
+    for (worsened, outcome) in [(2, Outcome::Met), (4, Outcome::Unsettled), (10, Outcome::Missed)] {
+        let mut compared = comparison(vec![output("y", &[1.0], &[1.0])], None);
+        compared.tasks.push(Measured { output: "y".to_owned(), measure: Measure::Ctc(text(worsened)) });
+        assert_eq!(outcomes(&compared), [("top1_drop", outcome), ("relative_mse", Outcome::Met)]);
+        let stated = Thresholds { top1_drop: Some(0.03), defaults: Some(false), ..Thresholds::default() };
+        let checks = super::super::checks(&stated, Some(&compared));
+        assert_eq!((checks.len(), checks[0].is_met()), (1, worsened < 3));
+    }
+}
