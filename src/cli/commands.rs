@@ -110,7 +110,9 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let comparison = pipeline::compare(&args.float, &args.quantized, &settings, layers, &context)?;
     let judged = Judged::new(comparison, &settings.thresholds);
     match &args.report {
-        Some(path) if page => pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &judged.comparison)?,
+        Some(path) if page => {
+            pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &judged.comparison)?
+        }
         Some(path) => report::save_json(&judged, path)?,
         None => {}
     }

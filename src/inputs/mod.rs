@@ -25,7 +25,6 @@ mod rows;
 mod split;
 mod tensor_proto;
 mod test_data;
-mod texts;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -34,6 +33,7 @@ mod tests_arrays;
 mod tests_pictures;
 #[cfg(test)]
 mod tests_recorded;
+mod texts;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
 pub use integers::{Meaning, note_grid, note_levels};

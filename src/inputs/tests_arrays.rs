@@ -118,7 +118,9 @@ fn a_single_array_feeds_a_single_input_whatever_its_name() {
     let dir = folder(&[("d.npz", &file), ("data.npy", &rows(2))]);
     let data = open(dir.path().join("d.npz"), &[x()]).expect("opens");
     assert_eq!((data.len(), data.has_labels()), (2, false));
-    assert!(data.describe().notes[0].contains("__labels__ ignored: <M8[2] are neither one integer nor one text per sample"));
+    assert!(
+        data.describe().notes[0].contains("__labels__ ignored: <M8[2] are neither one integer nor one text per sample")
+    );
     assert_eq!(open(dir.path().join("data.npy"), &[x()]).expect("opens").len(), 2);
     let two = [x(), input("y", DataType::Float32, &[0, 3])];
     assert!(refused(dir.path().join("data.npy"), &two).contains("no array for the model's input \"x\""));

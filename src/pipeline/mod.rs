@@ -159,7 +159,8 @@ pub fn compare(
     }
     let engines = validating.engines();
     let (threads, progress) = (context.threads, context.progress);
-    let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), &settings.tasks, (threads, progress))?;
+    let mut compared =
+        validate::compare(&original, &written, &engines, (&set, &indices), &settings.tasks, (threads, progress))?;
     if layers {
         let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
         let layers = validate::layers(&original, &written, &Tract::default(), (&set, &some), threads, progress);

@@ -107,7 +107,12 @@ fn tasks_and_limits_that_are_usual_are_the_policys_choice() {
     assert!(settings(off).is_ok());
     let mut raw = Raw::parse("version: 1\nvalidation: { task: ctc }", Path::new("dir/p.yaml")).unwrap();
     let task = Some(OneOrEach::Each([("y".to_owned(), TaskName::Embed)].into()));
-    raw.override_with(&Overrides { task, default_limits: Some(false), junit: Some("j.xml".into()), ..Overrides::default() });
+    raw.override_with(&Overrides {
+        task,
+        default_limits: Some(false),
+        junit: Some("j.xml".into()),
+        ..Overrides::default()
+    });
     let over = raw.settings().unwrap();
     assert_eq!(over.tasks.task.and_then(|task| task.of("y")), Some(TaskName::Embed));
     assert_eq!((over.thresholds.defaults, over.junit), (Some(false), Some(PathBuf::from("j.xml"))));

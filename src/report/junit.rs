@@ -182,13 +182,14 @@ mod tests {
             output: Some("<a & \"b\">".to_owned()),
             why: None,
         };
-        let checks = [
-            check("sqnr_db", Outcome::Missed),
-            check("cosine", Outcome::Met),
-            check("top1_drop", Outcome::Unsettled),
-        ];
+        let checks =
+            [check("sqnr_db", Outcome::Missed), check("cosine", Outcome::Met), check("top1_drop", Outcome::Unsettled)];
         let text = junit(&JUnit { model: "a\u{1}'b'.onnx", compared: Err("there are\nnone"), checks: &checks });
-        assert!(text.contains("<testsuites name=\"tare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"2\" time=\"0\">"));
+        assert!(
+            text.contains(
+                "<testsuites name=\"tare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"2\" time=\"0\">"
+            )
+        );
         assert!(text.contains("<testsuite name=\"a\u{fffd}&apos;b&apos;.onnx\" tests=\"4\""), "{text}");
         assert!(text.contains("classname=\"tare.limit\" name=\"sqnr_db (&lt;a &amp; &quot;b&quot;&gt;)\""), "{text}");
         let failure = "<failure type=\"tare.limit\" message=\"missed       sqnr_db is 20.00000, wanted at least 30";

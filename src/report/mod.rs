@@ -21,8 +21,8 @@ pub(crate) use terminal::size;
 use crate::error::{Error, Result};
 use crate::policy::Thresholds;
 use crate::validate::{self, Check, Comparison, Fault, Miss};
-use std::fmt::{self, Display, Formatter};
 use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 /// What a report is written as.

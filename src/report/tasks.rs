@@ -15,30 +15,64 @@ impl Display for Measured {
             }
             Measure::Ctc(text) => {
                 write!(f, "  text       {output}: {} the same", percent(text.matches))?;
-                writeln!(f, ", {} of the steps; similarity {:.4}{}", percent(text.step_agreement), text.similarity, worst(text.worst.as_ref()))?;
+                writeln!(
+                    f,
+                    ", {} of the steps; similarity {:.4}{}",
+                    percent(text.step_agreement),
+                    text.similarity,
+                    worst(text.worst.as_ref())
+                )?;
                 match text.accuracy_float.zip(text.accuracy_quantized) {
                     Some((float, quantized)) => {
                         let points = (quantized - float) * 100.0;
-                        writeln!(f, "  read right {} before, {} after ({points:+.2} points)", percent(float), percent(quantized))
+                        writeln!(
+                            f,
+                            "  read right {} before, {} after ({points:+.2} points)",
+                            percent(float),
+                            percent(quantized)
+                        )
                     }
                     None => Ok(()),
                 }
             }
             Measure::Embed(embedding) => {
-                let same = embedding.agreement.map_or("too few samples for neighbours".to_owned(), |share| format!("nearest neighbour {} the same", percent(share)));
+                let same = embedding.agreement.map_or("too few samples for neighbours".to_owned(), |share| {
+                    format!("nearest neighbour {} the same", percent(share))
+                });
                 let mask = embedding.mask.as_ref().map_or(String::new(), |mask| format!(", mean weighted by {mask}"));
-                writeln!(f, "  embedding  {output}: {same}; cosine {:.5}{}{mask}", embedding.cosine, worst(embedding.worst.as_ref()))
+                writeln!(
+                    f,
+                    "  embedding  {output}: {same}; cosine {:.5}{}{mask}",
+                    embedding.cosine,
+                    worst(embedding.worst.as_ref())
+                )
             }
             Measure::Segment(masks) | Measure::SegmentClasses(masks) => {
-                write!(f, "  masks      {output}: IoU {}, mean of samples {}", known(masks.iou), known(masks.iou_mean))?;
+                write!(
+                    f,
+                    "  masks      {output}: IoU {}, mean of samples {}",
+                    known(masks.iou),
+                    known(masks.iou_mean)
+                )?;
                 writeln!(f, "{}; {} of the elements the same", worst(masks.worst.as_ref()), percent(masks.agreement))
             }
             Measure::Yolo(found) => {
                 let (float, quantized, same) = (found.float, found.quantized, found.same);
                 write!(f, "  boxes      {output}: F1 {}, mean of samples {}", known(found.f1), known(found.f1_mean))?;
-                writeln!(f, "{}; {float} found before, {quantized} after, {same} the same", worst(found.worst.as_ref()))?;
+                writeln!(
+                    f,
+                    "{}; {float} found before, {quantized} after, {same} the same",
+                    worst(found.worst.as_ref())
+                )?;
                 for part in [&found.boxes, &found.scores] {
-                    writeln!(f, "             {}: {}, MSE {:.3e}, max abs {:.3e}", part.name, sqnr(part), part.mse, part.max_abs)?;
+                    writeln!(
+                        f,
+                        "             {}: {}, MSE {:.3e}, max abs {:.3e}",
+                        part.name,
+                        sqnr(part),
+                        part.mse,
+                        part.max_abs
+                    )?;
                 }
                 Ok(())
             }

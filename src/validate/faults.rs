@@ -45,7 +45,10 @@ impl fmt::Display for Fault {
             }
             Self::Refused { runtime, why } => write!(f, "{runtime} does not run the model: {why}"),
             Self::Disagreement { runtime, output } => {
-                write!(f, "output {output}: {runtime} computes something else, even without optimizations: please report")
+                write!(
+                    f,
+                    "output {output}: {runtime} computes something else, even without optimizations: please report"
+                )
             }
             Self::Recorded { path, output } => {
                 write!(f, "output {output}: what {path} holds is neither the float model's nor the quantized one's")

@@ -117,7 +117,8 @@ pub fn checks(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<C
     // A measure that one output has not is missing.
     let task = |name: &str| {
         let tasks = comparison.into_iter().flat_map(|c| &c.tasks);
-        let shares = tasks.map(|task| (task.measure.share(), task.output.as_str())).filter(|(share, _)| share.0 == name);
+        let shares =
+            tasks.map(|task| (task.measure.share(), task.output.as_str())).filter(|(share, _)| share.0 == name);
         let shares: Option<Vec<_>> = shares.map(|(share, output)| Some((share.1?, Some(output)))).collect();
         shares?.into_iter().reduce(|worst, one| if one.0 < worst.0 { one } else { worst })
     };

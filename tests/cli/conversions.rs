@@ -113,7 +113,8 @@ fn limits_that_are_usual_are_told_and_can_be_switched_off() {
     // One bias in the place of all, and every guess is the same.
     let model = model();
     let model = model.to_str().expect("a name");
-    let flags = ["quantize", "-q", "-c", config, "--no-validation", "--calibrator", "percentile", "--percentile", "50.1"];
+    let flags =
+        ["quantize", "-q", "-c", config, "--no-validation", "--calibrator", "percentile", "--percentile", "50.1"];
     ends(&tare(folder.path(), flags.into_iter().chain(["-o", "bad.onnx"])), 0);
     let flags = ["validate", model, "bad.onnx", "-c", config, "--junit", "bad.xml"];
     let printed = ends(&tare(folder.path(), flags), 1).to_owned();
@@ -126,7 +127,10 @@ fn limits_that_are_usual_are_told_and_can_be_switched_off() {
     ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--task", "yolo"]), 2);
     let flags = ["validate", model, "out.onnx", "-c", config, "--task", "logits=embed", "--min-neighbours", "1.0"];
     let printed = ends(&tare(folder.path(), flags), 1).to_owned();
-    assert!(printed.contains("  embedding  logits: nearest neighbour") && printed.contains("missed       neighbours"), "{printed}");
+    assert!(
+        printed.contains("  embedding  logits: nearest neighbour") && printed.contains("missed       neighbours"),
+        "{printed}"
+    );
 }
 
 #[test]

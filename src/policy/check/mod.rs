@@ -8,7 +8,8 @@ use super::raw::{
     Thresholds, WeightRange, Weights,
 };
 use super::settings::{
-    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation, WeightSettings,
+    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation,
+    WeightSettings,
 };
 use crate::error::Result;
 use crate::quant::GridType;
@@ -174,7 +175,9 @@ impl Raw {
         tasks.charset.clone_from(&raw.charset);
         if let Some(above) = raw.mask_above {
             if !(above as f32).is_finite() {
-                return Err(self.wrong("validation.mask_above", format!("mask_above must be a finite number; found {above}")));
+                return Err(
+                    self.wrong("validation.mask_above", format!("mask_above must be a finite number; found {above}"))
+                );
             }
             tasks.mask_above = above as f32;
         }

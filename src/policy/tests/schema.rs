@@ -82,9 +82,13 @@ fn the_schema_describes_the_policy() {
     none["thresholds"] = json!("none");
     fits(&none, &schema, &schema, "").unwrap();
     assert_eq!(settings(&none.to_string()).unwrap().thresholds.defaults, Some(false));
-    for (pointer, bad) in
-        [("/version", json!(2)), ("/mode", json!("x")), ("/weights/type", json!("int9")), ("/data", json!([])), ("/thresholds", json!("all"))]
-    {
+    for (pointer, bad) in [
+        ("/version", json!(2)),
+        ("/mode", json!("x")),
+        ("/weights/type", json!("int9")),
+        ("/data", json!([])),
+        ("/thresholds", json!("all")),
+    ] {
         let mut wrong = sample.clone();
         *wrong.pointer_mut(pointer).unwrap() = bad;
         assert!(fits(&wrong, &schema, &schema, "").is_err(), "{pointer}");

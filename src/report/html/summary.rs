@@ -1,7 +1,7 @@
 //! The top of the page: the answer, the three numbers that carry it, what was checked, and what to look at.
 
-use super::text::{bytes, counted, db, escape, number, percent, table};
 use super::Document;
+use super::text::{bytes, counted, db, escape, number, percent, table};
 use super::verdict::{Verdict, named};
 use crate::validate::{LimitOf, Outcome};
 use std::fmt::Write;

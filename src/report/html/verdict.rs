@@ -1,7 +1,7 @@
 //! May it ship? What was measured, against the limits of the policy and those that are usual in the field.
 
-use super::text::{counted, db, number, percent};
 use super::Document;
+use super::text::{counted, db, number, percent};
 use crate::validate::{Check, Comparison, Fault, LimitOf, Outcome, RuntimeOutput, Verdict as Kind, checks};
 
 /// SQNR in dB below which a tenth of the signal's power is noise.
@@ -92,7 +92,8 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
     } else if !missed.is_empty() {
         (Answer::No, format!("{}.", missed.join("; ")))
     } else if let Some(check) = unsettled.first() {
-        let noisy = noise.map_or(String::new(), |db| format!("; SQNR of {db} says that noise is a large part of an output"));
+        let noisy =
+            noise.map_or(String::new(), |db| format!("; SQNR of {db} says that noise is a large part of an output"));
         let why = check.why.clone().unwrap_or_default();
         (Answer::Open, format!("{}: {why}{noisy}.", self::missed(check)))
     } else if let (Some(db), false) = (noise, told) {

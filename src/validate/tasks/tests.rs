@@ -72,8 +72,7 @@ fn boxes_are_the_same_where_class_and_place_are() {
 
 #[test]
 fn rows_of_boxes_are_boxes_and_objectness_multiplies_their_scores() {
-    let numbers: Vec<f32> =
-        BOXES.iter().flat_map(|&[x, y, w, h, a, b]| [x, y, w, h, 0.5, 2.0 * a, 2.0 * b]).collect();
+    let numbers: Vec<f32> = BOXES.iter().flat_map(|&[x, y, w, h, a, b]| [x, y, w, h, 0.5, 2.0 * a, 2.0 * b]).collect();
     let rows: Shown<'_> = (&[1, 7, 7], &numbers, &numbers, None);
     let named = [("names", "{0: 'a: b', 1: \"c's\"}")];
     // As many boxes as numbers of each: only the classes tell. Along the first axis objectness would be one of the numbers of x.
@@ -112,8 +111,7 @@ fn pixels_have_the_class_of_the_highest_score_on_either_axis() {
     let (last, last_q) = (steps(3, &float), steps(3, &quantized));
     let turned = |rows: &[f32]| (0..12).map(|k| rows[k % 4 * 3 + k / 4]).collect::<Vec<f32>>();
     let (first, first_q) = (turned(&last), turned(&last_q));
-    let samples: [Shown<'_>; 2] =
-        [(&[1, 3, 1, 4], &first, &first_q, None), (&[1, 4, 1, 3], &last, &last_q, None)];
+    let samples: [Shown<'_>; 2] = [(&[1, 3, 1, 4], &first, &first_q, None), (&[1, 4, 1, 3], &last, &last_q, None)];
     for sample in samples {
         let Some(Measure::SegmentClasses(masks)) = measured(TaskName::SegmentClasses, &[], &[sample]) else {
             panic!("masks")
@@ -131,13 +129,11 @@ fn steps(classes: usize, steps: &[usize]) -> Vec<f32> {
 #[test]
 fn text_is_what_ctc_leaves_of_the_steps() {
     // "aab b", "ab b" with a space, which is class 4, and "ab".
-    let (a, b, c) = (steps(5, &[1, 0, 1, 1, 2, 4, 2]), steps(5, &[1, 1, 0, 2, 2, 4, 2]), steps(5, &[0, 1, 1, 1, 1, 2, 0]));
+    let (a, b, c) =
+        (steps(5, &[1, 0, 1, 1, 2, 4, 2]), steps(5, &[1, 1, 0, 2, 2, 4, 2]), steps(5, &[0, 1, 1, 1, 1, 2, 0]));
     let shape = [1, 7, 5];
-    let samples: [Shown<'_>; 3] = [
-        (&shape, &a, &a, Some("aabb")),
-        (&shape, &a, &b, Some("aa bb")),
-        (&[7, 1, 5], &b, &c, Some("ab")),
-    ];
+    let samples: [Shown<'_>; 3] =
+        [(&shape, &a, &a, Some("aabb")), (&shape, &a, &b, Some("aa bb")), (&[7, 1, 5], &b, &c, Some("ab"))];
     let entries = [("character", "a\nb\nc")];
     let Some(Measure::Ctc(text)) = measured(TaskName::Ctc, &entries, &samples) else { panic!("text") };
     near(Some(text.matches), 1.0 / 3.0);
@@ -187,7 +183,10 @@ fn the_task_follows_from_structure_where_that_leaves_no_doubt() {
     assert!(matches!(measured(TaskName::Auto, &detector, &[boxes]), Some(Measure::Yolo(_))));
     // Without the metadata, or with another number of classes, it may be anything.
     assert_eq!(measured(TaskName::Auto, &[], &[boxes]), None);
-    assert_eq!(measured(TaskName::Auto, &[("task", "detect"), ("names", "{0: 1, 1: 2, 2: 3, 3: 4, 4: 5}")], &[boxes]), None);
+    assert_eq!(
+        measured(TaskName::Auto, &[("task", "detect"), ("names", "{0: 1, 1: 2, 2: 3, 3: 4, 4: 5}")], &[boxes]),
+        None
+    );
     let text = steps(5, &[1, 0, 2]);
     let text: Shown<'_> = (&[1, 3, 5], &text, &text, None);
     assert!(matches!(measured(TaskName::Auto, &[("character", "a\nb\nc")], &[text]), Some(Measure::Ctc(_))));
@@ -202,7 +201,8 @@ fn an_output_that_a_task_cannot_read_is_named() {
     let flat: Shown<'_> = (&[4], &[0.0; 4], &[0.0; 4], None);
     for task in [TaskName::Classify, TaskName::Ctc, TaskName::Embed, TaskName::SegmentClasses, TaskName::Yolo] {
         let settings = TaskSettings { task: Some(OneOrEach::One(task)), ..TaskSettings::default() };
-        let why = looked(&Tasks::new(&settings, &model(&[])).expect("tasks"), &[flat]).expect_err("refused").to_string();
+        let why =
+            looked(&Tasks::new(&settings, &model(&[])).expect("tasks"), &[flat]).expect_err("refused").to_string();
         assert!(why.contains(&format!("the task {task} reads")) && why.contains("[4]") && why.contains('y'), "{why}");
     }
     let other = OneOrEach::Each([("z".to_owned(), TaskName::Yolo)].into());

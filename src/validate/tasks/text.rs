@@ -72,7 +72,13 @@ impl Seen {
 /// The classes that are left of those of each step.
 fn decoded(steps: &[usize]) -> Vec<usize> {
     let before = std::iter::once(0).chain(steps.iter().copied());
-    steps.iter().copied().zip(before).filter(|(class, before)| *class != 0 && class != before).map(|pair| pair.0).collect()
+    steps
+        .iter()
+        .copied()
+        .zip(before)
+        .filter(|(class, before)| *class != 0 && class != before)
+        .map(|pair| pair.0)
+        .collect()
 }
 
 /// Levenshtein's: how many characters have to be changed, added or taken away.

@@ -76,9 +76,8 @@ fn without_labels_only_a_large_change_counts() {
 #[test]
 fn the_error_is_measured_by_the_range_of_the_output() {
     // A tenth of the range is a hundredth of its square.
-    let of = |size: f32, error: f32| {
-        outcomes(&comparison(vec![output("y", &[size, 0.0], &[size + error, error])], None))
-    };
+    let of =
+        |size: f32, error: f32| outcomes(&comparison(vec![output("y", &[size, 0.0], &[size + error, error])], None));
     for size in [1.0, 300.0, 1e-3] {
         assert_eq!(of(size, size * 0.09), [("relative_mse", Outcome::Met)]);
         assert_eq!(of(size, size * 0.11), [("relative_mse", Outcome::Missed)]);
