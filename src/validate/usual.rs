@@ -28,18 +28,15 @@ pub(super) fn usual(thresholds: &Thresholds, comparison: &Comparison) -> Vec<Che
         && thresholds.top1_drop.is_none()
         && thresholds.top1_agreement.is_none()
     {
-        checks.push(match classes.top1_float.zip(classes.top1_quantized) {
-            Some((float, quantized)) => {
-                by_labels([classes.worsened, classes.improved, classes.labelled], float - quantized, drop)
-            }
-            None => by_agreement(classes, drop),
+        checks.push(match classes.labelled {
+            0 => by_agreement(classes, drop),
+            labelled => by_labels([classes.worsened, classes.improved, labelled], drop),
         });
     }
     if thresholds.top1_drop.is_none() {
         checks.extend(comparison.tasks.iter().filter_map(|task| match &task.measure {
-            Measure::Ctc(text) => {
-                let lost = text.accuracy_float? - text.accuracy_quantized?;
-                let check = by_labels([text.worsened, text.improved, text.labelled], lost, drop);
+            Measure::Ctc(text) if text.labelled > 0 => {
+                let check = by_labels([text.worsened, text.improved, text.labelled], drop);
                 Some(Check { output: Some(task.output.clone()), ..check })
             }
             _ => None,
@@ -57,7 +54,8 @@ fn check(threshold: &'static str, wanted: f64, found: Option<f64>, outcome: Outc
 
 /// A loss of accuracy is one where the lower end of its confidence interval (one-sided, 95 %, of paired differences, with half a
 /// sample more in each cell: Agresti and Min, 2005) is beyond the limit.
-fn by_labels([worsened, improved, labelled]: [usize; 3], drop: f64, wanted: f64) -> Check {
+fn by_labels([worsened, improved, labelled]: [usize; 3], wanted: f64) -> Check {
+    let drop = (worsened as f64 - improved as f64) / labelled as f64;
     let (worse, better) = (worsened as f64 + 0.5, improved as f64 + 0.5);
     let count = labelled as f64 + 2.0;
     let difference = worse - better;
