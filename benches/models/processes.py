@@ -93,7 +93,7 @@ class Tare:
         return path
 
     def quantize(self, policy, output, *flags):
-        return run([self.binary, "quantize", "-q", "-c", policy, "-o", output, *flags])
+        return run([self.binary, "quantize", "-q", "--no-default-limits", "-c", policy, "-o", output, *flags])
 
     def calibrate(self, policy, statistics):
         return run([self.binary, "calibrate", "-q", "-c", policy, "-o", statistics])

@@ -5,15 +5,14 @@ use super::args::{
     Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate,
 };
 use super::progress::Bars;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tare::bench::{Process, Running, Task, serve};
 use tare::error::{Error, Result};
 use tare::pipeline::{self, Context, Planned};
 use tare::quant::KnownGrids;
-use tare::report::Form;
-use tare::validate::Comparison;
-use tare::{file, policy, report, threads, validate as checks};
+use tare::report::{Form, Judged};
+use tare::{file, policy, report, threads};
 
 /// Prints to standard output; a closed pipe ends the program quietly.
 fn print(text: impl std::fmt::Display) {
@@ -70,9 +69,7 @@ pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
             print(format_args!("report       {}\n", path.display()));
         }
     }
-    let failed = |comparison: &Comparison| comparison.is_refused() || comparison.is_broken();
-    let refused = report.validation.as_ref().is_some_and(failed);
-    Ok(if report.missed.is_empty() && !refused { Verdict::Good } else { Verdict::ThresholdMissed })
+    Ok(if report.is_passed() { Verdict::Good } else { Verdict::Failed })
 }
 
 pub fn inspect(args: &Model) -> Result<Verdict> {
@@ -104,30 +101,34 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
 
 pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let settings = args.settings()?;
-    let mut page = false;
-    if let Some(path) = &args.report {
-        let mut read = settings.files();
-        read.extend([("float model", args.float.as_path()), ("quantized model", args.quantized.as_path())]);
-        file::check_outputs(&[path], &read)?;
-        page = Form::of(path)? == Form::Html;
-    }
+    let mut read = settings.files();
+    read.extend([("float model", args.float.as_path()), ("quantized model", args.quantized.as_path())]);
+    // The policy's own are those of a conversion.
+    let written: Vec<&Path> = args.report.iter().chain(&args.judging.junit).map(PathBuf::as_path).collect();
+    file::check_outputs(&written, &read)?;
+    let page = args.report.as_deref().map(Form::of).transpose()? == Some(Form::Html);
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
     let layers = args.layers || page;
     let comparison = pipeline::compare(&args.float, &args.quantized, &settings, layers, &context)?;
-    let missed = checks::misses(&settings.thresholds, Some(&comparison));
+    let judged = Judged::new(comparison, &settings.thresholds);
     match &args.report {
-        Some(path) if page => pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &comparison)?,
-        Some(path) => report::save_json(&comparison, path)?,
+        Some(path) if page => {
+            pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &judged.comparison)?
+        }
+        Some(path) => report::save_json(&judged, path)?,
         None => {}
     }
-    if !output.quiet {
-        print(&comparison);
-        missed.iter().for_each(|miss| print(format_args!("{miss}\n")));
+    if let Some(path) = &args.judging.junit {
+        let model = args.quantized.display().to_string();
+        let compared = Ok(&judged.comparison);
+        report::save_junit(&report::JUnit { model: &model, compared, checks: &judged.checks }, path)?;
     }
-    let failed = comparison.is_refused() || comparison.is_broken();
-    Ok(if missed.is_empty() && !failed { Verdict::Good } else { Verdict::ThresholdMissed })
+    if !output.quiet {
+        print(&judged);
+    }
+    Ok(if judged.is_passed() { Verdict::Good } else { Verdict::Failed })
 }
 
 pub fn record(args: &Record, output: &Output) -> Result<Verdict> {

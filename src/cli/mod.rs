@@ -1,7 +1,7 @@
 //! Arguments, exit codes, progress bars and printing: the only place that talks to a terminal.
 //!
-//! Exit codes: 0 when all is well, 1 when a threshold was missed, a crash test failed, the reference refuses the model or two models
-//! differ, 2 for an error.
+//! Exit codes: 0 when all is well, 1 when validation failed (a limit was missed, an output is not finite, a crash test failed, a reference refuses the model or
+//! disagrees) or two models differ, 2 for an error.
 
 mod args;
 mod commands;
@@ -16,7 +16,7 @@ use tare::error::{Error, Result};
 /// What a command found.
 enum Verdict {
     Good,
-    ThresholdMissed,
+    Failed,
     Different,
 }
 
@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     let defect = |_| Err(Error::other("tare itself failed (a panic); run it again with -vv and report what it logs"));
     match outcome.unwrap_or_else(defect) {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::ThresholdMissed | Verdict::Different) => ExitCode::from(1),
+        Ok(Verdict::Failed | Verdict::Different) => ExitCode::from(1),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(2)

@@ -1,6 +1,7 @@
 //! Numpy arrays as samples: which array feeds which input, and one sample out of the rows that belong together.
 
 use super::convert::{allowed, convert};
+use super::labels::Embedded;
 use super::listing::Found;
 use super::rows::{Array, RowStream, Slot, slots};
 use super::{InputSpec, MAX_TENSOR_BYTES, Meaning, labels};
@@ -35,6 +36,8 @@ pub(super) struct Arrays {
     rows: usize,
     /// Class of every row, from [`LABELS`].
     pub labels: Option<Vec<u32>>,
+    /// Text of every row, from the same, where it holds strings.
+    pub texts: Option<Vec<String>>,
     /// What the report should say.
     pub notes: Vec<String>,
 }
@@ -59,6 +62,7 @@ impl Arrays {
             parts: Vec::new(),
             rows: 0,
             labels: None,
+            texts: None,
             notes: Vec::new(),
         };
         match found {
@@ -122,27 +126,18 @@ impl Arrays {
             return Err(Error::file(path, "the model has no inputs that samples could feed"));
         };
         let labels = slots.iter().find(|slot| slot.name == LABELS);
-        let classes = labels.map(|slot| labels::embedded(slot, rows, &mut self.notes)).transpose()?.flatten();
-        self.add_labels(&path, classes)?;
+        let (classes, texts) =
+            match labels.map(|slot| labels::embedded(slot, rows, &mut self.notes)).transpose()?.flatten() {
+                None => (None, None),
+                Some(Embedded::Classes(classes)) => (Some(classes), None),
+                Some(Embedded::Texts(texts)) => (None, Some(texts)),
+            };
+        let is_first = self.parts.is_empty();
+        add_labels(&path, is_first, &mut self.labels, classes)?;
+        add_labels(&path, is_first, &mut self.texts, texts)?;
         let first = self.rows;
         self.rows = first.checked_add(rows).ok_or_else(|| Error::file(&path, "too many rows"))?;
         self.parts.push(Part { path, first, rows, arrays });
-        Ok(())
-    }
-
-    /// Appends the classes of one more part; all parts have them or none.
-    fn add_labels(&mut self, path: &PathBuf, classes: Option<Vec<u32>>) -> Result<()> {
-        match (&mut self.labels, classes) {
-            (None, Some(classes)) if self.parts.is_empty() => self.labels = Some(classes),
-            (Some(all), Some(classes)) => all.extend(classes),
-            (None, None) => {}
-            (Some(_), None) => {
-                return Err(Error::file(path, format!("no usable {LABELS}, but the files before have labels")));
-            }
-            (None, Some(_)) => {
-                return Err(Error::file(path, format!("holds {LABELS}, but the files before have no labels")));
-            }
-        }
         Ok(())
     }
 
@@ -175,8 +170,8 @@ impl Arrays {
         if !self.rows.is_multiple_of(batch) {
             self.notes.push(format!("the last {} rows do not fill a batch and are left out", self.rows % batch));
         }
-        if self.labels.take().is_some() {
-            self.notes.push(format!("{LABELS} ignored: a sample of {batch} rows has no single class"));
+        if self.labels.take().is_some() | self.texts.take().is_some() {
+            self.notes.push(format!("{LABELS} ignored: a sample of {batch} rows has no single one"));
         }
         for (k, input) in self.inputs.iter().enumerate() {
             let Some(first) = self.parts.first().and_then(|part| part.arrays.get(k)) else { continue };
@@ -259,6 +254,22 @@ impl Arrays {
                 .map_err(|why| array.error(format!("{sample}: for the input {:?}: {why}", input.name))),
         }
     }
+}
+
+/// Appends the labels of one more part to `all`; all parts have them or none.
+fn add_labels<T>(path: &Path, is_first: bool, all: &mut Option<Vec<T>>, more: Option<Vec<T>>) -> Result<()> {
+    match (all.as_mut(), more) {
+        (None, Some(more)) if is_first => *all = Some(more),
+        (Some(all), Some(more)) => all.extend(more),
+        (None, None) => {}
+        (Some(_), None) => {
+            return Err(Error::file(path, format!("no usable {LABELS}, but the files before have labels")));
+        }
+        (None, Some(_)) => {
+            return Err(Error::file(path, format!("holds {LABELS}, but the files before have no labels")));
+        }
+    }
+    Ok(())
 }
 
 /// The array that feeds `input`: the one of its name or, for a model of one input, the only one there is.

@@ -65,6 +65,7 @@ enum Samples {
 struct Inner {
     samples: Samples,
     labels: Option<Vec<u32>>,
+    texts: Option<Vec<String>>,
     on_bad_file: OnBadFile,
     description: Description,
     /// What was wrong with each file passed over, in the order of the names, whichever thread met it first.
@@ -104,7 +105,7 @@ impl Dataset {
         if kind != Kind::Pictures && source.preprocess != Preprocess::default() {
             notes.push("data.preprocess has no effect: the data are not pictures".to_owned());
         }
-        let mut embedded = None;
+        let (mut embedded, mut texts) = (None, None);
         let mut root = None;
         let samples = match found {
             Found::Pictures { root: folder, files } => {
@@ -118,6 +119,7 @@ impl Dataset {
                 let mut arrays = Arrays::open(&arrays, inputs)?;
                 notes.append(&mut arrays.notes);
                 embedded = arrays.labels.take();
+                texts = arrays.texts.take();
                 Samples::Arrays(arrays)
             }
         };
@@ -134,7 +136,7 @@ impl Dataset {
                         format!("a sample of {batch} rows, the model's fixed batch, has no single label"),
                     ));
                 }
-                if embedded.is_some() {
+                if embedded.is_some() || texts.take().is_some() {
                     notes.push(format!("{LABELS} ignored: labels come from {}", path.display()));
                 }
                 let pictures = match &samples {
@@ -151,7 +153,7 @@ impl Dataset {
         let description = Description { path: source.path.clone(), kind, count, pictures, notes };
         tracing::debug!("{description}");
         let (on_bad_file, skipped) = (source.on_bad_file, Mutex::default());
-        let inner = Arc::new(Inner { samples, labels, on_bad_file, description, skipped });
+        let inner = Arc::new(Inner { samples, labels, texts, on_bad_file, description, skipped });
         Ok(Self { inner, levels: Arc::new([]), outputs: None })
     }
 
@@ -273,7 +275,8 @@ impl Inner {
         match inputs {
             Ok(inputs) => {
                 let label = self.labels.as_ref().and_then(|labels| labels.get(index)).copied();
-                Ok(Some(Sample { name, inputs, label, recorded: Vec::new() }))
+                let text = self.texts.as_ref().and_then(|texts| texts.get(index)).cloned();
+                Ok(Some(Sample { name, inputs, label, text, recorded: Vec::new() }))
             }
             Err(error) if self.on_bad_file == OnBadFile::Skip => {
                 tracing::warn!("skipped: {error}");

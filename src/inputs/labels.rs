@@ -3,6 +3,7 @@
 use super::convert::convert;
 use super::listing::has_extension;
 use super::rows::{Slot, slots};
+use super::texts;
 use crate::error::{Error, Result};
 use crate::tensor::DataType;
 use std::collections::BTreeMap;
@@ -42,21 +43,33 @@ pub(super) fn read(path: &Path, count: usize, pictures: Option<(&Path, &[PathBuf
     Ok(labels)
 }
 
-/// The labels in `slot`, an array beside the data of `rows` rows; `None`, with a note, where it is no list of integers.
+/// What an array beside the data says of every sample.
+pub(super) enum Embedded {
+    /// Its class.
+    Classes(Vec<u32>),
+    /// Its text.
+    Texts(Vec<String>),
+}
+
+/// The labels in `slot`, an array beside the data of `rows` rows; `None`, with a note, where it is no list of integers or
+/// strings.
 ///
 /// # Errors
 /// When it is damaged, or there are not as many labels as rows.
-pub(super) fn embedded(slot: &Slot, rows: usize, notes: &mut Vec<String>) -> Result<Option<Vec<u32>>> {
+pub(super) fn embedded(slot: &Slot, rows: usize, notes: &mut Vec<String>) -> Result<Option<Embedded>> {
     let header = slot.header()?;
+    if let Some(texts) = texts::embedded(slot, &header, rows)? {
+        return Ok(Some(Embedded::Texts(texts)));
+    }
     let is_list = matches!(header.shape.as_slice(), [_] | [_, 1]);
     if !is_list || !header.number.is_some_and(|number| is_class(number.dtype)) {
         let (name, descr, shape) = (&slot.name, header.descr, header.shape);
-        notes.push(format!("{name} ignored: {descr}{shape:?} are not one integer per sample"));
+        notes.push(format!("{name} ignored: {descr}{shape:?} are neither one integer nor one text per sample"));
         return Ok(None);
     }
     let labels = read_slot(slot)?;
     match labels.len() {
-        count if count == rows => Ok(Some(labels)),
+        count if count == rows => Ok(Some(Embedded::Classes(labels))),
         count => Err(slot.error(format!("{count} labels for {rows} rows"))),
     }
 }

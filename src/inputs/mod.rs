@@ -33,6 +33,7 @@ mod tests_arrays;
 mod tests_pictures;
 #[cfg(test)]
 mod tests_recorded;
+mod texts;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
 pub use integers::{Meaning, note_grid, note_levels};
@@ -58,6 +59,8 @@ pub struct Sample {
     pub inputs: Vec<Tensor>,
     /// The class of the sample, where the data says it.
     pub label: Option<u32>,
+    /// The text that the sample shows, where the data says it.
+    pub text: Option<String>,
     /// Outputs that were recorded beside the inputs, in the graph's order: none unless [`Dataset::with_outputs`] asks for them.
     pub recorded: Vec<Tensor>,
 }

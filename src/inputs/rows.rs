@@ -113,6 +113,45 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// The first `size` bytes behind the header of the array.
+    ///
+    /// # Errors
+    /// When there are not as many, or the compressed data are damaged.
+    pub(super) fn bytes(&self, header: &Header, size: usize) -> Result<Vec<u8>> {
+        if self.size.saturating_sub(header.bytes) < size as u64 {
+            let there = self.size.saturating_sub(header.bytes);
+            return Err(self.error(format!("truncated: {size} bytes are promised, {there} bytes of data are there")));
+        }
+        let mut bytes = vec![0; size];
+        let read = self.data(header.bytes).and_then(|mut data| match &mut data {
+            Bytes::Plain(file) => file.read_exact(&mut bytes),
+            Bytes::Deflated(data) => {
+                data.read_exact(&mut bytes)?;
+                // Reading past the end makes the zip library compare the checksum.
+                io::copy(&mut data.take(1), &mut io::sink()).map(|_| ())
+            }
+        });
+        read.map_err(|error| self.error(error))?;
+        Ok(bytes)
+    }
+
+    /// What follows the `header` first bytes.
+    fn data(&self, header: u64) -> io::Result<Bytes> {
+        match self.place {
+            Place::Plain(start) => {
+                let data = start.checked_add(header).ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Bytes::Plain(BufReader::new(open_at(&self.path, data)?)))
+            }
+            Place::Deflated(packed) => {
+                let mut bytes = Inflate::start(&self.path, packed)?;
+                discard(&mut bytes, header)?;
+                Ok(Bytes::Deflated(bytes))
+            }
+        }
+    }
+}
+
 impl Array {
     /// An error about this array.
     pub(super) fn error(&self, message: impl std::fmt::Display) -> Error {
@@ -131,21 +170,7 @@ impl Array {
 
     /// A stream over the rows.
     pub(super) fn stream(&self) -> Result<RowStream> {
-        self.bytes().map(|bytes| RowStream { bytes, next: 0 }).map_err(|error| self.error(error))
-    }
-
-    fn bytes(&self) -> io::Result<Bytes> {
-        match self.slot.place {
-            Place::Plain(start) => {
-                let data = start.checked_add(self.header_bytes).ok_or(io::ErrorKind::InvalidData)?;
-                Ok(Bytes::Plain(BufReader::new(open_at(&self.slot.path, data)?)))
-            }
-            Place::Deflated(packed) => {
-                let mut bytes = Inflate::start(&self.slot.path, packed)?;
-                discard(&mut bytes, self.header_bytes)?;
-                Ok(Bytes::Deflated(bytes))
-            }
-        }
+        self.slot.data(self.header_bytes).map(|bytes| RowStream { bytes, next: 0 }).map_err(|error| self.error(error))
     }
 }
 

@@ -114,11 +114,13 @@ fn inputs_get_the_arrays_of_their_names() {
 
 #[test]
 fn a_single_array_feeds_a_single_input_whatever_its_name() {
-    let file = npz(&[("arr_0", rows(2)), ("__labels__", npy("<U2", &[2], &[0; 16]))], false);
+    let file = npz(&[("arr_0", rows(2)), ("__labels__", npy("<M8", &[2], &[0; 16]))], false);
     let dir = folder(&[("d.npz", &file), ("data.npy", &rows(2))]);
     let data = open(dir.path().join("d.npz"), &[x()]).expect("opens");
     assert_eq!((data.len(), data.has_labels()), (2, false));
-    assert!(data.describe().notes[0].contains("__labels__ ignored: <U2[2] are not one integer per sample"));
+    assert!(
+        data.describe().notes[0].contains("__labels__ ignored: <M8[2] are neither one integer nor one text per sample")
+    );
     assert_eq!(open(dir.path().join("data.npy"), &[x()]).expect("opens").len(), 2);
     let two = [x(), input("y", DataType::Float32, &[0, 3])];
     assert!(refused(dir.path().join("data.npy"), &two).contains("no array for the model's input \"x\""));
@@ -258,6 +260,21 @@ fn a_false_count_of_entries_is_not_believed() {
     file.splice(end..end, [directory, locator].concat());
     let dir = folder(&[("x.npz", &file)]);
     assert!(refused(dir.path().join("x.npz"), &[x()]).contains("claims to hold 1000000000 arrays"));
+}
+
+#[test]
+fn labels_may_be_texts() {
+    let letters = |text: &str| text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<u8>>();
+    let labels = npy("<U2", &[2], &[letters("Ä\0"), letters("b中")].concat());
+    for compressed in [false, true] {
+        let dir = folder(&[("d.npz", &npz(&[("x", rows(2)), ("__labels__", labels.clone())], compressed))]);
+        let data = open(dir.path().join("d.npz"), &[x()]).expect("data");
+        assert!(!data.has_labels());
+        let read: Vec<_> = data.read(&[0, 1]).map(|sample| sample.expect("a sample").text).collect();
+        assert_eq!(read, [Some("Ä".to_owned()), Some("b中".to_owned())]);
+    }
+    let dir = folder(&[("d.npz", &npz(&[("x", rows(3)), ("__labels__", labels)], false))]);
+    assert!(refused(dir.path().join("d.npz"), &[x()]).contains("2 labels for 3 rows"));
 }
 
 #[test]

@@ -190,7 +190,7 @@ pub(super) fn keep(
     let compared = match turned {
         Ok(_) => {
             let samples = samples.as_ref().map_err(|why| *why);
-            validated::compare(&planned, &written, samples, validating, context)?
+            validated::compare(&planned, &written, samples, (settings, validating), context)?
         }
         Err(why) => Err(format!("the model cannot be turned back into a float one to compare with: {why}")),
     };

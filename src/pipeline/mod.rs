@@ -92,7 +92,7 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     let written = staged.load()?;
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
-    let compared = validated::compare(&planned, &written, samples_to_run, &validating, context)?;
+    let compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;
     let ranges = Some((&resolved, &calibration));
     let details = detailed::details(settings, &planned, &written, ranges, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;
@@ -112,6 +112,9 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
         (Some(path), None) => report.save(path)?,
         (None, _) => {}
     }
+    if let Some(path) = &settings.junit {
+        report.save_junit(path)?;
+    }
     Ok(report)
 }
 
@@ -119,7 +122,7 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
 fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
     let missing = || Error::other("no output: name one with -o, or state it in the policy");
     let output = settings.output.clone().ok_or_else(missing)?;
-    let beside = settings.report.iter().chain(&settings.write_encodings).map(PathBuf::as_path);
+    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings).map(PathBuf::as_path);
     let written: Vec<&Path> = std::iter::once(output.as_path()).chain(beside).collect();
     let mut read = settings.files();
     read.extend(ranges.map(|path| ("file of statistics", path)));
@@ -161,7 +164,8 @@ pub fn compare(
     }
     let engines = validating.engines();
     let (threads, progress) = (context.threads, context.progress);
-    let mut compared = validate::compare(&original, &written, &engines, (&set, &indices), threads, progress)?;
+    let mut compared =
+        validate::compare(&original, &written, &engines, (&set, &indices), &settings.tasks, (threads, progress))?;
     compared.stress = validating.stress(&original, &written, Some((&set, &indices)), context)?;
     if layers {
         let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();

@@ -11,7 +11,7 @@ use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedG
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::target::Target;
-use crate::validate;
+use crate::validate::{self, Comparison};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -51,6 +51,7 @@ pub fn report(
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }
+    let checks = validate::checks(&settings.thresholds, validation.as_ref());
     warnings.extend(overruled(planned));
     let unused = planned.plan.unused.iter();
     let mut unused: Vec<_> =
@@ -63,7 +64,9 @@ pub fn report(
         policy_sha256: policy_sha256(settings),
         calibration,
         placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
-        missed: validate::misses(&settings.thresholds, validation.as_ref()),
+        missed: validate::misses(&checks),
+        checks,
+        failed: validation.iter().flat_map(Comparison::faults).map(|fault| fault.to_string()).collect(),
         quantized_input: planned.completes.then(|| completed(planned)),
         validation,
         not_validated,

@@ -77,7 +77,7 @@ pub fn compare(
     planned: &Planned,
     quantized: &Model,
     samples: std::result::Result<&Samples, &'static str>,
-    validating: &Validating,
+    (settings, validating): (&Settings, &Validating),
     context: &Context<'_>,
 ) -> Result<Compared> {
     let Samples { set, indices } = match samples {
@@ -86,7 +86,8 @@ pub fn compare(
         Err(why) => return validating.stress_alone(&planned.original, quantized, why, context).map(Ok),
     };
     let (float, engines, samples) = (&planned.original, validating.engines(), (set, indices.as_slice()));
-    match validate::compare(float, quantized, &engines, samples, context.threads, context.progress) {
+    let how = (context.threads, context.progress);
+    match validate::compare(float, quantized, &engines, samples, &settings.tasks, how) {
         Ok(mut comparison) => {
             comparison.stress = validating.stress(float, quantized, Some(samples), context)?;
             Ok(Ok(comparison))

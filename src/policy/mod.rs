@@ -23,12 +23,12 @@ pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
     Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName, Format,
     Granularity, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing, QuantizedInput,
-    Raw, RawHalf, RawIo, RawRule, Reference, Target, Thresholds, TypeName, ValidationData, WeightForm, WeightRange,
-    WeightTypeName, Weights, schema,
+    Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Target, TaskName, Thresholds, TypeName, ValidationData,
+    WeightForm, WeightRange, WeightTypeName, Weights, schema,
 };
 pub use settings::{
     ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,
     Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern, Rule, Settings, StressCases,
-    VALIDATION_SAMPLES, Validation, WeightSettings,
+    TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 pub use text::{Place, load, word};

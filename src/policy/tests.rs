@@ -91,6 +91,34 @@ fn a_policy_with_every_key_is_read() {
 }
 
 #[test]
+fn tasks_and_limits_that_are_usual_are_the_policys_choice() {
+    let text = "version: 1\nvalidation: { task: { a: yolo, b: segment-classes }, mask_above: 0.5, charset: c.txt }\n";
+    let s = settings(&format!("{text}thresholds: none")).unwrap();
+    assert_eq!(s.tasks.task.as_ref().and_then(|task| task.of("b")), Some(TaskName::SegmentClasses));
+    assert_eq!((s.tasks.mask_above, s.tasks.charset.as_deref()), (0.5, Some(Path::new("dir/c.txt"))));
+    assert!(s.files().contains(&("file of characters", Path::new("dir/c.txt"))));
+    assert!(s.thresholds.defaults == Some(false) && !s.thresholds.is_any_stated());
+    let one = settings("version: 1\nvalidation: { task: ctc }\nthresholds:").unwrap();
+    assert_eq!((one.tasks.task, one.thresholds.defaults), (Some(OneOrEach::One(TaskName::Ctc)), None));
+    // They do not change the model.
+    assert_eq!(s.canonical(), settings("version: 1").unwrap().canonical());
+    // Without validation, nothing is asked for that nobody stated.
+    let off = "version: 1\ndata: { calibration: { path: a }, validation: { samples: 0 } }\nthresholds: none";
+    assert!(settings(off).is_ok());
+    let mut raw = Raw::parse("version: 1\nvalidation: { task: ctc }", Path::new("dir/p.yaml")).unwrap();
+    let task = Some(OneOrEach::Each([("y".to_owned(), TaskName::Embed)].into()));
+    raw.override_with(&Overrides {
+        task,
+        default_limits: Some(false),
+        junit: Some("j.xml".into()),
+        ..Overrides::default()
+    });
+    let over = raw.settings().unwrap();
+    assert_eq!(over.tasks.task.and_then(|task| task.of("y")), Some(TaskName::Embed));
+    assert_eq!((over.thresholds.defaults, over.junit), (Some(false), Some(PathBuf::from("j.xml"))));
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let s = settings("version: 1\ndata: { calibration: { path: a }, validation: { path: b } }").unwrap();
     assert_eq!(s.activations, ActivationSettings::default());
@@ -226,6 +254,8 @@ fn values_that_make_no_sense_are_refused() {
     fails("weights: { symmetric: false }", 2, 23, asymmetric);
     assert!(settings("version: 1\nweights: { type: uint8 }").is_ok(), "zero point 128 for every channel");
     fails("thresholds: { mse: -1 }", 2, 20, "mse must be a finite number, 0 or above; found -1");
+    fails("thresholds: { f1: 2 }", 2, 19, "f1 must be from 0 to 1; found 2");
+    fails("validation: { mask_above: .inf }", 2, 27, "mask_above must be a finite number; found inf");
     fails("thresholds: { top1_agreement: 90 }", 2, 31, "top1_agreement must be from 0 to 1; found 90");
 }
 

@@ -7,7 +7,7 @@ use crate::inputs::Dataset;
 use crate::ir::{Graph, Model, NodeId};
 use crate::ops;
 use crate::plan::Plan;
-use crate::policy::{Mode, Settings, Thresholds};
+use crate::policy::{Settings, Thresholds};
 use crate::quant::Params;
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
@@ -24,8 +24,6 @@ const LARGEST_WEIGHT: usize = 1 << 26;
 pub struct Details {
     /// The limits of the policy.
     pub thresholds: Thresholds,
-    /// Whether nodes compute in 16 bits and nothing becomes integers, of which less loss is usual.
-    pub halves: bool,
     /// The error of each value, or why it is not known.
     pub layers: std::result::Result<Layers, String>,
     /// What the worst values look like, and the range that each got.
@@ -123,7 +121,6 @@ impl Details {
         });
         Ok(Self {
             thresholds: settings.thresholds,
-            halves: settings.halves().next().is_some() && settings.modes().all(is_half_or_float),
             layers,
             values: Vec::new(),
             weights: spreads(weights_of, plan)?,
@@ -160,10 +157,6 @@ impl Details {
         values.truncate(HISTOGRAMS);
         self.values = values;
     }
-}
-
-fn is_half_or_float(mode: Mode) -> bool {
-    mode.half().is_some() || mode == Mode::Float32
 }
 
 /// The picture of a sample, if it is one and can be read again.

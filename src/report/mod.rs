@@ -3,22 +3,27 @@
 mod audit;
 mod details;
 mod html;
+mod junit;
 mod picture;
 mod placement;
 mod recorded;
 mod stress;
+mod tasks;
 mod terminal;
 mod three_way;
 
 pub use audit::{Inspected, audit};
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
 pub use html::{Document, page};
+pub use junit::{JUnit, save_junit};
 pub use placement::{FloatGroup, PlacementSummary, summarize};
 pub(crate) use terminal::size;
 
 use crate::error::{Error, Result};
-use crate::validate::{Comparison, Miss};
+use crate::policy::Thresholds;
+use crate::validate::{self, Check, Comparison, Fault, Miss};
 use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 /// What a report is written as.
@@ -99,8 +104,13 @@ pub struct Report {
     pub validation: Option<Comparison>,
     /// Why there is no comparison.
     pub not_validated: Option<String>,
-    /// Thresholds of the policy that were missed.
+    /// What was demanded, by the policy or by what is usual, and what came of it.
+    pub checks: Vec<Check>,
+    /// Those of them that were missed.
     pub missed: Vec<Miss>,
+    /// What makes it a failure, whatever the limits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
     /// Layers some columns of which run in float beside the integer rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitLayer>,
@@ -129,6 +139,42 @@ pub struct EncodingsSummary {
     pub used: usize,
 }
 
+/// A comparison of two models with what came of the limits.
+#[derive(Debug, Clone, Serialize)]
+pub struct Judged {
+    /// The comparison.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// What was demanded, and what came of it.
+    pub checks: Vec<Check>,
+    /// Those of them that were missed.
+    pub missed: Vec<Miss>,
+    /// What makes it a failure, whatever the limits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
+impl Judged {
+    /// Holds `comparison` against the limits of `thresholds` and against those that are usual.
+    pub fn new(comparison: Comparison, thresholds: &Thresholds) -> Self {
+        let checks = validate::checks(thresholds, Some(&comparison));
+        let (missed, failed) = (validate::misses(&checks), comparison.faults().iter().map(Fault::to_string).collect());
+        Self { comparison, checks, missed, failed }
+    }
+
+    /// Whether no limit was missed and nothing else makes it a failure.
+    pub fn is_passed(&self) -> bool {
+        self.missed.is_empty() && self.failed.is_empty()
+    }
+}
+
+impl Display for Judged {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.comparison)?;
+        terminal::judged(f, &self.checks, &self.failed)
+    }
+}
+
 /// A known grid that nothing uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnusedGrid {
@@ -148,6 +194,11 @@ pub struct SplitLayer {
 }
 
 impl Report {
+    /// Whether no limit was missed and nothing else makes it a failure.
+    pub fn is_passed(&self) -> bool {
+        self.missed.is_empty() && self.failed.is_empty()
+    }
+
     /// Writes the report as JSON, atomically.
     ///
     /// # Errors
@@ -170,6 +221,17 @@ impl Report {
             details,
         };
         save_page(&document, path)
+    }
+}
+
+impl Report {
+    /// Writes what was judged as JUnit XML, atomically.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_junit(&self, path: &Path) -> Result<()> {
+        let compared = self.validation.as_ref().ok_or_else(|| self.not_validated.as_deref().unwrap_or("nobody asked"));
+        save_junit(&JUnit { model: &self.output.path, compared, checks: &self.checks }, path)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The report as text for a terminal.
 
+use super::tasks::sqnr;
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
-use crate::validate::{Classification, Comparison, LayerError, Layers, Miss};
+use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError};
 use std::fmt::{self, Display, Formatter};
 
 /// Columns of a split layer that are shown; the JSON report has all of them.
@@ -65,8 +66,14 @@ impl Display for Report {
             let names: Vec<_> = self.known_not_used.iter().map(|unused| unused.name.as_str()).collect();
             writeln!(f, "grids        known grids not used: {} ({})", names.len(), some(&names))?;
         }
-        self.missed.iter().try_for_each(|miss| writeln!(f, "{miss}"))
+        judged(f, &self.checks, &self.failed)
     }
+}
+
+/// What came of each limit, then what fails whatever they are.
+pub(super) fn judged(f: &mut Formatter<'_>, checks: &[Check], failed: &[String]) -> fmt::Result {
+    checks.iter().try_for_each(|check| writeln!(f, "{check}"))?;
+    failed.iter().try_for_each(|why| writeln!(f, "failed       {why}"))
 }
 
 /// The first few of `names`, and how many more there are.
@@ -120,32 +127,29 @@ impl Display for Comparison {
             0 => writeln!(f, "validation   no samples, nothing but crash tests, both models run by {}", self.engine)?,
             samples => writeln!(f, "validation   {samples} other samples, both models run by {}", self.engine)?,
         }
-        for output in &self.outputs {
-            let sqnr = match (output.identical, output.sqnr_db) {
-                (true, _) => "no difference".to_owned(),
-                (false, Some(db)) => format!("SQNR {db:.1} dB"),
-                (false, None) => "no SQNR, the float model gives only zeros".to_owned(),
-            };
-            let cosine = output.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
-            write!(
-                f,
-                "  output     {}: {sqnr}, MSE {:.3e}{cosine}, max abs {:.3e}",
-                output.name, output.mse, output.max_abs
-            )?;
-            if output.not_finite > 0 {
-                write!(f, "; {} elements NaN or infinite", output.not_finite)?;
-            }
-            writeln!(f)?;
-        }
+        self.outputs.iter().try_for_each(|output| writeln!(f, "  output     {output}"))?;
         if let Some(layers) = &self.layers {
             write!(f, "{layers}")?;
         }
         if let Some(classes) = &self.classification {
             write!(f, "{classes}")?;
         }
+        self.tasks.iter().try_for_each(|task| write!(f, "{task}"))?;
         self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))?;
         self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))?;
         self.stress.as_ref().map_or(Ok(()), |stress| write!(f, "{stress}"))
+    }
+}
+
+impl Display for OutputError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let cosine = self.cosine.map_or(String::new(), |c| format!(", cosine {c:.5}"));
+        let Self { name, mse, max_abs, .. } = self;
+        write!(f, "{name}: {}, MSE {mse:.3e}{cosine}, max abs {max_abs:.3e}", sqnr(self))?;
+        match self.not_finite {
+            0 => Ok(()),
+            count => write!(f, "; {count} elements NaN or infinite"),
+        }
     }
 }
 
@@ -186,9 +190,17 @@ impl Display for Layers {
     }
 }
 
-impl Display for Miss {
+impl Display for Check {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { threshold, wanted, outcome, .. } = self;
         let found = self.found.map_or("could not be measured".to_owned(), |v| format!("is {v:.5}"));
-        write!(f, "missed       {} {found}, wanted {}", self.threshold, self.wanted)
+        let side = if self.bounds_above() { "at most" } else { "at least" };
+        write!(f, "{:<12} {threshold} {found}, wanted {side} {wanted}", outcome.to_string())?;
+        match self.limit_of {
+            LimitOf::Policy => {}
+            LimitOf::Field => f.write_str(", as is usual")?,
+        }
+        self.output.as_ref().map_or(Ok(()), |output| write!(f, " ({output})"))?;
+        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
     }
 }

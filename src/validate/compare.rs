@@ -1,16 +1,19 @@
 //! Runs two models side by side.
 
 use super::Layers;
-use super::metrics::{Classification, OutputError, Ranking, Sums};
+use super::kind::has_halves_alone;
+use super::metrics::{Classification, OutputError, Sums};
 use super::recorded::{self, Beside, Recorded};
 use super::side::Side;
 use super::steps;
 use super::stress::Stress;
+use super::tasks::{self, Measure, Measured, Tasks};
 use super::three_way::{Engines, Seen, ThreeWay, Witnesses};
 use super::worst::{SampleError, worst};
 use crate::error::{Error, Result};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
+use crate::policy::TaskSettings;
 use crate::progress::Progress;
 use crate::tensor::Tensor;
 use serde::Serialize;
@@ -24,8 +27,11 @@ pub struct Comparison {
     pub samples: usize,
     /// Each output, in the order of the graph.
     pub outputs: Vec<OutputError>,
-    /// For a classifier.
+    /// For a classifier: the first output that holds the scores of one.
     pub classification: Option<Classification>,
+    /// What else outputs say, and how both models agree in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Measured>,
     /// Value by value, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<Layers>,
@@ -38,6 +44,9 @@ pub struct Comparison {
     /// Both models on inputs that no sample shows, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stress: Option<Stress>,
+    /// Whether the quantized model has numbers of 16 bits and no integers, of which less loss is usual.
+    #[serde(skip)]
+    pub halves: bool,
     /// The samples that suffer most, the worst first; none that are alike in both models.
     #[serde(skip)]
     pub worst: Vec<SampleError>,
@@ -51,6 +60,8 @@ impl Comparison {
             samples: 0,
             outputs: Vec::new(),
             classification: None,
+            tasks: Vec::new(),
+            halves: false,
             layers: None,
             reference: None,
             recorded: None,
@@ -64,9 +75,12 @@ impl Comparison {
         self.stress.as_ref().is_some_and(Stress::is_failed)
     }
 
-    /// Whether the runtime that was asked for refuses the quantized model as it would run it.
-    pub fn is_refused(&self) -> bool {
-        self.reference.as_ref().is_some_and(|reference| reference.default.refused.is_some())
+    /// The classes that both models guess, where these say something of the whole model: without labels those of the first of
+    /// several outputs may be anything, unless somebody says that they are classes.
+    pub fn classes(&self) -> Option<&Classification> {
+        let classes = self.classification.as_ref()?;
+        let counts = classes.top1_float.is_some() || classes.is_stated || self.outputs.len() == 1;
+        counts.then_some(classes)
     }
 }
 
@@ -74,24 +88,26 @@ struct Row {
     index: usize,
     sample: String,
     sums: Vec<Sums>,
-    ranking: Option<Ranking>,
+    /// Of each output, where its task is known.
+    tasks: Vec<Option<tasks::Seen>>,
     seen: Option<Seen>,
     /// Of each output; empty where nothing was recorded.
     beside: Vec<Beside>,
 }
 
-/// Runs the samples `indices` of `data` through both models, and through the quantized one by a runtime, if there is one.
+/// Runs the samples `indices` of `data` through both models, and through the quantized one by a runtime, if there is one. What
+/// outputs say is compared as `tasks` has it.
 ///
 /// # Errors
-/// When the models' inputs or outputs differ, a sample cannot be read, or the engine cannot run one of them. What the runtime
+/// When the models' inputs or outputs differ, an output is not what its task reads, a sample cannot be read, or the engine cannot run one of them. What the runtime
 /// refuses is no error, but said in the comparison.
 pub fn compare(
     float: &Model,
     quantized: &Model,
     engines: &Engines<'_>,
     (data, indices): (&Dataset, &[usize]),
-    threads: usize,
-    progress: &dyn Progress,
+    tasks: &TaskSettings,
+    (threads, progress): (usize, &dyn Progress),
 ) -> Result<Comparison> {
     let names = output_names(float);
     let inputs: Vec<String> = float.graph.inputs().map(|v| float.graph.value(v).name().to_owned()).collect();
@@ -99,13 +115,15 @@ pub fn compare(
         let other = output_names(quantized);
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
+    let tasks = Tasks::new(tasks, float)?;
+    let halves = has_halves_alone(quantized)?;
     let witnesses = engines.runtime.as_ref().map(|runtime| Witnesses::new(runtime, quantized)).transpose()?;
     let steps = steps::of_outputs(quantized)?;
     let (float, quantized) = (Side::new(engines.own, float)?, Side::new(engines.own, quantized)?);
     progress.start("validating", indices.len());
     let states = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<Row>, index, sample| {
         check_finite(sample, &inputs)?;
-        rows.push(row((index, sample), &float, &quantized, witnesses.as_ref(), &names)?);
+        rows.push(row((index, sample), &float, &quantized, witnesses.as_ref(), (&names, &tasks))?);
         Ok(())
     });
     progress.finish();
@@ -115,9 +133,21 @@ pub fn compare(
     let of_output = |(i, name): (usize, &String)| {
         OutputError::of(name, &rows.iter().map(|r| (r.sample.as_str(), r.sums[i])).collect::<Vec<_>>())
     };
-    let errors = rows.iter().map(|r| SampleError::of((r.index, &r.sample), &names, &r.sums, r.ranking.as_ref()));
+    let errors = rows.iter().map(|r| {
+        let ranking = r.tasks.iter().flatten().find_map(tasks::Seen::ranking);
+        SampleError::of((r.index, &r.sample), &names, &r.sums, ranking)
+    });
     let worst = worst(errors.collect());
-    let rankings: Vec<Ranking> = rows.iter().filter_map(|r| r.ranking.clone()).collect();
+    let measured = names.iter().enumerate().filter_map(|(i, name)| {
+        let seen: Vec<_> = rows.iter().map(|r| (r.sample.as_str(), r.tasks[i].as_ref())).collect();
+        Some(Measured { output: name.clone(), measure: tasks.sum_up((i, name), &seen)? })
+    });
+    let mut measured: Vec<Measured> = measured.collect();
+    let classes = measured.iter().position(|measured| matches!(measured.measure, Measure::Classify(_)));
+    let classification = classes.and_then(|at| match measured.remove(at).measure {
+        Measure::Classify(classification) => Some(classification),
+        _ => None,
+    });
     let seen = |row: &Row| Some((row.sample.clone(), row.seen.clone()?));
     let seen: Vec<(String, Seen)> = rows.iter().filter_map(seen).collect();
     let reference = witnesses.as_ref().map(|witnesses| witnesses.sum_up(&names, &seen));
@@ -141,9 +171,11 @@ pub fn compare(
         },
         samples: rows.len(),
         outputs: names.iter().enumerate().map(of_output).collect(),
-        classification: Classification::of(&rankings).filter(|_| rankings.len() == rows.len()),
+        classification,
+        tasks: measured,
         layers: None,
         reference,
+        halves,
         worst,
         recorded,
         stress: None,
@@ -169,11 +201,11 @@ fn row(
     float: &Side<'_>,
     quantized: &Side<'_>,
     witnesses: Option<&Witnesses<'_>>,
-    names: &[String],
+    (names, tasks): (&[String], &Tasks),
 ) -> Result<Row> {
     let (reference, other) = (float.run(&sample.inputs)?, quantized.run(&sample.inputs)?);
     let mut sums = Vec::with_capacity(names.len());
-    let mut ranking = None;
+    let mut said = Vec::with_capacity(names.len());
     for (i, (name, (a, b))) in names.iter().zip(reference.iter().zip(&other)).enumerate() {
         if a.shape() != b.shape() {
             let message = format!("has shape {:?} in one model and {:?} in the other", a.shape(), b.shape());
@@ -181,9 +213,7 @@ fn row(
         }
         let (x, y) = (a.to_f32()?, b.to_f32()?);
         sums.push(Sums::of(&x, &y));
-        if i == 0 {
-            ranking = Ranking::of(a.shape(), &x, &y, sample.label);
-        }
+        said.push(tasks.look((i, name), a.shape(), [&x, &y], sample)?);
     }
     let recorded = match sample.recorded.as_slice() {
         [] => None,
@@ -193,5 +223,5 @@ fn row(
     let seen = witnesses.map(look).transpose()?;
     let beside = |((recorded, float), own): ((&Tensor, &Tensor), &Tensor)| Beside::of(recorded, float, own);
     let beside = recorded.iter().flatten().zip(&reference).zip(&other).map(beside).collect::<Result<_>>()?;
-    Ok(Row { index, sample: sample.name.clone(), sums, ranking, seen, beside })
+    Ok(Row { index, sample: sample.name.clone(), sums, tasks: said, seen, beside })
 }

@@ -12,6 +12,8 @@ pub(super) struct Sums {
     pub error: f64,
     pub max_abs: f64,
     pub not_finite: u64,
+    /// The smallest number of the reference, and the largest; 0 is always between them.
+    pub ends: (f32, f32),
 }
 
 impl Sums {
@@ -24,6 +26,7 @@ impl Sums {
                 sums.not_finite += u64::from(a.to_bits() != b.to_bits());
                 continue;
             }
+            sums.ends = (sums.ends.0.min(a), sums.ends.1.max(a));
             let (a, b) = (f64::from(a), f64::from(b));
             let difference = (a - b).abs();
             sums.reference += a * a;
@@ -54,6 +57,8 @@ pub struct OutputError {
     pub sqnr_db: Option<f64>,
     /// Mean squared error.
     pub mse: f64,
+    /// The same, of numbers of which the float model's and 0 span a range of 1; `None` where all of those are 0.
+    pub relative_mse: Option<f64>,
     /// Largest absolute error.
     pub max_abs: f64,
     /// Mean over samples of the cosine between the two outputs, 0 where only one of them is zero; `None` when both always
@@ -75,11 +80,15 @@ impl OutputError {
         let count = samples.iter().map(|(_, s)| s.count).sum::<u64>().max(1) as f64;
         let cosines: Vec<_> = samples.iter().filter_map(|(_, s)| s.cosine()).collect();
         let worst = samples.iter().max_by(|a, b| a.1.error.total_cmp(&b.1.error).then(std::cmp::Ordering::Greater));
+        let low = samples.iter().map(|(_, s)| s.ends.0).fold(0.0, f32::min);
+        let high = samples.iter().map(|(_, s)| s.ends.1).fold(0.0, f32::max);
+        let range = f64::from(high) - f64::from(low);
         Self {
             name: name.to_owned(),
             identical: error == 0.0 && samples.iter().all(|(_, s)| s.not_finite == 0),
             sqnr_db: (error > 0.0 && reference > 0.0).then(|| 10.0 * (reference / error).log10()),
             mse: error / count,
+            relative_mse: (range > 0.0).then(|| error / count / (range * range)),
             max_abs: samples.iter().map(|(_, s)| s.max_abs).fold(0.0, f64::max),
             cosine: (!cosines.is_empty()).then(|| cosines.iter().sum::<f64>() / cosines.len() as f64),
             cosine_min: cosines.iter().copied().reduce(f64::min),
@@ -92,6 +101,19 @@ impl OutputError {
 /// How two classifiers agree, and, with labels, how often each is right. Shares between 0 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classification {
+    /// The output that holds the scores.
+    pub output: String,
+    /// Whether somebody said that it does.
+    #[serde(skip)]
+    pub is_stated: bool,
+    /// Samples.
+    pub samples: usize,
+    /// Those of them that have a label.
+    pub labelled: usize,
+    /// Labelled samples that the float model classifies rightly and the quantized one does not.
+    pub worsened: usize,
+    /// Labelled samples of which it is the other way round.
+    pub improved: usize,
     /// Samples whose highest class is the same in both.
     pub top1_agreement: f64,
     /// Samples whose highest class is among the float model's five highest.
@@ -132,7 +154,8 @@ fn top5(scores: &[f32]) -> Vec<usize> {
 }
 
 impl Classification {
-    pub(super) fn of(rankings: &[Ranking]) -> Option<Self> {
+    /// Of the output with its name, and whether somebody said that it is a classifier's.
+    pub(super) fn of((output, is_stated): (&str, bool), rankings: &[&Ranking]) -> Option<Self> {
         let share = |count: usize, of: usize| count as f64 / of as f64;
         let count = |f: &dyn Fn(&Ranking) -> bool| rankings.iter().filter(|r| f(r)).count();
         if rankings.is_empty() {
@@ -142,7 +165,17 @@ impl Classification {
         let right = |f: &dyn Fn(&Ranking, usize) -> bool| {
             (labelled > 0).then(|| share(count(&|r| r.label.is_some_and(|l| f(r, l as usize))), labelled))
         };
+        let turned = |from: fn(&Ranking) -> &[usize], to: fn(&Ranking) -> &[usize]| {
+            let is = |of: fn(&Ranking) -> &[usize], r: &Ranking| r.label.map(|label| of(r)[0] == label as usize);
+            count(&|r| is(from, r) == Some(true) && is(to, r) == Some(false))
+        };
         Some(Self {
+            output: output.to_owned(),
+            is_stated,
+            samples: rankings.len(),
+            labelled,
+            worsened: turned(|r| &r.float, |r| &r.quantized),
+            improved: turned(|r| &r.quantized, |r| &r.float),
             top1_agreement: share(count(&|r| r.float[0] == r.quantized[0]), rankings.len()),
             top5_agreement: share(count(&|r| r.float.contains(&r.quantized[0])), rankings.len()),
             top1_float: right(&|r, label| r.float[0] == label),

@@ -2,6 +2,8 @@
 
 mod border;
 mod compare;
+mod faults;
+mod kind;
 mod layers;
 mod metrics;
 mod record;
@@ -9,19 +11,23 @@ mod recorded;
 mod side;
 mod steps;
 mod stress;
+mod tasks;
 mod three_way;
 mod thresholds;
 mod twin;
+mod usual;
 mod worst;
 
 pub use compare::{Comparison, compare};
+pub use faults::Fault;
 pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
 pub use record::record;
 pub use recorded::{Recorded, RecordedOf, RecordedOutput};
 pub use stress::{CaseOutput, Saturated, Stress, StressCase, StressInput, StressOptions, StressVerdict, stress};
+pub use tasks::{Detections, Measure, Measured, Neighbours, Overlap, TextMatch, Worst};
 pub use three_way::{AtLevel, Distance, Engines, Runtime, RuntimeOutput, ThreeWay, Verdict};
-pub use thresholds::{Check, Miss, checks, misses};
+pub use thresholds::{Check, LimitOf, Miss, Outcome, checks, misses};
 pub use worst::SampleError;
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ fn an_output_that_became_zero_has_no_cosine_with_what_it_was() {
 
 fn classified(pairs: &[(&[f32], &[f32], Option<u32>)]) -> Option<Classification> {
     let of = |(a, b, label): &(&[f32], &[f32], Option<u32>)| Ranking::of(&[1, a.len()], a, b, *label).expect("scores");
-    Classification::of(&pairs.iter().map(of).collect::<Vec<_>>())
+    let rankings: Vec<Ranking> = pairs.iter().map(of).collect();
+    Classification::of(("y", false), &rankings.iter().collect::<Vec<_>>())
 }
 
 #[test]
@@ -102,8 +103,10 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
         samples: 1,
         outputs,
         classification,
+        tasks: vec![],
         layers: None,
         reference: None,
+        halves: false,
         worst: vec![],
         recorded: None,
         stress: None,
@@ -112,7 +115,9 @@ fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>)
 
 /// The names of what `thresholds` misses.
 fn missed(thresholds: &Thresholds, comparison: Option<&Comparison>) -> Vec<&'static str> {
-    misses(thresholds, comparison).iter().map(|m| m.threshold).collect()
+    // Those that are usual have tests of their own.
+    let alone = Thresholds { defaults: Some(false), ..*thresholds };
+    misses(&checks(&alone, comparison)).iter().map(|m| m.threshold).collect()
 }
 
 fn all(lenient: bool) -> Thresholds {
@@ -121,14 +126,21 @@ fn all(lenient: bool) -> Thresholds {
         top1_drop: Some(most),
         top1_agreement: Some(least),
         top5_agreement: Some(least),
+        f1: None,
+        iou: None,
+        text_match: None,
+        neighbours: None,
         sqnr_db: Some(if lenient { 3.0 } else { 90.0 }),
         cosine: Some(least),
         mse: Some(most),
+        relative_mse: Some(most),
+        defaults: None,
         max_abs: Some(most),
     }
 }
 
-const NAMES: [&str; 7] = ["top1_drop", "top1_agreement", "top5_agreement", "sqnr_db", "cosine", "mse", "max_abs"];
+const NAMES: [&str; 8] =
+    ["top1_drop", "top1_agreement", "top5_agreement", "sqnr_db", "cosine", "mse", "relative_mse", "max_abs"];
 
 #[test]
 fn thresholds_are_met_missed_or_not_asked_for() {
@@ -151,7 +163,7 @@ fn a_threshold_that_is_just_met_is_met() {
 
 #[test]
 fn what_cannot_be_measured_is_missed() {
-    for miss in misses(&all(true), None) {
+    for miss in misses(&checks(&all(true), None)) {
         assert_eq!(miss.found, None);
     }
     assert_eq!(missed(&all(true), None), NAMES);

@@ -95,6 +95,45 @@ fn a_missed_threshold_is_exit_code_1_with_the_model_and_report_written() {
 }
 
 #[test]
+fn limits_that_are_usual_are_told_and_can_be_switched_off() {
+    let folder = folder();
+    let config = policy(folder.path(), "");
+    let config = config.to_str().expect("a name");
+    let flags = ["quantize", "-c", config, "-o", "out.onnx", "--report", "out.json", "--junit", "out.xml"];
+    let printed = ends(&tare(folder.path(), flags), 0).to_owned();
+    assert!(printed.contains("met          top1_") && printed.contains(", as is usual"), "{printed}");
+    let check = &json(folder.path().join("out.json"))["checks"][0];
+    assert_eq!((&check["limit_of"], &check["outcome"]), (&"field".into(), &"met".into()), "{check}");
+    let whole = String::from_utf8(read(folder.path().join("out.xml"))).expect("UTF-8");
+    assert!(whole.contains("name=\"out.onnx\"") && whole.contains("classname=\"tare.limit\" name=\"top1_"), "{whole}");
+    assert!(whole.contains("classname=\"tare.output\" name=\"logits\"") && whole.contains("failures=\"0\""), "{whole}");
+    let printed = ends(&tare(folder.path(), flags.into_iter().chain(["--no-default-limits"])), 0).to_owned();
+    assert!(!printed.contains("as is usual"), "{printed}");
+
+    // One bias in the place of all, and every guess is the same.
+    let model = model();
+    let model = model.to_str().expect("a name");
+    let flags =
+        ["quantize", "-q", "-c", config, "--no-validation", "--calibrator", "percentile", "--percentile", "50.1"];
+    ends(&tare(folder.path(), flags.into_iter().chain(["-o", "bad.onnx"])), 0);
+    let flags = ["validate", model, "bad.onnx", "-c", config, "--junit", "bad.xml"];
+    let printed = ends(&tare(folder.path(), flags), 1).to_owned();
+    assert!(printed.contains("missed       top1_"), "{printed}");
+    let whole = String::from_utf8(read(folder.path().join("bad.xml"))).expect("UTF-8");
+    assert!(whole.contains("failures=\"1\"") && whole.contains("<failure type=\"tare.limit\""), "{whole}");
+    ends(&tare(folder.path(), flags.into_iter().chain(["--no-default-limits"])), 0);
+    ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--junit", "bad.onnx"]), 2);
+    ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--task", "nets"]), 2);
+    ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--task", "yolo"]), 2);
+    let flags = ["validate", model, "out.onnx", "-c", config, "--task", "logits=embed", "--min-neighbours", "1.0"];
+    let printed = ends(&tare(folder.path(), flags), 1).to_owned();
+    assert!(
+        printed.contains("  embedding  logits: nearest neighbour") && printed.contains("missed       neighbours"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn quiet_prints_nothing() {
     let folder = folder();
     let config = policy(folder.path(), "");

@@ -92,9 +92,12 @@ class Problem(Exception):
     """Something the tested program did wrong that ends a case."""
 
 
-def tare(*arguments, expect=0, cwd=None):
-    """Runs the converter; anything but the exit code `expect` is a problem."""
+def tare(*arguments, expect=0, cwd=None, usual_limits=False):
+    """Runs the converter; anything but the exit code `expect` is a problem. Two bits of random weights keep no limit that is usual for
+    models, so those are switched off unless `usual_limits`."""
     command = [TARE, *map(str, arguments)]
+    if arguments[0] in ("quantize", "validate") and not usual_limits and "--no-default-limits" not in arguments:
+        command.append("--no-default-limits")
     try:
         done = subprocess.run(
             command, cwd=cwd or ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS

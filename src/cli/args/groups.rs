@@ -1,6 +1,6 @@
 //! Flags that several commands have in common: the model with its policy, and the samples.
 
-use super::parse::{dim, fraction, size, word};
+use super::parse::{dim, fraction, size, tasks, word};
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
@@ -134,6 +134,32 @@ impl Samples {
             std: self.std.clone(),
             ..Overrides::default()
         })
+    }
+}
+
+/// How two models are compared beyond the numbers of their outputs.
+#[derive(Args)]
+pub struct Judging {
+    /// What the outputs say, and so what is compared in them: classify, ctc (text), embed, segment (masks), segment-classes, yolo
+    /// (boxes), none, or auto, as structure and metadata say. Of the first output, or NAME=TASK; may be repeated.
+    #[arg(long, value_name = "TASK")]
+    pub task: Vec<String>,
+    /// The characters of the task ctc, one on each line. Without this those in the model's metadata.
+    #[arg(long, value_name = "FILE")]
+    pub charset: Option<PathBuf>,
+    /// Hold the result against stated limits alone, not against those that are usual in the field.
+    #[arg(long)]
+    pub no_default_limits: bool,
+    /// Where what was judged goes, as JUnit XML, for CI servers.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+impl Judging {
+    pub(super) fn over(&self, overrides: Overrides) -> Result<Overrides> {
+        let default_limits = self.no_default_limits.then_some(false);
+        let (charset, junit) = (self.charset.clone(), self.junit.clone());
+        Ok(Overrides { task: tasks(&self.task)?, charset, junit, default_limits, ..overrides })
     }
 }
 

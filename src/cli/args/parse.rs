@@ -1,12 +1,30 @@
 //! How the text of a flag becomes its value.
 
 use tare::error::{Error, Result};
-use tare::policy;
+use tare::policy::{self, OneOrEach, TaskName};
 
 /// A word of the policy given as a flag.
 pub(super) fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Result<Option<T>> {
     let parse = |text: &String| policy::word(text).map_err(|e| Error::other(format!("--{flag}: {e}")));
     text.map(parse).transpose()
+}
+
+/// `TASK` of the first output, or `NAME=TASK` of each.
+pub(super) fn tasks(given: &[String]) -> Result<Option<OneOrEach<TaskName>>> {
+    let task = |text: &str| policy::word(text).map_err(|e| Error::other(format!("--task: {e}")));
+    match given {
+        [] => Ok(None),
+        [one] if !one.contains('=') => task(one).map(|task| Some(OneOrEach::One(task))),
+        several => {
+            let each = several.iter().map(|text| {
+                let (name, word) = text.rsplit_once('=').ok_or_else(|| {
+                    Error::other(format!("--task {text}: expected NAME=TASK, where several are given"))
+                })?;
+                Ok((name.to_owned(), task(word)?))
+            });
+            Ok(Some(OneOrEach::Each(each.collect::<Result<_>>()?)))
+        }
+    }
 }
 
 /// `NAME=N`: a size from 1 on.

@@ -1,6 +1,6 @@
 //! `tare quantize`.
 
-use super::groups::{Data, Model, raw};
+use super::groups::{Data, Judging, Model, raw};
 use super::parse::word;
 use clap::Args;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ pub struct Quantize {
     pub model: Model,
     #[command(flatten)]
     pub data: Data,
+    #[command(flatten)]
+    pub judging: Judging,
     #[command(flatten)]
     pub calibration: Ranges,
     /// static: weights and activations, with samples; dynamic: both, without; weight-only: weights, without; float16, bfloat16: nodes in
@@ -70,7 +72,7 @@ impl Quantize {
     /// The policy with all flags over it.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
-        raw.override_with(&Overrides {
+        let over = Overrides {
             model: self.model.model.clone(),
             dims: self.model.dims.clone(),
             output: self.output.clone(),
@@ -92,7 +94,8 @@ impl Quantize {
             calibrator: word("calibrator", self.calibration.calibrator.as_ref())?,
             percentile: self.calibration.percentile,
             ..self.data.overrides()?
-        });
+        };
+        raw.override_with(&self.judging.over(over)?);
         raw.settings()
     }
 }

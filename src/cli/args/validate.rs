@@ -1,6 +1,6 @@
 //! `tare validate`.
 
-use super::groups::{Data, raw};
+use super::groups::{Data, Judging, raw};
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
@@ -17,6 +17,8 @@ pub struct Validate {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub data: Data,
+    #[command(flatten)]
+    pub judging: Judging,
     #[command(flatten)]
     pub thresholds: Thresholds,
     /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why.
@@ -40,11 +42,12 @@ impl Validate {
     /// The policy with all flags over it: `--data` are the samples to validate on.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        raw.override_with(&Overrides {
+        let over = Overrides {
             reference: self.reference.clone(),
             stress: self.stress.clone(),
             ..self.data.to_run()?
-        });
+        };
+        raw.override_with(&self.judging.over(over)?);
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);
         Ok(settings)
@@ -63,6 +66,9 @@ pub struct Thresholds {
     /// Largest mean squared error of any output.
     #[arg(long, value_name = "X")]
     pub max_mse: Option<f64>,
+    /// Largest mean squared error of any output whose numbers are scaled to a range of 1.
+    #[arg(long, value_name = "X")]
+    pub max_relative_mse: Option<f64>,
     /// Largest absolute error of any output.
     #[arg(long, value_name = "X")]
     pub max_abs: Option<f64>,
@@ -72,6 +78,18 @@ pub struct Thresholds {
     /// Least share of samples whose top class is the same.
     #[arg(long, value_name = "SHARE")]
     pub min_top1_agreement: Option<f64>,
+    /// Least F1 of what is detected, with the float model's detections taken for the truth.
+    #[arg(long, value_name = "X")]
+    pub min_f1: Option<f64>,
+    /// Least intersection over union of masks.
+    #[arg(long, value_name = "X")]
+    pub min_iou: Option<f64>,
+    /// Least share of samples whose text is the same.
+    #[arg(long, value_name = "SHARE")]
+    pub min_text_match: Option<f64>,
+    /// Least share of samples whose nearest other sample is the same.
+    #[arg(long, value_name = "SHARE")]
+    pub min_neighbours: Option<f64>,
 }
 
 impl Thresholds {
@@ -81,9 +99,14 @@ impl Thresholds {
             (self.min_sqnr, &mut thresholds.sqnr_db),
             (self.min_cosine, &mut thresholds.cosine),
             (self.max_mse, &mut thresholds.mse),
+            (self.max_relative_mse, &mut thresholds.relative_mse),
             (self.max_abs, &mut thresholds.max_abs),
             (self.max_top1_drop, &mut thresholds.top1_drop),
             (self.min_top1_agreement, &mut thresholds.top1_agreement),
+            (self.min_f1, &mut thresholds.f1),
+            (self.min_iou, &mut thresholds.iou),
+            (self.min_text_match, &mut thresholds.text_match),
+            (self.min_neighbours, &mut thresholds.neighbours),
         ];
         for (flag, threshold) in pairs {
             *threshold = flag.or(*threshold);

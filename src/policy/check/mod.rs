@@ -8,7 +8,8 @@ use super::raw::{
     Thresholds, WeightRange, Weights,
 };
 use super::settings::{
-    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, Validation, WeightSettings,
+    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation,
+    WeightSettings,
 };
 use crate::error::Result;
 use crate::quant::GridType;
@@ -60,7 +61,7 @@ impl Raw {
         let rules = rules.collect::<Result<_>>()?;
         let thresholds = self.thresholds.unwrap_or_default();
         self.check_thresholds(thresholds)?;
-        if matches!(validation, Validation::Off) && thresholds != Thresholds::default() {
+        if matches!(validation, Validation::Off) && thresholds.is_any_stated() {
             let why =
                 "thresholds are checked by validation, and data.validation.samples is 0; leave one of the two out";
             return Err(self.wrong("thresholds", why));
@@ -81,6 +82,7 @@ impl Raw {
             model: self.model.clone(),
             output: self.output.clone(),
             report: self.report.clone(),
+            junit: self.junit.clone(),
             encodings: self.data.as_ref().and_then(|data| data.encodings.clone()),
             write_encodings: self.write_encodings.clone(),
             encodings_version: self.encodings_version.unwrap_or_default(),
@@ -107,6 +109,7 @@ impl Raw {
             strict: self.strict == Some(true),
             strip: self.strip == Some(true),
             rules,
+            tasks: self.tasks()?,
             thresholds,
             path: self.origin.path.clone(),
         })
@@ -169,6 +172,22 @@ impl Raw {
             return Err(self.wrong("io.fold_normalization", why));
         }
         Ok(IoSettings { inputs, outputs, fold_normalization })
+    }
+
+    fn tasks(&self) -> Result<TaskSettings> {
+        let mut tasks = TaskSettings::default();
+        let Some(raw) = &self.validation else { return Ok(tasks) };
+        tasks.task.clone_from(&raw.task);
+        tasks.charset.clone_from(&raw.charset);
+        if let Some(above) = raw.mask_above {
+            if !(above as f32).is_finite() {
+                return Err(
+                    self.wrong("validation.mask_above", format!("mask_above must be a finite number; found {above}"))
+                );
+            }
+            tasks.mask_above = above as f32;
+        }
+        Ok(tasks)
     }
 
     /// The modes that rules give.
@@ -245,8 +264,13 @@ impl Raw {
             ("top1_drop", t.top1_drop, 1.0),
             ("top1_agreement", t.top1_agreement, 1.0),
             ("top5_agreement", t.top5_agreement, 1.0),
+            ("f1", t.f1, 1.0),
+            ("iou", t.iou, 1.0),
+            ("text_match", t.text_match, 1.0),
+            ("neighbours", t.neighbours, 1.0),
             ("sqnr_db", t.sqnr_db, f64::MAX),
             ("mse", t.mse, f64::MAX),
+            ("relative_mse", t.relative_mse, f64::MAX),
             ("cosine", t.cosine, 1.0),
             ("max_abs", t.max_abs, f64::MAX),
         ];

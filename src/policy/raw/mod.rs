@@ -10,13 +10,13 @@ mod thresholds;
 
 pub use names::{
     BiasType, CalibratorName, ChannelsName, Engine, FitName, Format, Granularity, IoType, LayoutName, Mode,
-    OnBadFileName, QuantizedInput, Reference, Target, TypeName, WeightForm, WeightRange, WeightTypeName,
+    OnBadFileName, QuantizedInput, Reference, Target, TaskName, TypeName, WeightForm, WeightRange, WeightTypeName,
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
 pub use thresholds::Thresholds;
 
-use super::settings::{CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, VALIDATION_SAMPLES};
+use super::settings::{CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, MASK_ABOVE, VALIDATION_SAMPLES};
 use super::text::Origin;
 use crate::encodings::Version;
 use one_or_many::{OneOrMany, one_or_many};
@@ -39,6 +39,8 @@ pub struct Raw {
     pub output: Option<PathBuf>,
     /// Where the report goes, as JSON.
     pub report: Option<PathBuf>,
+    /// Where what was judged goes, as JUnit XML, for CI servers.
+    pub junit: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
     pub write_encodings: Option<PathBuf>,
     /// The version of the encodings that are written.
@@ -83,11 +85,30 @@ pub struct Raw {
     pub half: Option<RawHalf>,
     /// Exceptions for single nodes, operators and values. Where several match, the last one wins, key by key.
     pub rules: Option<Vec<RawRule>>,
-    /// Limits that the quantized model has to keep. A key left out is not tested.
+    /// How the quantized model is compared with the original beyond the numbers of its outputs.
+    pub validation: Option<RawTasks>,
+    /// Limits that the quantized model has to keep. Where they are left out those hold that are usual in the field; `none`
+    /// switches them off, too.
+    #[serde(default, deserialize_with = "thresholds::thresholds")]
+    #[schemars(with = "Option<thresholds::NoneOrThresholds>")]
     pub thresholds: Option<Thresholds>,
     /// Where each key stands, for errors found later.
     #[serde(skip)]
     pub(super) origin: Origin,
+}
+
+/// What the outputs say, and so what is compared in them.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTasks {
+    /// The task of the first output, or of each by its name.
+    #[schemars(extend("default" = "auto"))]
+    pub task: Option<OneOrEach<TaskName>>,
+    /// The number above which an element belongs to a mask, for the task `segment`.
+    #[schemars(extend("default" = MASK_ABOVE))]
+    pub mask_above: Option<f64>,
+    /// The characters of the task `ctc`, one on each line, that of class 1 first. Left out, those in the model's metadata.
+    pub charset: Option<PathBuf>,
 }
 
 /// The element types of the model's inputs and outputs, where they are not those of the float model.

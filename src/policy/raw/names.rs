@@ -52,6 +52,46 @@ impl fmt::Display for Mode {
     }
 }
 
+/// What an output says, and so how two models are compared in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskName {
+    /// As its structure says, where that leaves no doubt: one score per class of the first output, boxes where the model's metadata
+    /// say `task: detect` and name the classes, text where they hold its characters.
+    #[default]
+    Auto,
+    /// Nothing but numbers.
+    None,
+    /// One score per class.
+    Classify,
+    /// Scores of characters for each step, to be decoded by CTC; the first one is the blank.
+    Ctc,
+    /// An embedding, or one for each token, whose mean counts.
+    Embed,
+    /// Masks: what is above `mask_above` belongs to them.
+    Segment,
+    /// A score per class for each pixel.
+    SegmentClasses,
+    /// Boxes with scores, as YOLO gives them.
+    Yolo,
+}
+
+impl fmt::Display for TaskName {
+    /// The policy's word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Classify => "classify",
+            Self::Ctc => "ctc",
+            Self::Embed => "embed",
+            Self::Segment => "segment",
+            Self::SegmentClasses => "segment-classes",
+            Self::Yolo => "yolo",
+        })
+    }
+}
+
 /// How the quantized model is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 
 use super::names::{
     CalibratorName, ChannelsName, Engine, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, Reference,
-    WeightTypeName,
+    TaskName, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
@@ -25,6 +25,7 @@ pub struct Overrides {
     pub weights: Option<WeightTypeName>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    pub junit: Option<PathBuf>,
     /// `data.engine`.
     pub engine: Option<Engine>,
     /// `data.reference`.
@@ -49,6 +50,12 @@ pub struct Overrides {
     pub calibrator: Option<CalibratorName>,
     /// `activations.percentile`. Alone it asks for the calibrator `percentile` too.
     pub percentile: Option<f64>,
+    /// `thresholds.defaults`.
+    pub default_limits: Option<bool>,
+    /// `validation.task`: of the first output, or of these by name.
+    pub task: Option<OneOrEach<TaskName>>,
+    /// `validation.charset`.
+    pub charset: Option<PathBuf>,
     /// `dims`: each over the policy's size of that dimension.
     pub dims: Vec<(String, usize)>,
     pub size: Option<[usize; 2]>,
@@ -75,6 +82,7 @@ impl Raw {
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
+        self.set("junit", |raw| &mut raw.junit, over.junit.as_ref());
         self.set("write_encodings", |raw| &mut raw.write_encodings, over.write_encodings.as_ref());
         self.set("encodings_version", |raw| &mut raw.encodings_version, over.encodings_version.as_ref());
         let encodings = over.encodings.as_ref();
@@ -87,7 +95,7 @@ impl Raw {
         self.set("data.stress", |raw| &mut raw.data.get_or_insert_default().stress, stress);
         if over.reference.iter().any(|name| Reference::named(name).is_none()) && over.validation.is_none() {
             // Its inputs are the samples.
-            let validation = self.validation();
+            let validation = self.validation_data();
             (validation.path, validation.labels) = (None, None);
             validation.samples = validation.samples.filter(|&samples| samples > 0);
         }
@@ -99,14 +107,20 @@ impl Raw {
         self.set("data.calibration.path", |raw| &mut raw.calibration().path, over.calibration.as_ref());
         self.set("data.calibration.samples", |raw| &mut raw.calibration().samples, over.samples.as_ref());
         if over.validation.is_some() {
-            let validation = self.validation();
+            let validation = self.validation_data();
             validation.labels = None;
             validation.samples = validation.samples.filter(|&samples| samples > 0);
         }
-        self.set("data.validation.path", |raw| &mut raw.validation().path, over.validation.as_ref());
+        self.set("data.validation.path", |raw| &mut raw.validation_data().path, over.validation.as_ref());
         let samples = over.validation_samples.as_ref();
-        self.set("data.validation.samples", |raw| &mut raw.validation().samples, samples);
-        self.set("data.validation.labels", |raw| &mut raw.validation().labels, over.labels.as_ref());
+        self.set("data.validation.samples", |raw| &mut raw.validation_data().samples, samples);
+        self.set("data.validation.labels", |raw| &mut raw.validation_data().labels, over.labels.as_ref());
+
+        let limits = over.default_limits.as_ref();
+        self.set("thresholds.defaults", |raw| &mut raw.thresholds.get_or_insert_default().defaults, limits);
+        self.set("validation.task", |raw| &mut raw.validation.get_or_insert_default().task, over.task.as_ref());
+        let charset = over.charset.as_ref();
+        self.set("validation.charset", |raw| &mut raw.validation.get_or_insert_default().charset, charset);
 
         let calibrator = over.calibrator.or(over.percentile.map(|_| CalibratorName::Percentile));
         if calibrator.is_some_and(|c| c != CalibratorName::Percentile) {
@@ -136,7 +150,7 @@ impl Raw {
         self.data.get_or_insert_default().calibration.get_or_insert_default()
     }
 
-    fn validation(&mut self) -> &mut ValidationData {
+    fn validation_data(&mut self) -> &mut ValidationData {
         self.data.get_or_insert_default().validation.get_or_insert_default()
     }
 

@@ -10,7 +10,7 @@ pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
 use super::raw::{
-    Activations, Engine, Format, IoType, Mode, OneOrEach, QuantizedInput, Reference, Thresholds, Weights,
+    Activations, Engine, Format, IoType, Mode, OneOrEach, QuantizedInput, Reference, TaskName, Thresholds, Weights,
 };
 use super::text::Place;
 use crate::encodings::Version;
@@ -26,6 +26,8 @@ pub const CALIBRATION_SAMPLES: usize = 200;
 pub const VALIDATION_SAMPLES: usize = 1000;
 /// How many calibration samples at most are held back to validate, where the policy names no validation samples.
 pub const HELD_BACK_SAMPLES: usize = 50;
+/// The number above which an element belongs to a mask, where the policy does not say.
+pub const MASK_ABOVE: f64 = 0.3;
 
 /// The policy as used.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,8 @@ pub struct Settings {
     pub output: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Where what was judged goes, as JUnit XML.
+    pub junit: Option<PathBuf>,
     /// Grids or ranges that another tool found.
     pub encodings: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
@@ -82,6 +86,8 @@ pub struct Settings {
     pub half: HalfSettings,
     /// The exceptions, in the order of the file.
     pub rules: Vec<Rule>,
+    /// What outputs say, and so what is compared in them.
+    pub tasks: TaskSettings,
     /// What the quantized model has to keep.
     pub thresholds: Thresholds,
     /// The policy file, if there is one.
@@ -98,6 +104,7 @@ impl Settings {
             ("model", self.model.as_ref()),
             ("policy", self.path.as_ref()),
             ("file of encodings", self.encodings.as_ref()),
+            ("file of characters", self.tasks.charset.as_ref()),
         ];
         beside.into_iter().chain(data).filter_map(|(what, path)| Some((what, path?.as_path()))).collect()
     }
@@ -155,6 +162,23 @@ pub struct HalfSettings {
     pub convert_io: bool,
     /// Operators that stay in float32, beside those that do for their risks.
     pub block: Vec<String>,
+}
+
+/// What outputs say, and so what is compared in them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskSettings {
+    /// The task of the first output, or of each by its name; `None` is `auto`.
+    pub task: Option<OneOrEach<TaskName>>,
+    /// The number above which an element belongs to a mask.
+    pub mask_above: f32,
+    /// The characters that CTC decodes to; `None` takes those in the model's metadata.
+    pub charset: Option<PathBuf>,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self { task: None, mask_above: MASK_ABOVE as f32, charset: None }
+    }
 }
 
 /// What the quantized model is compared with the original on.

@@ -50,7 +50,7 @@ fn the_schema_describes_the_policy() {
     assert_eq!(schema["$defs"]["CalibrationData"]["properties"]["samples"]["default"], CALIBRATION_SAMPLES);
     assert_eq!(schema["$defs"]["Activations"]["properties"]["calibrator"]["default"], DEFAULT_CALIBRATOR.to_string());
     let sample = json!({
-        "version": 1, "model": "model.onnx", "output": "o.onnx", "report": null,
+        "version": 1, "model": "model.onnx", "output": "o.onnx", "report": null, "junit": "j.xml",
         "write_encodings": "o.encodings", "encodings_version": "0.6.1",
         "mode": "static", "format": "qdq", "contrib": false, "quantized_input": "refuse", "target": "onnxruntime",
         "data": {
@@ -70,17 +70,26 @@ fn the_schema_describes_the_policy() {
             { "match": { "op_type": ["Conv"] }, "weights": { "type": "uint8" } },
             { "match": { "value": "v" }, "range": [0, 6.5] },
         ],
+        "validation": { "task": "segment-classes", "mask_above": 0.5, "charset": "c.txt" },
         "thresholds": {
-            "top1_drop": 0.1, "top1_agreement": 1, "top5_agreement": 1,
-            "sqnr_db": 1, "mse": 1, "cosine": 1, "max_abs": null,
+            "defaults": false, "relative_mse": 0.1, "top1_drop": 0.1, "top1_agreement": 1, "top5_agreement": 1,
+            "f1": 0.9, "iou": 0.9, "text_match": 0.9, "neighbours": 0.9, "sqnr_db": 1, "mse": 1, "cosine": 1, "max_abs": null,
         },
     });
     fits(&sample, &schema, &schema, "").unwrap();
     // The schema and the reader agree: JSON is YAML.
     assert!(settings(&sample.to_string()).is_ok());
-    for (pointer, bad) in
-        [("/version", json!(2)), ("/mode", json!("x")), ("/weights/type", json!("int9")), ("/data", json!([]))]
-    {
+    let mut none = sample.clone();
+    none["thresholds"] = json!("none");
+    fits(&none, &schema, &schema, "").unwrap();
+    assert_eq!(settings(&none.to_string()).unwrap().thresholds.defaults, Some(false));
+    for (pointer, bad) in [
+        ("/version", json!(2)),
+        ("/mode", json!("x")),
+        ("/weights/type", json!("int9")),
+        ("/data", json!([])),
+        ("/thresholds", json!("all")),
+    ] {
         let mut wrong = sample.clone();
         *wrong.pointer_mut(pointer).unwrap() = bad;
         assert!(fits(&wrong, &schema, &schema, "").is_err(), "{pointer}");

@@ -115,11 +115,13 @@ impl Raw {
             ("model", self.model.as_mut()),
             ("output", self.output.as_mut()),
             ("report", self.report.as_mut()),
+            ("junit", self.junit.as_mut()),
             ("write_encodings", self.write_encodings.as_mut()),
             ("data.encodings", encodings),
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),
             ("data.validation.path", samples),
             ("data.validation.labels", labels),
+            ("validation.charset", self.validation.as_mut().and_then(|tasks| tasks.charset.as_mut())),
         ];
         let recorded = recorded.map(|path| ("data.reference", Some(path)));
         paths.into_iter().chain(recorded).filter_map(|(key, path)| Some((key, path?))).collect()

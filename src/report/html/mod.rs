@@ -11,6 +11,7 @@ mod samples;
 mod sizes;
 mod stress;
 mod summary;
+mod tasks;
 mod text;
 mod verdict;
 mod weights;
@@ -19,7 +20,7 @@ pub use page::page;
 
 use super::details::Details;
 use super::{FileSummary, PlacementSummary, Report};
-use crate::validate::{Classification, Comparison};
+use crate::validate::Comparison;
 
 /// What a page is made of.
 pub struct Document<'a> {
@@ -35,13 +36,6 @@ pub struct Document<'a> {
     pub report: Option<&'a Report>,
     /// Everything else.
     pub details: &'a Details,
-}
-
-/// The classes that both models guess, where these say something of the whole model: they are those of the first output, which
-/// without labels may be any of several.
-fn classes(comparison: &Comparison) -> Option<&Classification> {
-    let classes = comparison.classification.as_ref()?;
-    (classes.top1_float.is_some() || comparison.outputs.len() == 1).then_some(classes)
 }
 
 impl Document<'_> {

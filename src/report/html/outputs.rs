@@ -1,7 +1,7 @@
 //! How far each output is from the float model's.
 
-use super::Document;
 use super::text::{db, escape, number, percent, table};
+use super::{Document, tasks};
 use crate::validate::{Comparison, Distance, OutputError, RuntimeOutput, ThreeWay};
 
 /// The section.
@@ -48,6 +48,7 @@ pub fn outputs(document: &Document<'_>) -> String {
                 ];
                 text.push_str(&table("As a classifier", &["Measure", "Float", "Quantized"], 1, &rows));
             }
+            comparison.tasks.iter().for_each(|task| text.push_str(&tasks::table_of(task)));
         }
     }
     if let Ok(Comparison { reference: Some(reference), .. }) = document.compared {

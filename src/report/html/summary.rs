@@ -1,8 +1,9 @@
 //! The top of the page: the answer, the three numbers that carry it, what was checked, and what to look at.
 
+use super::Document;
 use super::text::{bytes, counted, db, escape, number, percent, table};
-use super::verdict::{Verdict, bounds_above, named};
-use super::{Document, classes};
+use super::verdict::{Verdict, named};
+use crate::validate::{LimitOf, Outcome};
 use std::fmt::Write;
 
 /// One of the three numbers.
@@ -41,14 +42,16 @@ pub fn summary(document: &Document<'_>, verdict: &Verdict) -> String {
             .iter()
             .map(|check| {
                 let (name, wanted) = named(check, check.wanted);
-                let side = if bounds_above(check) { "at most" } else { "at least" };
+                let side = if check.bounds_above() { "at most" } else { "at least" };
                 let found = check.found.map_or("not measured".to_owned(), |found| named(check, found).1);
-                let mark = if check.met {
-                    "<span class=\"good\">✓ met</span>"
-                } else {
-                    "<span class=\"bad\">✗ missed</span>"
+                let mark = match check.outcome {
+                    Outcome::Met => "<span class=\"good\">✓ met</span>",
+                    Outcome::Missed => "<span class=\"bad\">✗ missed</span>",
+                    Outcome::Unsettled => "<span class=\"care\">? not settled</span>",
                 };
-                vec![mark.to_owned(), escape(name), escape(&found), format!("{side} {}", escape(&wanted))]
+                let usual = if check.limit_of == LimitOf::Field { ", as is usual" } else { "" };
+                let name = check.output.as_ref().map_or(name.to_owned(), |output| format!("{name} ({output})"));
+                vec![mark.to_owned(), escape(&name), escape(&found), format!("{side} {}{usual}", escape(&wanted))]
             })
             .collect();
         text.push_str(&table(
@@ -69,7 +72,7 @@ fn quality(document: &Document<'_>) -> Tile {
         return Tile { label, value, under: "the models were not compared".to_owned() };
     };
     let samples = counted(comparison.samples, "sample", "samples");
-    if let Some(classes) = classes(comparison) {
+    if let Some(classes) = comparison.classes() {
         if let (Some(float), Some(quantized)) = (classes.top1_float, classes.top1_quantized) {
             let points = (quantized - float) * 100.0;
             let sign = if points > 0.0 { "+" } else { "" };

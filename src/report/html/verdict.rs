@@ -1,15 +1,9 @@
-//! May it ship? What was measured, against the limits of the policy or, where it has none, against those of the field.
+//! May it ship? What was measured, against the limits of the policy and those that are usual in the field.
 
+use super::Document;
 use super::text::{counted, db, number, percent};
-use super::{Document, classes};
-use crate::policy::Thresholds;
-use crate::validate::{Check, Comparison, RuntimeOutput, Verdict as Kind, checks};
+use crate::validate::{Check, Comparison, Fault, LimitOf, Outcome, RuntimeOutput, Verdict as Kind, checks};
 
-/// The loss in top-1 accuracy that is usual for integers of 8 bits, and for numbers of 16 bits, as shares.
-const USUAL_DROP: f64 = 0.02;
-const USUAL_DROP_HALF: f64 = 0.005;
-/// The mean squared error that is usual for outputs that are no classes.
-const USUAL_MSE: f64 = 0.01;
 /// SQNR in dB below which a tenth of the signal's power is noise.
 const NOISY_DB: f64 = 10.0;
 /// Fewer samples than these say little.
@@ -74,80 +68,62 @@ impl Answer {
 /// The answer for a document.
 pub fn verdict(document: &Document<'_>) -> Verdict {
     let thresholds = document.details.thresholds;
-    let told = thresholds != Thresholds::default();
     let notes = notes(document);
-    let fell = document.compared.ok().and_then(|comparison| comparison.stress.as_ref()).and_then(|stress| {
-        let case = stress.cases.iter().find(|case| case.is_failed())?;
-        Some(format!("A crash test failed: {} ({}) is {}.", case.name, case.what, case.verdict))
-    });
+    let fell = document.compared.is_ok_and(Comparison::is_broken);
     let comparison = match document.compared {
-        Ok(comparison) if comparison.samples > 0 || fell.is_some() => comparison,
+        Ok(comparison) if comparison.samples > 0 || fell => comparison,
         other => {
             let why = other.err().unwrap_or("there are no samples, and only crash tests were run");
             let checks = checks(&thresholds, None);
             let missed = if checks.is_empty() { "" } else { " The limits of the policy could not be checked." };
             let sentence = format!("The two models were not compared: {why}.{missed}");
-            let limits = if told { "the policy".to_owned() } else { String::new() };
+            let limits = whose(&checks);
             return Verdict { answer: Answer::Unknown, sentence, checks, limits, notes };
         }
     };
-    let (limits, thresholds) = match told {
-        true => ("the policy".to_owned(), thresholds),
-        false => usual(comparison, document.details.halves),
-    };
     let checks = checks(&thresholds, Some(comparison));
-    let missed: Vec<String> = checks.iter().filter(|check| !check.met).map(missed).collect();
-    let broken = comparison.outputs.iter().any(|output| output.not_finite > 0);
+    let limits = whose(&checks);
+    let missed: Vec<String> = checks.iter().filter(|check| check.outcome == Outcome::Missed).map(missed).collect();
+    let unsettled: Vec<&Check> = checks.iter().filter(|check| check.outcome == Outcome::Unsettled).collect();
+    let told = checks.iter().any(|check| check.limit_of == LimitOf::Policy);
+    let faults: Vec<String> = comparison.faults().iter().map(Fault::to_string).collect();
     let quietest = comparison.outputs.iter().filter_map(|output| output.sqnr_db).reduce(f64::min);
-    let noisy = quietest.is_some_and(|db| db < NOISY_DB);
-    let refused = comparison.reference.as_ref().and_then(|r| Some((&r.runtime, r.default.refused.as_ref()?)));
-    let is_missed = |name: &str| checks.iter().any(|check| !check.met && check.threshold == name);
-    let open = if noisy { Answer::No } else { Answer::Open };
-    let (answer, sentence) = if broken {
-        (Answer::No, "An output is NaN or infinite where the float model's is not.".to_owned())
-    } else if let Some((runtime, why)) = refused {
-        (Answer::No, format!("{runtime} does not run the model: {why}."))
-    } else if let Some(fell) = fell {
-        (Answer::No, fell)
-    } else if missed.is_empty() && !told && noisy {
-        let db = db(quietest.unwrap_or_default());
+    let noise = quietest.filter(|&db| db < NOISY_DB).map(db);
+    let (answer, sentence) = if !faults.is_empty() {
+        (Answer::No, format!("{}.", faults.join("; ")))
+    } else if !missed.is_empty() {
+        (Answer::No, format!("{}.", missed.join("; ")))
+    } else if let Some(check) = unsettled.first() {
+        let noisy =
+            noise.map_or(String::new(), |db| format!("; SQNR of {db} says that noise is a large part of an output"));
+        let why = check.why.clone().unwrap_or_default();
+        (Answer::Open, format!("{}: {why}{noisy}.", self::missed(check)))
+    } else if let (Some(db), false) = (noise, told) {
         let why = format!("The usual limit is met, but SQNR of {db} says that noise is a large part of an output.");
         (Answer::Open, why)
-    } else if missed.is_empty() {
+    } else {
         let answer = if notes.is_empty() { Answer::Yes } else { Answer::YesBut };
         let samples = counted(comparison.samples, "sample", "samples");
-        let one = if checks.len() == 1 { "The limit" } else { "Every limit" };
-        (answer, format!("{one} of {limits} is met on {samples}."))
-    } else if told || is_missed("top1_drop") {
-        (Answer::No, format!("{}.", missed.join("; ")))
-    } else if let (true, Some(classes)) = (is_missed("top1_agreement"), classes(comparison)) {
-        let changed = percent(1.0 - classes.top1_agreement, 1);
-        let why = "whether to the worse is not known without labels: name some to settle it";
-        (open, format!("The first guess changed for {changed} of the samples; {why}."))
-    } else {
-        let why = "That limit is for outputs about as large as 1: state limits that suit this model";
-        (open, format!("{}. {why}.", missed.join("; ")))
+        let sentence = match checks.len() {
+            0 => format!("No limit is set; {samples} were compared."),
+            1 => format!("The limit of {limits} is met on {samples}."),
+            _ => format!("Every limit of {limits} is met on {samples}."),
+        };
+        (answer, sentence)
     };
     Verdict { answer, sentence, checks, limits, notes }
 }
 
-/// The limits that are usual in the field for what was compared.
-fn usual(comparison: &Comparison, halves: bool) -> (String, Thresholds) {
-    let (drop, kind) = if halves { (USUAL_DROP_HALF, "16 bits") } else { (USUAL_DROP, "8 bits") };
-    let mut limits = Thresholds::default();
-    let labelled = classes(comparison).map(|classes| classes.top1_float.is_some());
-    match labelled {
-        Some(true) => limits.top1_drop = Some(drop),
-        // Accuracy cannot fall by more than the share of the samples whose first guess changed.
-        Some(false) => limits.top1_agreement = Some(1.0 - drop),
-        None => {}
+/// Whose limits these are.
+fn whose(checks: &[Check]) -> String {
+    let any = |of: LimitOf| checks.iter().any(|check| check.limit_of == of);
+    match (any(LimitOf::Policy), any(LimitOf::Field)) {
+        (true, true) => "the policy and the field",
+        (true, false) => "the policy",
+        (false, true) => "the field",
+        (false, false) => "",
     }
-    // Classes are those of the first output alone.
-    if labelled.is_none() || comparison.outputs.len() > 1 {
-        limits.mse = Some(USUAL_MSE);
-    }
-    let what = if labelled.is_some() { format!(" for {kind}") } else { String::new() };
-    (format!("the field{what} (the policy has none)"), limits)
+    .to_owned()
 }
 
 /// What a check is called, and a number of its kind.
@@ -156,24 +132,24 @@ pub fn named(check: &Check, value: f64) -> (&'static str, String) {
         "top1_drop" => ("Drop in top-1 accuracy", format!("{} points", number(value * 100.0))),
         "top1_agreement" => ("Same first guess as the float model", percent(value, 2)),
         "top5_agreement" => ("First guess among the float model's five", percent(value, 2)),
+        "f1" => ("F1 of what is detected", format!("{value:.4}")),
+        "iou" => ("Intersection over union of masks", format!("{value:.4}")),
+        "text_match" => ("Same text as the float model", percent(value, 2)),
+        "neighbours" => ("Same nearest neighbour as in the float model", percent(value, 2)),
         "sqnr_db" if value == f64::INFINITY => ("SQNR of the worst output", "no difference".to_owned()),
         "sqnr_db" if value == f64::NEG_INFINITY => ("SQNR of the worst output", "no signal".to_owned()),
         "sqnr_db" => ("SQNR of the worst output", db(value)),
         "cosine" => ("Cosine of the worst output", format!("{value:.5}")),
+        "relative_mse" => ("Mean squared error over the square of the range", number(value)),
         "mse" => ("Mean squared error of the worst output", number(value)),
         "max_abs" => ("Largest error of a single number", number(value)),
         other => (other, number(value)),
     }
 }
 
-/// Whether a check demands at most what it names, and not at least.
-pub fn bounds_above(check: &Check) -> bool {
-    matches!(check.threshold, "top1_drop" | "mse" | "max_abs")
-}
-
 fn missed(check: &Check) -> String {
     let (name, wanted) = named(check, check.wanted);
-    let side = if bounds_above(check) { "at most" } else { "at least" };
+    let side = if check.bounds_above() { "at most" } else { "at least" };
     match check.found {
         Some(found) => format!("{name} is {}, wanted {side} {wanted}", named(check, found).1),
         None => format!("{name} could not be measured, wanted {side} {wanted}"),
@@ -186,7 +162,7 @@ fn notes(document: &Document<'_>) -> Vec<String> {
     if let Ok(comparison) = document.compared
         && (1..FEW_SAMPLES).contains(&comparison.samples)
     {
-        let one = match classes(comparison) {
+        let one = match comparison.classes() {
             Some(_) => format!(": each is {} of the accuracy", percent(1.0 / comparison.samples.max(1) as f64, 1)),
             None => String::new(),
         };

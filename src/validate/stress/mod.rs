@@ -215,7 +215,7 @@ pub fn stress(
     };
     let made = chosen.iter().map(|case| {
         let inputs = case.tensors(&inputs, &base)?;
-        Ok(Sample { name: case.name.clone(), inputs, label: None, recorded: Vec::new() })
+        Ok(Sample { name: case.name.clone(), inputs, label: None, text: None, recorded: Vec::new() })
     });
     let rows = bench.rows(made, Some(&base), threads, progress);
     progress.finish();
