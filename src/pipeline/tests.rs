@@ -114,7 +114,7 @@ fn what_is_recorded_has_the_types_that_the_model_states() {
     let known = KnownGrids::default();
     let context = Context { threads: 1, progress: &crate::progress::Silent, known: &known, onnxruntime: None };
     let count = record(&at("m.onnx"), &at("r.npz"), &settings, &context).expect("a recording");
-    let data = Dataset::open(&inputs::Source::new(&at("r.npz")), &specs).expect("samples");
+    let data = Dataset::open(&inputs::Source::new(at("r.npz")), &specs).expect("samples");
     let data = data.with_outputs(&["y".to_owned()]).expect("outputs");
     let read: Vec<_> = data.read(&[0]).collect::<Result<_>>().expect("a sample");
     assert_eq!((count, read[0].recorded[0].dtype()), (1, DataType::Float16));
