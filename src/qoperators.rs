@@ -216,6 +216,11 @@ pub fn is_quantized(domain: &str, op_type: &str) -> bool {
     family || find(domain, op_type).is_some() || OTHERS.contains(&(domain, op_type))
 }
 
+/// Whether an operator does no more than lead numbers to integers, or back.
+pub fn is_conversion(domain: &str, op_type: &str) -> bool {
+    matches!((domain, op_type), ("" | MICROSOFT, "QuantizeLinear" | "DequantizeLinear"))
+}
+
 /// What stands for ONNX's float operator `op_type`, giving integers or floats.
 pub fn standing_for(op_type: &str, integers: bool) -> Option<&'static Form> {
     let gives = |output| output == Output::Either || (output == Output::Integers) == integers;

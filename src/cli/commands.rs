@@ -157,6 +157,9 @@ pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
 
 pub fn diff(args: &Diff, output: &Output) -> Result<Verdict> {
     if let Some(path) = &args.report {
+        if Form::of(path)? == Form::Html {
+            return Err(Error::file(path, "is to be a page, and a difference is written as JSON; name a .json"));
+        }
         file::check_outputs(&[path], &[("first model", &args.a), ("second model", &args.b)])?;
     }
     let difference = pipeline::diff(&args.a, &args.b)?;

@@ -325,9 +325,13 @@ fn replace(graph: &mut Graph, id: NodeId, from: ValueId, to: ValueId) {
 /// What to call the float numbers of `integers`.
 fn float_name(graph: &Graph, integers: ValueId) -> String {
     let name = graph.value(integers).name();
+    stem(name).map_or_else(|| format!("{name}_float"), str::to_owned)
+}
+
+/// What the numbers are called that are integers under `name`, where quantizers name them so.
+pub fn stem(name: &str) -> Option<&str> {
     let endings = ["_QuantizeLinear_Output", "_QuantizeLinear_Input", "_quantized"];
-    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty());
-    stem.map_or_else(|| format!("{name}_float"), str::to_owned)
+    endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty())
 }
 
 #[cfg(test)]

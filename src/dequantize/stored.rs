@@ -3,7 +3,7 @@
 use super::Grid;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
-use crate::quant::Float8;
+use crate::quant::{Cut, Float8};
 use crate::tensor::{DataType, Tensor};
 use std::borrow::Cow;
 
@@ -52,26 +52,18 @@ pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, bl
     let q = if float.is_some() { bytes(integers) } else { values(integers)? };
     let rank = shape.len() as i64;
     let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
-    let length = axis.map_or(1, |axis| shape[axis]);
-    let inner: usize = axis.map_or(1, |axis| shape[axis + 1..].iter().product());
-    let block = usize::try_from(block).unwrap_or(0);
-    let wanted = match (scales.len(), axis) {
-        (1, _) if block == 0 => 1,
-        (_, None) => 0,
-        (_, Some(_)) if block == 0 => length,
-        (_, Some(_)) => q.len() / length.max(1) * length.div_ceil(block),
+    let block = usize::try_from(block).ok().filter(|&block| block > 0);
+    let cut = match (scales.len(), block) {
+        (1, None) => Cut::new(shape, None, None),
+        _ => axis.and_then(|axis| Cut::new(shape, Some(axis), block)),
     };
-    if scales.len() != wanted || !zeros.is_empty() && zeros.len() != wanted {
+    let fits = |cut: &Cut| scales.len() == cut.count() && (zeros.is_empty() || zeros.len() == cut.count());
+    let Some(cut) = cut.filter(fits) else {
         let (scales, zeros) = (scales.len(), zeros.len());
         return Err(Error::other(format!("{scales} scales and {zeros} zero points do not fit integers of {shape:?}")));
-    }
-    let at = |i: usize| match (wanted, block) {
-        (1, 0) => 0,
-        (_, 0) => i / inner % length,
-        (_, block) => (i / inner / length * length.div_ceil(block) + i / inner % length / block) * inner + i % inner,
     };
     let number = |(i, &q): (usize, &i64)| {
-        let grid = at(i);
+        let grid = cut.grid(i);
         // Masks of the lowest float pass it by the rounding of their scale, and infinite ones make NaN of a Softmax.
         let steps = match float {
             // Its zero point is zero.

@@ -1,11 +1,12 @@
 //! Stored numbers, by name: as what they are stored, and how far the numbers are from each other.
 
-use super::grids::{OneSided, without_grid};
+use super::grids::{OneSided, ratio, without_grid};
+use super::pairing::Pairing;
 use super::{Difference, Float, nodes};
 use crate::error::Result;
-use crate::ir::Graph;
+use crate::ir::{Graph, Unusual};
 use crate::quant::KnownConstant;
-use crate::tensor::{DataType, Tensor};
+use crate::tensor::Tensor;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -25,21 +26,51 @@ pub struct ConstantChange {
     pub count: usize,
     /// How many of the stored numbers, integers where both store integers, differ; `None` where these do not correspond.
     pub differing: Option<usize>,
-    /// The largest difference between the numbers that they stand for.
+    /// How many of the numbers that they stand for are infinite or NaN in one model and something else in the other.
+    pub not_finite: usize,
+    /// The largest difference between the numbers that they stand for, where both are finite.
     pub max_abs: Option<f64>,
     /// The first model's numbers over the difference, in dB; `None` where there is none, or no signal.
     pub sqnr_db: Option<f64>,
-    /// The smallest and the largest ratio of a scale in the second model to that in the first.
+    /// The smallest and the largest ratio of a scale in the second model to that in the first; `None` where one is zero or not
+    /// finite.
     pub scale_ratio: Option<[f64; 2]>,
 }
 
-/// Every constant of a graph and its bodies by name; those of bodies with the node that has them.
-fn all(graph: &Graph, scope: &str, found: &mut BTreeMap<String, Tensor>) -> Result<()> {
-    for value in graph.value_ids() {
-        let used = !graph.value(value).uses().is_empty() || graph.value(value).is_captured();
-        if let Some(tensor) = graph.constant(value)?.filter(|_| used) {
-            found.insert(format!("{scope}{}", graph.value(value).name()), tensor);
+/// What a graph stores.
+enum Held {
+    Numbers(Tensor),
+    Unusual(Unusual),
+}
+
+impl Held {
+    fn count(&self) -> usize {
+        match self {
+            Self::Numbers(tensor) => tensor.len(),
+            Self::Unusual(other) => other.count,
         }
+    }
+
+    fn said(&self, float: &Float, name: &str) -> Result<String> {
+        match self {
+            Self::Numbers(tensor) => Ok(stored(&Stored::of(float, name, tensor)?, tensor)),
+            Self::Unusual(other) => Ok(other.said.clone()),
+        }
+    }
+}
+
+/// Every constant of a graph and its bodies by name; those of bodies with the node that has them.
+fn all(graph: &Graph, scope: &str, found: &mut BTreeMap<String, Held>) -> Result<()> {
+    for value in graph.value_ids() {
+        let known = graph.value(value);
+        if known.uses().is_empty() && !known.is_captured() {
+            continue;
+        }
+        let held = match graph.constant(value)? {
+            Some(tensor) => Some(Held::Numbers(tensor)),
+            None => graph.unusual(value)?.map(Held::Unusual),
+        };
+        found.extend(held.map(|held| (format!("{scope}{}", known.name()), held)));
     }
     for id in graph.node_ids() {
         for index in 0..graph.body_count(id) {
@@ -83,60 +114,58 @@ impl Stored {
 
 /// The integers that stand for the numbers of `tensor`: what was stored, as each number lies on its grid.
 fn integers(known: &KnownConstant, tensor: &Tensor) -> Result<Option<Vec<i32>>> {
-    let (numbers, shape) = (tensor.to_f32()?, tensor.shape());
-    let axis = known.axis.unwrap_or(0);
-    if known.axis.is_some() && axis >= shape.len() {
-        return Ok(None);
-    }
-    let inner: usize = shape.get(axis + 1..).map_or(1, |behind| behind.iter().product());
-    let length = shape.get(axis).copied().unwrap_or(1).max(1);
-    let along = known.block.map_or(length, |block| length.div_ceil(block.max(1)));
-    let grid = |index: usize| match (known.axis, known.block) {
-        (None, None) => 0,
-        (_, None) => index / inner % length,
-        (_, Some(block)) => {
-            (index / (inner * length) * along + index / inner % length / block.max(1)) * inner + index % inner
-        }
-    };
-    let one = |(index, &number): (usize, &f32)| Some(known.grids.get(grid(index))?.quantize(number));
+    let numbers = tensor.to_f32()?;
+    let Some(cut) = known.cut(tensor.shape()) else { return Ok(None) };
+    let one = |(index, &number): (usize, &f32)| Some(known.grids.get(cut.grid(index))?.quantize(number));
     Ok(numbers.iter().enumerate().map(one).collect())
 }
 
-pub(super) fn compare(a: &Float, b: &Float, difference: &mut Difference) -> Result<()> {
+pub(super) fn compare(a: &Float, b: &Float, pairing: &Pairing<'_>, difference: &mut Difference) -> Result<()> {
     let (mut one, mut two) = (BTreeMap::new(), BTreeMap::new());
     all(&a.model.graph, "", &mut one)?;
     all(&b.model.graph, "", &mut two)?;
-    let by_place = nodes::constants_by_place(&a.model.graph, &b.model.graph)?;
+    let by_place = nodes::constants_by_place(pairing)?;
     for (name, first) in one {
-        let x = Stored::of(a, &name, &first)?;
         let other = if two.contains_key(&name) { &name } else { by_place.get(&name).unwrap_or(&name) };
         let Some(second) = two.remove(other) else {
-            difference.constants.push(only(&name, (Some(stored(&x, &first)), None), first.len()));
+            difference.constants.push(only(&name, (Some(first.said(a, &name)?), None), first.count()));
             continue;
         };
-        let y = Stored::of(b, other, &second)?;
         difference.compared.constants += 1;
-        if x.integers.is_some() != y.integers.is_some() {
-            let said = |stored: &Stored, float: &Float, name: &str| match stored.integers {
-                Some(_) => stored.said.clone(),
-                None => without_grid(float, name),
-            };
-            let (a, b) = (said(&x, a, &name), said(&y, b, other));
-            difference.one_sided.push(OneSided { name: name.clone(), kind: "constant", a, b });
-        }
-        let found = change(&name, (&first, &x), (&second, &y))?;
+        let found = match (&first, &second) {
+            (Held::Numbers(first), Held::Numbers(second)) => {
+                let (x, y) = (Stored::of(a, &name, first)?, Stored::of(b, other, second)?);
+                if x.integers.is_some() != y.integers.is_some() {
+                    let said = |stored: &Stored, float: &Float, name: &str| match stored.integers {
+                        Some(_) => stored.said.clone(),
+                        None => without_grid(float, name),
+                    };
+                    let (a, b) = (said(&x, a, &name), said(&y, b, other));
+                    difference.one_sided.push(OneSided { name: name.clone(), kind: "constant", a, b });
+                }
+                change(&name, (first, &x), (second, &y))?
+            }
+            (Held::Unusual(x), Held::Unusual(y)) if x == y => None,
+            _ => {
+                let (x, mut y) = (first.said(a, &name)?, second.said(b, other)?);
+                if x == y {
+                    y += ", with others";
+                }
+                Some(only(&name, (Some(x), Some(y)), first.count()))
+            }
+        };
         let b_name = (*other != name).then(|| other.clone());
         difference.constants.extend(found.map(|found| ConstantChange { b_name, ..found }));
     }
     for (name, second) in two {
-        let y = Stored::of(b, &name, &second)?;
-        difference.constants.push(only(&name, (None, Some(stored(&y, &second))), second.len()));
+        difference.constants.push(only(&name, (None, Some(second.said(b, &name)?)), second.count()));
     }
-    // Other shapes first, then by how much noise lies between the two; what is there once only at the end.
+    // Other shapes first, then what is not finite, then by how much noise lies between the two; what is there once only at the end.
     let worth = |change: &ConstantChange| match (change.max_abs, change.sqnr_db) {
         _ if change.a.is_none() || change.b.is_none() => (true, 0.0),
         (None, _) => (false, f64::NEG_INFINITY),
-        (Some(most), None) if most > 0.0 => (false, f64::MIN),
+        _ if change.not_finite > 0 => (false, f64::MIN),
+        (Some(most), None) if most > 0.0 => (false, f64::MIN / 2.0),
         (_, db) => (false, db.unwrap_or(f64::INFINITY)),
     };
     difference.constants.sort_by(|x, y| {
@@ -152,8 +181,18 @@ fn stored(stored: &Stored, tensor: &Tensor) -> String {
 }
 
 fn only(name: &str, (a, b): (Option<String>, Option<String>), count: usize) -> ConstantChange {
-    let name = name.to_owned();
-    ConstantChange { name, b_name: None, a, b, count, differing: None, max_abs: None, sqnr_db: None, scale_ratio: None }
+    ConstantChange {
+        name: name.to_owned(),
+        b_name: None,
+        a,
+        b,
+        count,
+        differing: None,
+        not_finite: 0,
+        max_abs: None,
+        sqnr_db: None,
+        scale_ratio: None,
+    }
 }
 
 /// What differs between two constants of one name, if anything does.
@@ -162,7 +201,9 @@ fn change(
     (first, x): (&Tensor, &Stored),
     (second, y): (&Tensor, &Stored),
 ) -> Result<Option<ConstantChange>> {
-    let alike = first == second && x.said == y.said && x.scales == y.scales && x.integers == y.integers;
+    // A scale that is no number is the same as itself.
+    let same_scales = || x.scales.iter().map(|s| s.to_bits()).eq(y.scales.iter().map(|s| s.to_bits()));
+    let alike = first == second && x.said == y.said && same_scales() && x.integers == y.integers;
     if alike {
         return Ok(None);
     }
@@ -171,21 +212,26 @@ fn change(
         return Ok(Some(change));
     }
     if x.scales.len() == y.scales.len() && !x.scales.is_empty() {
-        let ratios = x.scales.iter().zip(&y.scales).map(|(&a, &b)| f64::from(b) / f64::from(a));
-        let ends = ratios.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), r| (low.min(r), high.max(r)));
-        change.scale_ratio = Some([ends.0, ends.1]);
+        let ratios: Option<Vec<f64>> = x.scales.iter().zip(&y.scales).map(|(&a, &b)| ratio(b, a)).collect();
+        let ends = |all: Vec<f64>| {
+            [all.iter().copied().fold(f64::INFINITY, f64::min), all.iter().copied().fold(f64::NEG_INFINITY, f64::max)]
+        };
+        change.scale_ratio = ratios.map(ends);
     }
     change.differing = match (&x.integers, &y.integers) {
         (Some(a), Some(b)) => Some(a.iter().zip(b).filter(|(a, b)| a != b).count()),
         (None, None) if first.dtype() == second.dtype() => differing(first, second),
         _ => None,
     };
-    if let (true, Ok(a), Ok(b)) = (numbers(first) && numbers(second), first.to_f32(), second.to_f32()) {
+    if let (Ok(a), Ok(b)) = (first.to_f32(), second.to_f32()) {
         let (mut most, mut signal, mut noise) = (0f64, 0f64, 0f64);
         for (&a, &b) in a.iter().zip(b.iter()) {
+            if !a.is_finite() || !b.is_finite() {
+                change.not_finite += usize::from(a != b && !(a.is_nan() && b.is_nan()));
+                continue;
+            }
             let (a, b) = (f64::from(a), f64::from(b));
-            // Infinities that are the same are no difference.
-            let away = if a == b { 0.0 } else { (a - b).abs() };
+            let away = (a - b).abs();
             most = most.max(away);
             signal += a * a;
             noise += away * away;
@@ -194,10 +240,6 @@ fn change(
         change.sqnr_db = (noise > 0.0 && signal > 0.0 && noise.is_finite()).then(|| 10.0 * (signal / noise).log10());
     }
     Ok(Some(change))
-}
-
-fn numbers(tensor: &Tensor) -> bool {
-    tensor.dtype() != DataType::String
 }
 
 /// How many elements of whole bytes differ.

@@ -17,6 +17,7 @@ pub use nodes::{NodeChange, NodeOf};
 use crate::dequantize::{self, CLAMPS, Found};
 use crate::error::Result;
 use crate::ir::Model;
+use pairing::Pairing;
 use serde::Serialize;
 
 /// A thing that is one in the first model and another in the second; `None` where it is not there.
@@ -35,7 +36,7 @@ pub struct Changed {
 pub struct Difference {
     /// Versions, opsets, metadata, functions.
     pub around: Vec<Changed>,
-    /// Inputs and outputs.
+    /// Inputs and outputs, of the model and of bodies and functions.
     pub interface: Vec<Changed>,
     /// Nodes of the first model that the second does not have.
     pub removed: Vec<NodeOf>,
@@ -47,7 +48,8 @@ pub struct Difference {
     pub renamed: Vec<Changed>,
     /// Activations on unlike grids.
     pub grids: Vec<GridChange>,
-    /// What is integer in one model and float, or not there, in the other.
+    /// What is integer in one model and float, or not there, in the other; and what a node reads of an activation that both have
+    /// as integers, where it reads these in one model and the number as it was before in the other.
     pub one_sided: Vec<OneSided>,
     /// Constants that are stored otherwise, or are other numbers.
     pub constants: Vec<ConstantChange>,
@@ -114,8 +116,9 @@ pub fn diff(a: &Model, b: &Model, names: [&str; 2]) -> Result<Difference> {
         (Some(one), Some(two)) => (one, two),
         _ => (plain(a), plain(b)),
     };
-    grids::compare(&one, &two, &mut difference);
-    constants::compare(&one, &two, &mut difference)?;
+    let pairing = Pairing::of(&one.model.graph, &two.model.graph)?;
+    grids::compare(&one, &two, &pairing, &mut difference);
+    constants::compare(&one, &two, &pairing, &mut difference)?;
     Ok(difference)
 }
 

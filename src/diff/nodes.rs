@@ -1,9 +1,9 @@
 //! Nodes: which one model lacks, and what differs about those that both have.
 
 use super::pairing::{Pairing, operator, source};
-use super::{Changed, Difference};
+use super::{Changed, Difference, around};
 use crate::error::Result;
-use crate::ir::{Graph, Model, NodeId, Source, ValueId};
+use crate::ir::{Graph, Model, NodeId, ValueId};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub struct NodeChange {
 }
 
 pub(super) fn compare(a: &Model, b: &Model, difference: &mut Difference) -> Result<()> {
-    graphs(&a.graph, &b.graph, "", difference)?;
+    graphs(&Pairing::of(&a.graph, &b.graph)?, "", difference)?;
     // Definitions are shown for editing only: of copies.
     let (mut one, mut two) = (a.clone(), b.clone());
     let labels = |model: &Model| -> BTreeMap<String, _> {
@@ -40,7 +40,10 @@ pub(super) fn compare(a: &Model, b: &Model, difference: &mut Difference) -> Resu
             (Some(&id), Some(&other)) => {
                 let first = one.edit_function(id, |graph| Ok(graph.clone()))?;
                 let second = two.edit_function(other, |graph| Ok(graph.clone()))?;
-                graphs(&first, &second, &format!("function {name}: "), difference)?;
+                inner(&first, &second, &format!("function {name}: "), difference)?;
+                let stated = [around::of_function(a, id), around::of_function(b, other)];
+                let [stated, others] = stated;
+                difference.around.extend(around::changes(&format!("function {name}: "), stated, others));
             }
             (of_a, of_b) => {
                 let there = |of: bool| of.then(|| "defined".to_owned());
@@ -53,8 +56,8 @@ pub(super) fn compare(a: &Model, b: &Model, difference: &mut Difference) -> Resu
 }
 
 /// The names of constants that belong together by the nodes that read them, where neither name is known to the other graph.
-pub(super) fn constants_by_place(a: &Graph, b: &Graph) -> Result<BTreeMap<String, String>> {
-    let pairing = Pairing::of(a, b)?;
+pub(super) fn constants_by_place(pairing: &Pairing<'_>) -> Result<BTreeMap<String, String>> {
+    let [a, b] = pairing.graphs;
     let mut found = BTreeMap::new();
     for id in a.topological()? {
         let Some(&other) = pairing.nodes.get(&id).filter(|other| operator(a.node(id)) == operator(b.node(**other)))
@@ -72,8 +75,15 @@ pub(super) fn constants_by_place(a: &Graph, b: &Graph) -> Result<BTreeMap<String
     Ok(found)
 }
 
-fn graphs(a: &Graph, b: &Graph, scope: &str, difference: &mut Difference) -> Result<()> {
+/// Compares two bodies or functions.
+fn inner(a: &Graph, b: &Graph, scope: &str, difference: &mut Difference) -> Result<()> {
     let pairing = Pairing::of(a, b)?;
+    around::inside(&pairing, scope, difference);
+    graphs(&pairing, scope, difference)
+}
+
+fn graphs(pairing: &Pairing<'_>, scope: &str, difference: &mut Difference) -> Result<()> {
+    let [a, b] = pairing.graphs;
     let of = |graph: &Graph, id: NodeId| NodeOf {
         node: format!("{scope}{}", graph.label(id)),
         operator: operator(graph.node(id)),
@@ -84,14 +94,14 @@ fn graphs(a: &Graph, b: &Graph, scope: &str, difference: &mut Difference) -> Res
             continue;
         };
         difference.compared.nodes += 1;
-        let changes = changes(&pairing, id, other, scope, difference)?;
+        let changes = changes(pairing, id, other, scope, difference)?;
         let NodeOf { node, operator } = of(a, id);
         if !changes.is_empty() {
             difference.changed.push(NodeChange { node, operator, changes });
         }
         for index in 0..a.body_count(id).min(b.body_count(other)) {
             let scope = format!("{scope}{}, body {index}: ", a.label(id));
-            graphs(&a.body(id, index)?, &b.body(other, index)?, &scope, difference)?;
+            inner(&a.body(id, index)?, &b.body(other, index)?, &scope, difference)?;
         }
     }
     let added = b.topological()?.into_iter().filter(|id| !pairing.taken.contains(&id.index()));
@@ -126,27 +136,28 @@ fn changes(
     rename("node", one.name(), two.name());
     let name = |graph: &Graph, value: Option<ValueId>| value.map(|v| graph.value(v).name().to_owned());
     for slot in 0..one.outputs().len().max(two.outputs().len()) {
-        let (x, y) = (name(a, one.output(slot)), name(b, two.output(slot)));
-        match (&x, &y) {
-            (Some(x), Some(y)) => rename("value", x, y),
-            (None, None) => {}
-            _ => changes.push(Changed { what: format!("output {slot}"), a: x, b: y }),
+        let (made, others) = (one.output(slot), two.output(slot));
+        let (x, y) = (name(a, made), name(b, others));
+        if let (Some(x), Some(y)) = (&x, &y) {
+            rename("value", x, y);
+        }
+        let alike = match (made, others) {
+            (Some(made), Some(other)) => !pairing.is_made_elsewhere(made, other),
+            (made, other) => made == other,
+        };
+        if !alike {
+            changes.push(Changed { what: format!("output {slot}"), a: x, b: y });
         }
     }
     for slot in 0..one.inputs().len().max(two.inputs().len()) {
         let (x, y) = (one.input(slot), two.input(slot));
-        let stored = |graph: &Graph, value: ValueId| graph.value(value).source() == Source::Initializer;
         let same = match (x, y) {
             (Some(read), Some(other)) => {
                 let (x, y) = (source(a, read), source(b, other));
-                let (one, two) = (a.value(x).name(), b.value(y).name());
-                let plain = read == x && other == y;
-                // A tensor stored as integers, or under a name that the other model lacks: its numbers are compared elsewhere.
-                let renamed = stored(a, x) && stored(b, y) && (!plain || b.find(one).is_none());
-                if renamed && plain {
-                    rename("constant", one, two);
+                if (read, other) == (x, y) && pairing.renamed(x, y) {
+                    rename("constant", a.value(x).name(), b.value(y).name());
                 }
-                renamed || one == two || pairing.mapped(x) == Some(y)
+                pairing.same(read, other)
             }
             (x, y) => x == y,
         };

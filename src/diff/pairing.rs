@@ -1,20 +1,21 @@
 //! Which nodes of two graphs belong together: by name, then by output, then by what they read, then by operator and position.
 
+use crate::dequantize;
 use crate::error::Result;
-use crate::ir::{Graph, Node, NodeId, ValueId};
+use crate::ir::{Graph, Node, NodeId, Source, ValueId};
+use crate::qoperators;
 use std::collections::{BTreeSet, HashMap};
 
 /// The operator of a node, with its domain where that is not ONNX's own.
 pub(super) fn operator(node: &Node) -> String {
-    match node.domain() {
-        "" | "ai.onnx" => node.op_type().to_owned(),
-        domain => format!("{domain}.{}", node.op_type()),
-    }
+    let parts = [node.domain(), node.op_type(), node.overload()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
 }
 
 /// Whether a node only leads numbers to integers or back.
 fn is_between(graph: &Graph, id: NodeId) -> bool {
-    matches!(graph.node(id).op_type(), "QuantizeLinear" | "DequantizeLinear")
+    let node = graph.node(id);
+    qoperators::is_conversion(node.domain(), node.op_type())
 }
 
 /// The value whose numbers `value` are: what is quantized or dequantized on the way is told by the grids.
@@ -69,6 +70,10 @@ impl<'g> Pairing<'g> {
     fn pair(&mut self, one: NodeId, two: NodeId) {
         self.nodes.insert(one, two);
         self.taken.insert(two.index());
+        if is_between(self.graphs[0], one) {
+            // What these lead on is known by who makes it.
+            return;
+        }
         let (first, second) = (self.graphs[0].node(one).outputs(), self.graphs[1].node(two).outputs());
         let pairs = first.iter().zip(second).filter_map(|(a, b)| Some(((*a)?, (*b)?)));
         let [a, b] = self.graphs;
@@ -110,6 +115,35 @@ impl<'g> Pairing<'g> {
     pub fn mapped(&self, value: ValueId) -> Option<ValueId> {
         let [a, b] = self.graphs;
         self.values.get(&value).copied().or_else(|| b.find(a.value(value).name()))
+    }
+
+    /// Whether `x` and `y`, be they on their way to integers or back, are the same numbers as far as names tell.
+    pub fn same(&self, x: ValueId, y: ValueId) -> bool {
+        let [a, b] = self.graphs;
+        let (x, y) = (source(a, x), source(b, y));
+        self.renamed(x, y) || a.value(x).name() == b.value(y).name() || self.mapped(x) == Some(y)
+    }
+
+    /// Whether `x` and `y` are stored tensors whose names only one model has each, or the name of one is that of the other as
+    /// integers. Their numbers are compared elsewhere.
+    pub fn renamed(&self, x: ValueId, y: ValueId) -> bool {
+        let [a, b] = self.graphs;
+        let (one, two) = (a.value(x), b.value(y));
+        let stored = [one, two].iter().all(|value| value.source() == Source::Initializer);
+        let stem = |name| dequantize::stem(name).unwrap_or(name);
+        let unknown = || b.find(one.name()).is_none() && a.find(two.name()).is_none();
+        stored && (stem(one.name()) == stem(two.name()) || unknown())
+    }
+
+    /// Whether `made` of the first graph and `other` of the second, which nodes that belong together make, are different
+    /// values: what has the name of `made` in the second graph is there already, and is not `other`.
+    pub fn is_made_elsewhere(&self, made: ValueId, other: ValueId) -> bool {
+        let [a, b] = self.graphs;
+        let Some(named) = b.find(a.value(made).name()) else { return false };
+        let named = source(b, named);
+        // What a node makes that the first graph lacks is told with that node.
+        let told = b.value(named).producer().is_some_and(|id| !self.taken.contains(&id.index()));
+        named != source(b, other) && !told
     }
 
     fn reads(&self, side: usize, id: NodeId) -> Option<Reads> {

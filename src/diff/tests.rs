@@ -1,5 +1,8 @@
 //! Small models that differ in one thing, and all that is said of it.
 
+mod odd;
+mod wiring;
+
 use super::*;
 use crate::ir::build::{Builder, body, int, ints, tensor};
 use crate::tensor::{DataType, Tensor};
@@ -76,7 +79,7 @@ fn scales_and_zero_points_are_compared_and_what_differs_most_comes_first() {
     let other = of(&NET.pairs(), &Net { scale: 1.0, zero: 120, ..NET }.pairs());
     assert_eq!(other.grids.len(), 2, "{other:?}");
     let grid = &other.grids[0];
-    assert_eq!((grid.scale_ratio, grid.a.zero_point, grid.b.zero_point), (2.0, 128, 120));
+    assert_eq!((grid.scale_ratio, grid.a.zero_point, grid.b.zero_point), (Some(2.0), 128, 120));
     assert!(other.changed.is_empty() && other.constants.is_empty(), "{other:?}");
     assert!(other.to_string().contains("uint8 5e-1 128 -> uint8 1e0 120, scale x 2.0000"), "{other}");
     // Of several, by the ratio, up or down.

@@ -9,8 +9,13 @@ const SHOWN: usize = 10;
 /// Of longer texts the middle is left out.
 const LONGEST: usize = 72;
 
+/// Names come from files, and what a terminal would take for a command, or for a line of its own, may stand in them.
+fn flat(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn short(text: &str) -> String {
-    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let flat = flat(text);
     let ends: Vec<usize> = flat.char_indices().map(|(at, _)| at).collect();
     if ends.len() <= LONGEST {
         return flat;
@@ -34,7 +39,7 @@ fn list<T>(f: &mut Formatter<'_>, title: &str, all: &[T], line: impl Fn(&T) -> S
 
 fn changed(change: &Changed) -> String {
     let side = |side: &Option<String>| side.as_deref().map_or("not there".to_owned(), short);
-    format!("{}: {} -> {}", change.what, side(&change.a), side(&change.b))
+    format!("{}: {} -> {}", short(&change.what), side(&change.a), side(&change.b))
 }
 
 /// How many there are of each operator.
@@ -44,7 +49,8 @@ fn operators(nodes: &[NodeOf]) -> String {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let rest = counts.len().saturating_sub(SHOWN);
-    let mut texts: Vec<String> = counts.iter().take(SHOWN).map(|(name, count)| format!("{count} {name}")).collect();
+    let mut texts: Vec<String> =
+        counts.iter().take(SHOWN).map(|(name, count)| format!("{count} {}", short(name))).collect();
     texts.extend((rest > 0).then(|| format!("{rest} more operators")));
     texts.join(", ")
 }
@@ -55,7 +61,7 @@ fn nodes(f: &mut Formatter<'_>, title: &str, all: &[NodeOf]) -> fmt::Result {
         return Ok(());
     }
     writeln!(f, "{title}")?;
-    all.iter().take(SHOWN).try_for_each(|node| writeln!(f, "  {} {}", node.operator, short(&node.node)))?;
+    all.iter().take(SHOWN).try_for_each(|node| writeln!(f, "  {} {}", short(&node.operator), short(&node.node)))?;
     match all.len().saturating_sub(SHOWN) {
         0 => Ok(()),
         more => writeln!(f, "  and {more} more"),
@@ -70,11 +76,12 @@ impl Display for GridOf {
 
 fn grid(change: &GridChange) -> String {
     let GridChange { value, a, b, scale_ratio } = change;
-    format!("{}: {a} -> {b}, scale x {scale_ratio:.4}", short(value))
+    let ratio = scale_ratio.map_or_else(String::new, |ratio| format!(", scale x {ratio:.4}"));
+    format!("{}: {a} -> {b}{ratio}", short(value))
 }
 
 fn constant(change: &ConstantChange) -> String {
-    let ConstantChange { name, b_name, a, b, count, differing, max_abs, sqnr_db, scale_ratio } = change;
+    let ConstantChange { name, b_name, a, b, count, differing, not_finite, max_abs, sqnr_db, scale_ratio } = change;
     let mut text = short(name);
     if let Some(other) = b_name {
         text += &format!(" ({} in the second)", short(other));
@@ -90,7 +97,11 @@ fn constant(change: &ConstantChange) -> String {
     if let Some(differing) = differing {
         text += &format!("; {differing} of {count} stored numbers differ");
     }
+    if *not_finite > 0 {
+        text += &format!("; {not_finite} infinite or NaN in one alone");
+    }
     match (max_abs, sqnr_db) {
+        (Some(most), _) if *most == 0.0 && *not_finite > 0 => {}
         (Some(most), _) if *most == 0.0 => text += "; the same numbers",
         (Some(most), Some(db)) => text += &format!("; {db:.1} dB, max abs {most:.3e}"),
         (Some(most), None) => text += &format!("; max abs {most:.3e}"),
@@ -114,7 +125,7 @@ impl Display for Difference {
             let all: Vec<String> = node.changes.iter().take(SHOWN).map(changed).collect();
             let more = node.changes.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-            format!("{} {}: {}{more}", node.operator, short(&node.node), all.join("; "))
+            format!("{} {}: {}{more}", short(&node.operator), short(&node.node), all.join("; "))
         })?;
         list(f, "renamed", &self.renamed, changed)?;
         list(f, "one-sided", &self.one_sided, |one| {
@@ -122,7 +133,7 @@ impl Display for Difference {
         })?;
         list(f, "grids", &self.grids, grid)?;
         list(f, "constants", &self.constants, constant)?;
-        list(f, "not compared", &self.notes, Clone::clone)?;
+        list(f, "not compared", &self.notes, |note| flat(note))?;
         let super::Compared { nodes, grids, constants } = self.compared;
         let what = if self.is_empty() { "no difference" } else { "different" };
         writeln!(f, "{what:<12} {nodes} nodes, {grids} grids and {constants} constants are in both")

@@ -5,6 +5,11 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// The folder that a path is in; of a mere name the working directory.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A file being written in the folder of its target. Dropped without [`Beside::rename`], it leaves nothing behind.
 pub struct Beside {
     file: BufWriter<NamedTempFile>,
@@ -20,7 +25,7 @@ impl Beside {
         if target.is_dir() || target.file_name().is_none() {
             return Err(Error::file(target, "is a folder; name a file to write to"));
         }
-        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(target);
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tare-").suffix(".part");
         #[cfg(unix)]
@@ -124,7 +129,6 @@ pub fn check_outputs(written: &[&Path], read: &[(&str, &Path)]) -> Result<()> {
 
 /// Where a file in a folder that exists lies or will lie.
 fn place(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let made = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+    let made = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(made).unwrap_or_else(|| path.to_path_buf())
 }

@@ -7,7 +7,7 @@ mod outline;
 mod sink;
 mod tensors;
 
-pub use atomic::{WriteSeek, check_outputs, check_writable, write_atomically, write_atomically_with};
+pub use atomic::{WriteSeek, check_outputs, check_writable, folder_of, write_atomically, write_atomically_with};
 pub use observed::{Exposed, with_outputs};
 pub use outline::outline;
 

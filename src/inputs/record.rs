@@ -5,6 +5,7 @@ mod archive;
 use super::tensor_proto::encode;
 use super::{InputSpec, listing};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::tensor::Tensor;
 use archive::Archive;
 use std::fs;
@@ -33,9 +34,9 @@ impl Recorder {
     /// When it has another ending, cannot be written, or is a folder with something in it.
     pub fn create(path: &Path, inputs: &[InputSpec], outputs: &[String]) -> Result<Self> {
         let failed = |e: std::io::Error| Error::file(path, format!("cannot be written: {e}"));
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = file::folder_of(path);
         let into = if listing::has_extension(path, &["npz"]) {
-            Into::Archive(Archive::create(path, inputs)?)
+            Into::Archive(Archive::create(path, inputs, outputs)?)
         } else if path.extension().is_some() || path.file_name().is_none() {
             return Err(Error::file(path, "is no place for a reference; name an .npz, or a folder, without an ending"));
         } else {

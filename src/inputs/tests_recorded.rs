@@ -94,6 +94,35 @@ fn a_batch_that_the_model_fixes_is_stacked_along_it() {
 }
 
 #[test]
+fn what_lacks_the_axis_of_a_fixed_batch_stands_once_for_each_row() {
+    let dir = folder(&[]);
+    let path = dir.path().join("ref.npz");
+    let spec = input("x", DataType::Float32, &[2, 3]);
+    let outputs = ["loss".to_owned(), "z".to_owned()];
+    let mut recorder = Recorder::create(&path, std::slice::from_ref(&spec), &outputs).expect("begun");
+    for k in 0..3 {
+        let made = [tensor(&[], k as f32), tensor(&[4], 10.0 * k as f32)];
+        recorder.add("s", &[tensor(&[2, 3], k as f32)], &made, None).expect("added");
+    }
+    recorder.finish().expect("written");
+    let all = samples(&with_outputs(&path, &[spec], &["loss", "z"]).expect("read"));
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[2].recorded[0], Tensor::from_f32(vec![2], &[2.0; 2]));
+    let row: Vec<f32> = (0..4).map(|k| 20.0 + k as f32).collect();
+    assert_eq!(all[2].recorded[1], Tensor::from_f32(vec![2, 4], &[row.clone(), row].concat()));
+}
+
+#[test]
+fn the_array_of_classes_is_nothing_that_a_model_makes() {
+    let dir = folder(&[]);
+    let names = ["y".to_owned(), "__labels__".to_owned()];
+    let said =
+        Recorder::create(&dir.path().join("r.npz"), &[x()], &names).map(|_| ()).expect_err("refused").to_string();
+    assert!(said.contains("r.npz") && said.contains("\"__labels__\"") && said.contains("folder"), "{said}");
+    Recorder::create(&dir.path().join("sets"), &[x()], &names).expect("a folder takes any name");
+}
+
+#[test]
 fn a_first_axis_that_not_all_inputs_have_is_no_batch() {
     let dir = folder(&[]);
     let path = dir.path().join("ref.npz");

@@ -1,6 +1,7 @@
 //! Typed reading of a node's attributes.
 
 use super::tensors::tensor_from_proto;
+use super::unusual::holds_strings;
 use crate::error::Result;
 use crate::proto::AttributeProto;
 use crate::tensor::Tensor;
@@ -64,6 +65,12 @@ impl<'a> Attributes<'a> {
     pub fn same(self, other: Attributes<'_>, name: &str) -> Result<bool> {
         let (Some(one), Some(two)) = (self.get(name), other.get(name)) else { return Ok(false) };
         if let (Some(one), Some(two)) = (&one.t, &two.t) {
+            if holds_strings(one) && holds_strings(two) {
+                return Ok((&one.dims, &one.string_data) == (&two.dims, &two.string_data));
+            }
+            if holds_strings(one) || holds_strings(two) {
+                return Ok(false);
+            }
             return Ok(tensor_from_proto(one)? == tensor_from_proto(two)?);
         }
         let bare = |a: &AttributeProto| {
@@ -77,18 +84,21 @@ impl<'a> Attributes<'a> {
     pub fn shown(self, name: &str) -> Option<String> {
         let a = self.get(name)?;
         let bytes = |s: &bytes::Bytes| format!("{:?}", String::from_utf8_lossy(s));
+        let list = |all: &[bytes::Bytes]| format!("[{}]", all.iter().map(bytes).collect::<Vec<_>>().join(", "));
         Some(match a {
             a if !a.ref_attr_name().is_empty() => format!("that of the call, {:?}", a.ref_attr_name()),
             AttributeProto { i: Some(i), .. } => i.to_string(),
             AttributeProto { f: Some(f), .. } => f.to_string(),
             AttributeProto { s: Some(s), .. } => bytes(s),
+            AttributeProto { t: Some(t), .. } if holds_strings(t) => list(&t.string_data),
+            a if a.sparse_tensor.is_some() => "a sparse tensor".to_owned(),
             AttributeProto { t: Some(t), .. } => match tensor_from_proto(t) {
                 Ok(t) => format!("{}{:?}", t.dtype(), t.shape()),
                 Err(_) => "a tensor".to_owned(),
             },
             a if a.g.is_some() || !a.graphs.is_empty() => "a body".to_owned(),
             a if !a.floats.is_empty() => format!("{:?}", a.floats),
-            a if !a.strings.is_empty() => format!("[{}]", a.strings.iter().map(bytes).collect::<Vec<_>>().join(", ")),
+            a if !a.strings.is_empty() => list(&a.strings),
             a => format!("{:?}", a.ints),
         })
     }

@@ -1,5 +1,6 @@
 //! Operators that the model defines itself, in words that need no messages.
 
+use super::attributes::Attributes;
 use super::bodies;
 use super::graph::{Graph, NodeId};
 use super::model::Model;
@@ -77,6 +78,21 @@ impl Model {
     pub fn function_opset(&self, id: FunctionId, domain: &str) -> Option<i64> {
         let import = self.function(id).opset_import.iter().find(|o| canonical(o.domain()) == domain)?;
         Some(import.version())
+    }
+
+    /// Every domain that a function imports, with its version.
+    pub fn function_opsets(&self, id: FunctionId) -> impl Iterator<Item = (&str, i64)> {
+        self.function(id).opset_import.iter().map(|o| (o.domain(), o.version()))
+    }
+
+    /// The attributes of a function that each call has to state.
+    pub fn function_attributes(&self, id: FunctionId) -> &[String] {
+        &self.function(id).attribute
+    }
+
+    /// The attributes of a function that a call may leave out, with what they are then.
+    pub fn function_defaults(&self, id: FunctionId) -> Attributes<'_> {
+        Attributes(&self.function(id).attribute_proto)
     }
 
     /// States that a function uses version `version` of ONNX's own operators. Does nothing when it imports none.

@@ -154,6 +154,11 @@ impl Node {
         }
     }
 
+    /// Which of several functions of one name it calls; empty where there is one.
+    pub fn overload(&self) -> &str {
+        self.proto.overload()
+    }
+
     /// Whether it is ONNX's operator `op_type`.
     pub fn is(&self, op_type: &str) -> bool {
         self.op_type() == op_type && self.domain().is_empty()
@@ -286,13 +291,14 @@ impl Graph {
         Error::node(self.label(id), self.node(id).op_type(), message)
     }
 
-    /// The constant that `value` holds, if it is a dense initializer. Bytes are shared, not copied, where the file has
-    /// them packed.
+    /// The constant that `value` holds, if it is a dense initializer of numbers; [`Graph::unusual`] has the others. Bytes are
+    /// shared, not copied, where the file has them packed.
     ///
     /// # Errors
     /// When the stored tensor is malformed.
     pub fn constant(&self, value: ValueId) -> Result<Option<Tensor>> {
-        let Some(proto) = &self.value(value).constant else { return Ok(None) };
+        let numbers = |proto: &&TensorProto| !super::unusual::holds_strings(proto);
+        let Some(proto) = self.value(value).constant.as_ref().filter(numbers) else { return Ok(None) };
         tensor_from_proto(proto).map(Some).map_err(|e| Error::value(self.value(value).name(), e))
     }
 

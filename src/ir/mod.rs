@@ -18,6 +18,7 @@ mod operators;
 mod strip;
 mod tensors;
 mod topology;
+mod unusual;
 mod verify;
 
 #[cfg(test)]
@@ -32,3 +33,4 @@ pub use functions::{FunctionId, FunctionUses, Functions};
 pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};
 pub use model::Model;
 pub use tensors::{tensor_from_proto, tensor_to_proto};
+pub use unusual::Unusual;

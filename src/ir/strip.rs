@@ -2,7 +2,7 @@
 
 use super::Model;
 use crate::error::Result;
-use crate::proto::{GraphProto, NodeProto, StringStringEntryProto, ValueInfoProto};
+use crate::proto::{GraphProto, NodeProto, SparseTensorProto, StringStringEntryProto, ValueInfoProto};
 use prost::Message;
 
 impl Model {
@@ -17,6 +17,7 @@ impl Model {
         }
         let graph = &mut self.graph;
         forget(&mut graph.rest.doc_string, &mut graph.rest.metadata_props);
+        graph.rest.sparse_initializer.iter_mut().for_each(sparse);
         graph.nodes.iter_mut().flatten().for_each(|one| node(&mut one.proto));
         graph.inputs.iter_mut().chain(&mut graph.outputs).for_each(|(_, stated)| info(stated));
         for value in &mut graph.values {
@@ -46,12 +47,18 @@ fn info(stated: &mut ValueInfoProto) {
     forget(&mut stated.doc_string, &mut stated.metadata_props);
 }
 
+fn sparse(tensor: &mut SparseTensorProto) {
+    let parts = tensor.values.iter_mut().chain(&mut tensor.indices);
+    parts.for_each(|part| forget(&mut part.doc_string, &mut part.metadata_props));
+}
+
 fn node(one: &mut NodeProto) {
     forget(&mut one.doc_string, &mut one.metadata_props);
     for attribute in &mut one.attribute {
         attribute.doc_string = None;
         let tensors = attribute.t.iter_mut().chain(&mut attribute.tensors);
         tensors.for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
+        attribute.sparse_tensor.iter_mut().chain(&mut attribute.sparse_tensors).for_each(sparse);
         attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(body);
     }
 }
@@ -60,5 +67,6 @@ fn body(graph: &mut GraphProto) {
     forget(&mut graph.doc_string, &mut graph.metadata_props);
     graph.node.iter_mut().for_each(node);
     graph.initializer.iter_mut().for_each(|tensor| forget(&mut tensor.doc_string, &mut tensor.metadata_props));
+    graph.sparse_initializer.iter_mut().for_each(sparse);
     graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info).for_each(info);
 }

@@ -153,7 +153,7 @@ impl Placer<'_> {
         for slot in row.reads(node) {
             let Some(value) = node.input(slot).filter(|&v| self.graph.is_constant(v)) else { continue };
             let Some(tensor) = self.graph.constant(value)? else {
-                return Ok(Some(Err("a constant input is sparse".to_owned())));
+                return Ok(Some(Err("a constant input is sparse or of strings".to_owned())));
             };
             let loss = kind.loss(&tensor)?;
             let why = match loss.beyond {

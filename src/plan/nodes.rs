@@ -23,7 +23,7 @@ pub(super) fn settle_constants(graph: &Graph, id: NodeId, placed: &mut Placed, h
     for slot in op.activation_slots(graph, id).into_iter().chain(op.weight.map(|w| w.slot)) {
         let Some(value) = graph.node(id).input(slot).filter(|&v| graph.is_constant(v)) else { continue };
         let why = match graph.constant(value)? {
-            None => Some("a constant input is sparse"),
+            None => Some("a constant input is sparse or of strings"),
             Some(t) if t.dtype() != DataType::Float32 => Some("a constant input is not float32"),
             Some(t) if t.is_empty() => Some("a constant input is empty"),
             Some(t) if op.role == Role::Lookup && t.shape().len() < 2 => Some("its table has no rows"),

@@ -166,7 +166,7 @@ pub fn pack(integers: Vec<u8>, bits: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::GridType;
+    use super::super::{Cut, GridType};
     use super::*;
 
     fn numbers(count: usize) -> Vec<f32> {
@@ -177,11 +177,8 @@ mod tests {
         Scheme::new(dtype, symmetric)
     }
 
-    /// The grid of each element, by the definition of a blocked DequantizeLinear.
     fn grid_of(element: usize, shape: &[usize], axis: usize, size: usize) -> usize {
-        let inner: usize = shape[axis + 1..].iter().product();
-        let (outer, at) = (element / inner / shape[axis], element / inner % shape[axis]);
-        (outer * shape[axis].div_ceil(size) + at / size) * inner + element % inner
+        Cut::new(shape, Some(axis), Some(size)).expect("an axis").grid(element)
     }
 
     #[test]

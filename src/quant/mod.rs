@@ -7,6 +7,7 @@ mod array;
 mod bias;
 mod blocks;
 mod codes;
+mod cut;
 mod float8;
 mod half;
 mod known;
@@ -19,6 +20,7 @@ pub use array::{AxisParams, extremes_along, means_along, quantize, quantize_axis
 pub use bias::{QuantizedBias, guard_weight_scale, quantize_bias};
 pub use blocks::{Blocks, Piece, pack};
 pub use codes::CodeBook;
+pub use cut::Cut;
 pub use float8::Float8;
 pub use half::{HalfType, Loss};
 pub use known::{KnownBias, KnownConstant, KnownGrids};

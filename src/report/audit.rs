@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::ir::{Graph, Model, ValueId};
 use crate::plan::{Placement, Plan};
 use crate::qoperators;
+use crate::quant::HalfType;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
@@ -53,8 +54,8 @@ pub fn audit(inspected: &Inspected<'_>, summary: &PlacementSummary) -> Result<St
     original.graph.inputs().for_each(|v| text.push_str(&format!("input        {}\n", describe(v))));
     original.graph.outputs().for_each(|v| text.push_str(&format!("output       {}\n", describe(v))));
     let quantized = quantized_operators(&original.graph)?;
-    // A quantized model becomes float before it is prepared.
-    let stands = if quantized.is_empty() { prepared } else { original };
+    // A quantized model becomes float before it is prepared, and one of 16 bits float32.
+    let stands = if quantized.is_empty() && !has_halves(original) { prepared } else { original };
     let _ = writeln!(text, "size         {}, of which constants by operator:", size(file_bytes));
     let mut rows: Vec<_> = constant_bytes(stands)?.into_iter().collect();
     rows.sort_by_key(|(name, (bytes, _))| (std::cmp::Reverse(*bytes), name.clone()));
@@ -84,6 +85,12 @@ pub fn audit(inspected: &Inspected<'_>, summary: &PlacementSummary) -> Result<St
         expected as f64 / file_bytes.max(1) as f64 * 100.0
     );
     Ok(text)
+}
+
+/// Whether constants of a model are numbers of 16 bits.
+fn has_halves(model: &Model) -> bool {
+    let half = |value| model.graph.element_type(value).and_then(HalfType::of).is_some();
+    model.graph.value_ids().any(|value| model.graph.is_constant(value) && half(value))
 }
 
 /// How many nodes of each operator that says that a model is quantized there are, bodies included.
@@ -125,7 +132,7 @@ fn quantized_savings(inspected: &Inspected<'_>) -> Result<u64> {
     let mut constants = Vec::new();
     inspected.plan.walk(&inspected.prepared.graph, &mut |graph, node| {
         let stored = node.placement.constants().iter();
-        let stored = stored.map(|constant| (constant.slot, constant.scheme.dtype.bits()));
+        let stored = stored.map(|constant| (constant.slot, u64::from(constant.scheme.dtype.bits())));
         let halves = match &node.placement {
             Placement::Half(half) => half.inputs.as_slice(),
             _ => &[],
@@ -133,11 +140,12 @@ fn quantized_savings(inspected: &Inspected<'_>) -> Result<u64> {
         let all = stored.chain(halves.iter().map(|&slot| (slot, 16)));
         constants.extend(all.filter_map(|(slot, bits)| Some((graph, graph.node(node.id).input(slot)?, bits))));
     });
+    let before: u64 = if has_halves(inspected.loaded) { 16 } else { 32 };
     let (mut seen, mut saved) = (HashSet::new(), 0);
     for (graph, value, bits) in constants {
         let stored = inspected.stored.contains(graph.value(value).name());
         if !stored && seen.insert((std::ptr::from_ref(graph), value)) {
-            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * (32 - u64::from(bits)) / 32);
+            saved += graph.constant(value)?.map_or(0, |t| t.bytes().len() as u64 * before.saturating_sub(bits) / 32);
         }
     }
     Ok(saved)

@@ -7,7 +7,8 @@ use crate::exec::Executor;
 use crate::inputs::{Dataset, Recorder, Sample, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
-use crate::tensor::Tensor;
+use crate::quant::HalfType;
+use crate::tensor::{DataType, Tensor};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -33,7 +34,7 @@ impl Ordered {
 }
 
 /// Runs the samples `indices` of `data` through `model` and writes them with its outputs. Inputs and outputs that are integers on
-/// a grid are written as the numbers that these stand for. Returns how many samples there are.
+/// a grid are written as the numbers that these stand for, and those of 16 bits in the type that the model states. Returns how many samples there are.
 ///
 /// # Errors
 /// When a sample cannot be read or run, or the reference cannot be written; there is then none.
@@ -47,11 +48,14 @@ pub fn record(
 ) -> Result<usize> {
     let (side, border) = (Side::new(engine, model)?, Border::of(model)?);
     let inputs: Vec<String> = model.graph.inputs().map(|v| model.graph.value(v).name().to_owned()).collect();
+    let kind = |value| model.graph.element_type(value).and_then(HalfType::of);
+    let kinds: [Vec<_>; 2] = [model.graph.inputs().map(kind).collect(), model.graph.outputs().map(kind).collect()];
     let ordered = Mutex::new(Ordered { recorder, next: 0, waiting: BTreeMap::new() });
     let one = |(): &mut (), index: usize, sample: &Sample| {
         super::compare::check_finite(sample, &inputs)?;
         let outputs = side.run(&sample.inputs)?;
-        let row = (sample.name.clone(), [border.numbers(&sample.inputs)?, outputs], sample.label);
+        let read = stated(border.numbers(&sample.inputs)?, &kinds[0])?;
+        let row = (sample.name.clone(), [read, stated(outputs, &kinds[1])?], sample.label);
         ordered.lock().unwrap_or_else(PoisonError::into_inner).add(index, row)
     };
     progress.start("recording", indices.len());
@@ -64,4 +68,13 @@ pub fn record(
     }
     recorder.finish()?;
     Ok(next)
+}
+
+/// Float32 numbers in the types `kinds`, in whose place they may have been computed.
+fn stated(tensors: Vec<Tensor>, kinds: &[Option<HalfType>]) -> Result<Vec<Tensor>> {
+    let one = |(tensor, kind): (Tensor, &Option<HalfType>)| match kind {
+        Some(kind) if tensor.dtype() == DataType::Float32 => kind.tensor(&tensor),
+        _ => Ok(tensor),
+    };
+    tensors.into_iter().zip(kinds).map(one).collect()
 }

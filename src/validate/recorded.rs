@@ -60,10 +60,11 @@ pub(super) struct Beside {
     ends: (f32, f32),
 }
 
-/// The recorded outputs of `sample`, called `names`, in the shapes of `like`: a row may be a whole tensor.
+/// The recorded outputs of `sample`, called `names`, in the shapes of `like`: a row may be a whole tensor, and all rows of a
+/// sample the same one.
 ///
 /// # Errors
-/// When there are others, or their shapes are others.
+/// When there are others, or their shapes are others, or rows differ that are one tensor.
 pub(super) fn fitting(recorded: &[Tensor], like: &[Tensor], names: &[String], sample: &str) -> Result<Vec<Tensor>> {
     if recorded.len() != like.len() {
         let (found, wanted) = (recorded.len(), like.len());
@@ -71,14 +72,22 @@ pub(super) fn fitting(recorded: &[Tensor], like: &[Tensor], names: &[String], sa
     }
     let fit = |((tensor, like), name): ((&Tensor, &Tensor), &String)| {
         let (found, wanted) = (tensor.shape(), like.shape());
-        let whole = found.first() == Some(&1) && &found[1..] == wanted;
-        match found == wanted || whole {
-            true => Ok(tensor.clone().reshaped(wanted.to_vec())),
-            false => Err(Error::value(
-                name,
-                format!("is recorded with shape {found:?} in {sample}, the model gives {wanted:?}"),
-            )),
+        let rows = match found {
+            _ if found == wanted => 1,
+            &[rows, ref row @ ..] if row == wanted && rows > 0 => rows,
+            _ => {
+                let why = format!("is recorded with shape {found:?} in {sample}, the model gives {wanted:?}");
+                return Err(Error::value(name, why));
+            }
+        };
+        let size = tensor.bytes().len() / rows;
+        let first = tensor.bytes().slice(..size);
+        // A tensor without the axis of the batch stands once for each row of it.
+        if size > 0 && tensor.bytes().chunks_exact(size).any(|row| row != first) {
+            let why = format!("the {rows} rows recorded in {sample} differ but are one tensor of shape {wanted:?}");
+            return Err(Error::value(name, why));
         }
+        Tensor::new(tensor.dtype(), wanted.to_vec(), first)
     };
     recorded.iter().zip(like).zip(names).map(fit).collect()
 }

@@ -54,7 +54,11 @@ fn what_differs_between_two_conversions_is_said_and_ends_with_1() {
     for (args, why) in [
         (vec!["diff", "a.onnx", "none.onnx"], "none.onnx"),
         (vec!["diff", "bad.onnx", "a.onnx"], "is not an ONNX model"),
-        (vec!["diff", "a.onnx", "b.onnx", "--report", "b.onnx"], "is the second model itself"),
+        (vec!["diff", "a.onnx", "b.onnx", "--report", "b.onnx"], "b.onnx: a report ends in"),
+        (
+            vec!["diff", "a.onnx", "b.onnx", "--report", "d.html"],
+            "d.html: is to be a page, and a difference is written as JSON",
+        ),
     ] {
         let output = tare(folder, &args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -56,3 +56,18 @@ fn a_recording_of_either_model_is_told_and_compared() {
     }
     assert!(!folder.join("out.npz").exists() && !folder.join("out.txt").exists());
 }
+
+#[test]
+fn none_of_the_samples_is_nothing_to_run() {
+    let folder = folder();
+    let folder = folder.path();
+    policy(folder, "");
+    let model = model();
+    let model = model.to_str().expect("a name");
+    for command in [vec!["record", model, "-o", "r.npz"], vec!["validate", model, model]] {
+        let output = tare(folder, command.iter().chain(&["-c", "policy.yaml", "--samples", "0"]));
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(text(&output.stderr).contains("--samples 0 leaves nothing to run"), "{}", text(&output.stderr));
+    }
+    assert!(!folder.join("r.npz").exists());
+}

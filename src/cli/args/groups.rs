@@ -3,7 +3,7 @@
 use super::parse::{dim, fraction, size, tasks, word};
 use clap::Args;
 use std::path::PathBuf;
-use tare::error::Result;
+use tare::error::{Error, Result};
 use tare::policy::{self, Overrides, QuantizedInput, Raw, Settings};
 
 /// A model and the policy for it.
@@ -68,9 +68,12 @@ impl Data {
     /// The flags as keys of a policy, where nothing calibrates: `--data` are the samples that are run.
     pub(super) fn to_run(&self) -> Result<Overrides> {
         let all = self.overrides()?;
+        if all.samples == Some(0) {
+            return Err(Error::other("--samples 0 leaves nothing to run; name 1 or more"));
+        }
         Ok(Overrides {
             validation: all.calibration,
-            validation_samples: all.samples.map(|samples| samples.max(1)),
+            validation_samples: all.samples,
             calibration: None,
             samples: None,
             ..all

@@ -39,8 +39,8 @@ impl Surroundings {
         let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let mut pythons: Vec<PathBuf> = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(given).collect();
         pythons.extend(env::var_os("PATH").map(|path| roots_of_python(&path)).unwrap_or_default());
-        // Where `pip install --user` puts packages.
-        pythons.extend(given("HOME").map(|home| home.join(".local")));
+        pythons.extend(given("PYTHONUSERBASE"));
+        pythons.extend(user_bases(given("HOME").as_deref(), given("APPDATA").as_deref()));
         Self { named: named.map(Path::to_path_buf), variable: given(VARIABLE), pythons }
     }
 
@@ -104,24 +104,58 @@ fn is_library(name: &str) -> bool {
     name == "onnxruntime.dll" || rest == "so" || rest.starts_with("so.") || rest.ends_with("dylib")
 }
 
-/// The names in a folder that `wanted` picks, in order; none where it cannot be listed.
+/// Where `pip install --user` puts packages: below the home folder, on macOS in a folder for each version there, on Windows for
+/// each version in that of programs' data. The newest version comes first.
+fn user_bases(home: Option<&Path>, data: Option<&Path>) -> Vec<PathBuf> {
+    let all = |folder: PathBuf, wanted: fn(&str) -> bool| {
+        let names = names_in(&folder, wanted);
+        names.into_iter().rev().map(move |name| folder.join(name)).collect::<Vec<_>>()
+    };
+    let mut bases: Vec<PathBuf> = home.map(|home| home.join(".local")).into_iter().collect();
+    bases.extend(home.into_iter().flat_map(|home| all(home.join("Library/Python"), |name| name.starts_with("3."))));
+    bases.extend(data.into_iter().flat_map(|data| all(data.join("Python"), |name| name.starts_with("Python3"))));
+    bases
+}
+
+/// A name with its numbers as such: 3.9 comes before 3.12.
+fn with_numbers(name: &str) -> Vec<(String, u64)> {
+    let mut parts = vec![(String::new(), 0u64)];
+    let mut after_digit = false;
+    for character in name.chars() {
+        let digit = character.to_digit(10).map(u64::from);
+        if digit.is_none() && after_digit {
+            parts.push((String::new(), 0));
+        }
+        after_digit = digit.is_some();
+        if let Some((text, number)) = parts.last_mut() {
+            match digit {
+                Some(digit) => *number = number.saturating_mul(10).saturating_add(digit),
+                None => text.push(character),
+            }
+        }
+    }
+    parts
+}
+
+/// The names in a folder that `wanted` picks, later versions last; none where it cannot be listed.
 fn names_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| wanted(name)).collect();
-    names.sort();
+    names.sort_by_cached_key(|name| (with_numbers(name), name.clone()));
     names
 }
 
-/// The library in a folder; of several the last by name.
+/// The library in a folder; of several the latest version.
 fn library_in(folder: &Path) -> Option<PathBuf> {
     names_in(folder, is_library).last().map(|name| folder.join(name))
 }
 
 /// Where an environment with the root `root` may keep packages: `lib/python3.11/site-packages`, on Debian `dist-packages`, on
-/// Windows `Lib/site-packages`.
+/// Windows `Lib/site-packages`; below what a user has for one version, `lib/python/site-packages` on macOS, or `site-packages`.
 fn package_folders(root: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![root.join("Lib/site-packages")];
+    let mut folders =
+        ["Lib/site-packages", "lib/python/site-packages", "site-packages"].map(|part| root.join(part)).to_vec();
     // What the system installed, and what pip installed for all users.
     for lib in ["lib", "lib64", "local/lib"].map(|lib| root.join(lib)) {
         let versions = names_in(&lib, |name| name.starts_with("python3") || name.starts_with("pypy3"));
@@ -208,6 +242,42 @@ mod tests {
         let surroundings = Surroundings { pythons: vec![folder.path().to_path_buf()], ..Surroundings::default() };
         let found = surroundings.search().expect("found");
         assert_eq!(found, Place::File(newer.join("libonnxruntime.so.1.31.1")));
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let folder = with_file("lib/python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.31.1");
+        let newer = folder.path().join("lib/python3.12/site-packages/onnxruntime/capi");
+        std::fs::create_dir_all(&newer).expect("made");
+        for version in ["1.9.0", "1.31.1", "1.4.2"] {
+            std::fs::write(newer.join(format!("libonnxruntime.so.{version}")), "").expect("written");
+        }
+        let surroundings = Surroundings { pythons: vec![folder.path().to_path_buf()], ..Surroundings::default() };
+        let found = surroundings.search().expect("found");
+        assert_eq!(found, Place::File(newer.join("libonnxruntime.so.1.31.1")));
+        for names in [["a", "b"], ["a9", "a10"], ["a.9", "a.9.1"], ["a99999999999999999999", "b"], ["pypy3", "python3"]]
+        {
+            assert!(with_numbers(names[0]) < with_numbers(names[1]), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_user_has_of_their_own_is_found_on_each_system() {
+        const LIBRARY: &str = "onnxruntime/capi/libonnxruntime.so";
+        for folder in [
+            ".local/lib/python3.11/site-packages",
+            "Library/Python/3.12/lib/python/site-packages",
+            "Python/Python312/site-packages",
+        ] {
+            let home = with_file(&format!("{folder}/{LIBRARY}"));
+            let pythons = user_bases(Some(home.path()), Some(home.path()));
+            let found = Surroundings { pythons, ..Surroundings::default() }.search().expect("found");
+            assert_eq!(found, Place::File(home.path().join(folder).join(LIBRARY)));
+        }
+        let home = with_file("Library/Python/3.9/x");
+        std::fs::create_dir_all(home.path().join("Library/Python/3.12")).expect("made");
+        let bases = user_bases(Some(home.path()), None);
+        assert_eq!(bases[1..], ["3.12", "3.9"].map(|version| home.path().join("Library/Python").join(version)));
     }
 
     #[test]

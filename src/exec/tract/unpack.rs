@@ -4,6 +4,7 @@
 
 use super::float8;
 use super::mend::Scope;
+use crate::quant::Cut;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
@@ -114,22 +115,14 @@ fn dequantized(
     };
     let rank = shape.len() as i64;
     let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&a| a < shape.len());
-    if axis.is_none() && scales.len() != 1 {
-        return None;
-    }
-    let (length, inner) = axis.map_or((1, 1), |axis| (shape[axis], shape[axis + 1..].iter().product::<usize>()));
-    let grid = |i: usize| match usize::try_from(block) {
-        _ if scales.len() == 1 => 0,
-        Ok(block) if block > 0 => {
-            let (outer, at) = (i / inner / length, i / inner % length);
-            (outer * length.div_ceil(block) + at / block) * inner + i % inner
-        }
-        _ => i / inner % length,
-    };
+    let cut = match scales.len() {
+        1 => Cut::new(&shape, None, None),
+        _ => Cut::new(&shape, Some(axis?), usize::try_from(block).ok().filter(|&block| block > 0)),
+    }?;
     let mut bytes = Vec::with_capacity(count.checked_mul(size_of::<f32>())?);
     // Where there are elements, no size is zero.
     for i in 0..count {
-        let grid = grid(i);
+        let grid = cut.grid(i);
         let zero = zeros.as_ref().map_or(Some(0), |zeros| zeros.get(grid))?;
         let steps = match float {
             // Its zero point is zero.

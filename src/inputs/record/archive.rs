@@ -36,7 +36,16 @@ struct Column {
 }
 
 impl Archive {
-    pub(super) fn create(path: &Path, inputs: &[InputSpec]) -> Result<Self> {
+    /// Begins an archive of the arrays of `inputs` and `outputs`.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or one of them has the name of the array of classes.
+    pub(super) fn create(path: &Path, inputs: &[InputSpec], outputs: &[String]) -> Result<Self> {
+        if inputs.iter().map(|input| &input.name).chain(outputs).any(|name| name == LABELS) {
+            let why =
+                format!("the model has an input or output {LABELS:?}, which in an .npz are the classes; name a folder");
+            return Err(Error::file(path, why));
+        }
         file::check_writable(path)?;
         let fixed = inputs.iter().find_map(|input| input.ty.dims.first().copied().flatten());
         let batch = fixed.unwrap_or(1).max(1);
@@ -81,7 +90,6 @@ impl Archive {
 
     fn column(&self, name: &str, tensor: &Tensor) -> Result<Column> {
         let failed = |e: io::Error| Error::file(&self.path, format!("cannot be written: {e}"));
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (shape, batch) = (tensor.shape().to_vec(), self.batch);
         Ok(Column {
             name: name.to_owned(),
@@ -89,7 +97,7 @@ impl Archive {
             stacked: shape.first() == Some(&batch),
             rows: batch,
             shape,
-            file: BufWriter::new(tempfile::tempfile_in(folder).map_err(failed)?),
+            file: BufWriter::new(tempfile::tempfile_in(file::folder_of(&self.path)).map_err(failed)?),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::super::build::{self, Builder};
 use super::*;
 use crate::error::Error;
-use crate::proto::StringStringEntryProto;
+use crate::proto::{SparseTensorProto, StringStringEntryProto, TensorProto};
 use crate::tensor::Tensor;
 use prost::Message;
 
@@ -48,7 +48,13 @@ fn a_body_that_is_only_looked_at_stays_as_it_was() {
 
 #[test]
 fn what_people_alone_read_can_be_left_out() {
-    let plain = full().to_proto().expect("a message");
+    let mut plain = full().to_proto().expect("a message");
+    let sparse = SparseTensorProto {
+        values: Some(tensor_to_proto("sparse", &Tensor::from_f32(vec![1], &[1.0]))),
+        indices: Some(TensorProto { dims: vec![1], data_type: Some(7), int64_data: vec![0], ..TensorProto::default() }),
+        dims: vec![1],
+    };
+    graph_of(&mut plain).sparse_initializer.push(sparse);
     let mut noted = plain.clone();
     let text = || Some("a trace".to_owned());
     let note = || vec![StringStringEntryProto { key: text(), value: text() }];
@@ -56,6 +62,9 @@ fn what_people_alone_read_can_be_left_out() {
     noted.metadata_props = note();
     let outer = graph_of(&mut noted);
     (outer.doc_string, outer.metadata_props) = (text(), note());
+    let stored = &mut outer.sparse_initializer[0];
+    stored.values.as_mut().expect("numbers").doc_string = text();
+    stored.indices.as_mut().expect("places").metadata_props = note();
     (outer.input[0].doc_string, outer.output[0].metadata_props) = (text(), note());
     let node = &mut outer.node[0];
     (node.doc_string, node.metadata_props) = (text(), note());

@@ -47,6 +47,14 @@ fn a_row_may_be_a_whole_tensor_and_other_shapes_are_named() {
     };
     assert_eq!(fit(&[2, 2], 4).expect("the same")[0].shape(), [2, 2]);
     assert_eq!(fit(&[1, 2, 2], 4).expect("a row")[0].shape(), [2, 2]);
+    // The rows of a batch that the tensor does not have.
+    let fixed = fit(&[3, 2, 2], 12).expect("the same thrice");
+    assert_eq!(fixed, [Tensor::from_f32(vec![2, 2], &[1.0; 4])]);
+    let scalar = [Tensor::from_f32(vec![], &[0.0])];
+    let rows = |numbers: &[f32]| fitting(&[Tensor::from_f32(vec![2], numbers)], &scalar, &names, "r.npz[3]");
+    assert_eq!(rows(&[0.5, 0.5]).expect("the same twice"), [Tensor::from_f32(vec![], &[0.5])]);
+    let said = rows(&[0.5, 0.25]).expect_err("two numbers").to_string();
+    assert!(said.contains("\"y\"") && said.contains("2 rows recorded in r.npz[3] differ"), "{said}");
     let said = fit(&[4, 1], 4).expect_err("another shape").to_string();
     assert!(said.contains("\"y\"") && said.contains("[4, 1] in r.npz[3]") && said.contains("[2, 2]"), "{said}");
     let said = fitting(&[], &like, &names, "s").expect_err("none").to_string();

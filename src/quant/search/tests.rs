@@ -1,0 +1,111 @@
+//! The scales that are found, beside all that could have been.
+
+use super::*;
+use crate::quant::{GridType, Scheme};
+
+const S8: Scheme = Scheme::new(GridType::Int8, true);
+
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn widest(weights: &[f32]) -> Params {
+    let most = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
+    Params::from_range(-most, most, S8)
+}
+
+/// The error by its definition.
+fn plain(weights: &[f32], means: &[f32], params: &Params, variance: f64) -> f64 {
+    let errors: Vec<f64> =
+        weights.iter().map(|&w| f64::from(params.dequantize(params.quantize(w))) - f64::from(w)).collect();
+    let shift: f64 = errors.iter().zip(means).map(|(e, &m)| e * f64::from(m)).sum();
+    variance * errors.iter().map(|e| e * e).sum::<f64>() + shift * shift
+}
+
+#[test]
+fn no_other_candidate_is_better() {
+    for (count, seed) in [(9, 1), (27, 2), (64, 3), (1000, 4)] {
+        let (weights, means) = (numbers(count, seed), vec![0.7; count]);
+        let widest = widest(&weights);
+        let channel = Channel { weights: &weights, means: &means };
+        let scale = best_scale(&[channel], &widest, 0.3, 0.0);
+        let at = |scale: f32| plain(&weights, &means, &Params { scale, ..widest }, 0.3);
+        let found = at(scale);
+        assert!(found <= at(widest.scale), "{count}");
+        for i in 0..STEPS {
+            let share = NARROWEST + (WIDEST - NARROWEST) * i as f32 / (STEPS - 1) as f32;
+            assert!(found <= at(widest.scale * share) * 1.001, "{count}: {share}");
+        }
+    }
+}
+
+#[test]
+fn no_other_candidate_is_better_for_a_block() {
+    for (count, symmetric) in [(1, true), (9, false), (32, true), (32, false), (1100, true)] {
+        let blocks: [_; SIDE_BY_SIDE] = std::array::from_fn(|seed| numbers(count, 7 * seed as u32 + 1));
+        let scheme = Scheme::new(GridType::Int4, symmetric);
+        let mut wide: [Params; SIDE_BY_SIDE] = std::array::from_fn(|i| {
+            let most = blocks[i].iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+            Params::from_range(most.0, most.1, scheme)
+        });
+        wide[3].scale = f32::MIN_POSITIVE;
+        let mut grids = wide;
+        let tile: Vec<Line> = (0..count).map(|at| std::array::from_fn(|i| blocks[i][at])).collect();
+        best_grids(&tile, &mut grids, symmetric);
+        let means = vec![0.0; count];
+        for ((block, widest), found) in blocks.iter().zip(&wide).zip(&grids) {
+            let steps = (found.zero_point - widest.zero_point).abs();
+            assert!(steps <= i32::from(!symmetric), "{found:?} beside {widest:?}");
+            let at = |grid: &Params| plain(block, &means, grid, 1.0);
+            let scale = best_scale(&[Channel { weights: block, means: &means }], widest, 1.0, 0.0);
+            let alone = Params { scale, ..*widest };
+            assert!(at(found) <= at(&alone) * 1.0001, "{count} {symmetric}: {found:?} {alone:?}");
+        }
+    }
+}
+
+#[test]
+fn a_zero_point_beside_is_taken_where_it_is_better() {
+    // One weight far below the others is worth less than a finer grid for these.
+    let block: Vec<f32> = [-2.5].into_iter().chain((0..640).map(|i| i as f32 * 12.5 / 639.0)).collect();
+    let widest = Params::from_range(-2.5, 12.5, Scheme::new(GridType::Uint4, false));
+    let tile: Vec<Line> = block.iter().map(|&w| [w; SIDE_BY_SIDE]).collect();
+    let found = |symmetric| {
+        let mut grids = [widest; SIDE_BY_SIDE];
+        best_grids(&tile, &mut grids, symmetric);
+        (plain(&block, &[0.0; 641], &grids[0], 1.0), grids[0].zero_point)
+    };
+    let ((fixed, zero), (free, beside)) = (found(true), found(false));
+    assert_eq!((zero, beside), (widest.zero_point, widest.zero_point - 1));
+    assert!(free < fixed, "{free} {fixed}");
+}
+
+#[test]
+fn the_shift_of_a_short_filter_behind_a_relu_goes() {
+    let (mut before, mut after) = (0.0, 0.0);
+    for seed in 0..50 {
+        let (weights, means) = (numbers(9, seed), vec![1.0; 9]);
+        let widest = widest(&weights);
+        let scale = best_scale(&[Channel { weights: &weights, means: &means }], &widest, 0.2, 0.0);
+        before += plain(&weights, &means, &widest, 0.2);
+        after += plain(&weights, &means, &Params { scale, ..widest }, 0.2);
+    }
+    assert!(after < before / 2.0, "{before} became {after}");
+}
+
+#[test]
+fn a_least_scale_is_kept_and_zeros_change_nothing() {
+    let weights = numbers(16, 5);
+    let (widest, means) = (widest(&weights), vec![0.0; 16]);
+    let least = widest.scale * 1.4;
+    let channel = || Channel { weights: &weights, means: &means };
+    assert!(best_scale(&[channel()], &widest, 1.0, least) >= least);
+    let zeros = [0.0; 16];
+    let dead = Channel { weights: &zeros, means: &means };
+    assert_eq!(best_scale(&[dead], &Params::from_range(0.0, 0.0, S8), 1.0, 0.0), 1.0);
+}
