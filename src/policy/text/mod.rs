@@ -116,6 +116,7 @@ impl Raw {
             ("output", self.output.as_mut()),
             ("report", self.report.as_mut()),
             ("write_encodings", self.write_encodings.as_mut()),
+            ("lock", self.lock.as_mut()),
             ("data.encodings", encodings),
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),
             ("data.validation.path", samples),

@@ -3,7 +3,7 @@
 use super::text::{counted, db, number, percent};
 use super::{Document, classes};
 use crate::policy::Thresholds;
-use crate::validate::{Check, Comparison, RuntimeOutput, Verdict as Kind, checks};
+use crate::validate::{Check, Comparison, RecordedOutput, RuntimeOutput, Verdict as Kind, checks};
 
 /// The loss in top-1 accuracy that is usual for integers of 8 bits, and for numbers of 16 bits, as shares.
 const USUAL_DROP: f64 = 0.02;
@@ -190,6 +190,16 @@ fn notes(document: &Document<'_>) -> Vec<String> {
         notes.extend(reference.outputs.iter().filter(apart).map(|output| {
             format!("{} computes output {} differently: {}.", reference.runtime, output.name, output.verdict)
         }));
+    }
+    if let Ok(Comparison { recorded: Some(recorded), .. }) = document.compared {
+        let apart = |output: &&RecordedOutput| matches!(output.verdict, Kind::Fusion | Kind::Disagreement);
+        notes.extend(
+            recorded
+                .outputs
+                .iter()
+                .filter(apart)
+                .map(|output| format!("{} has output {} differently: {}.", recorded.path, output.name, output.verdict)),
+        );
     }
     if let Ok(layers) = &document.details.layers {
         let suspects = layers.suspects();

@@ -75,6 +75,28 @@ fn grid_at<'a>(known: &'a KnownConstant, shape: &[usize], index: usize) -> Optio
     })
 }
 
+/// Gives the name of each output that a QuantizeLinear makes, and its place, to the numbers that this one reads: the name that
+/// they have in a model whose output is float.
+pub fn outputs_in_float(model: &mut Model, found: &mut Found) {
+    let graph = &mut model.graph;
+    for output in graph.outputs().collect::<Vec<_>>() {
+        let quantizer = graph.value(output).producer().filter(|&id| graph.node(id).is("QuantizeLinear"));
+        let Some(numbers) = quantizer.and_then(|id| graph.node(id).input(0)) else { continue };
+        if graph.value(numbers).producer().is_none() {
+            continue;
+        }
+        let (name, before) = (graph.value(output).name().to_owned(), graph.value(numbers).name().to_owned());
+        graph.hand_over_name(output, numbers, &format!("{name}_integers"));
+        graph.set_element_type(numbers, DataType::Float32);
+        if let Some(grid) = found.grids.activations.remove(&before) {
+            found.grids.activations.insert(name.clone(), grid);
+        }
+        if let Some(direct) = found.direct.remove(&before) {
+            found.direct.insert(name, direct);
+        }
+    }
+}
+
 /// The model with each activation on its grid, and the names of what the activations are there, by their own.
 ///
 /// # Errors
