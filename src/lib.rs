@@ -11,6 +11,7 @@ pub mod exec;
 pub mod file;
 pub mod inputs;
 pub mod ir;
+pub mod lock;
 pub mod mapped;
 pub mod ops;
 pub mod pass;

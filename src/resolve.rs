@@ -63,6 +63,36 @@ impl Resolved {
     }
 }
 
+/// Resolving from a lock.
+impl Resolved {
+    /// Gives a value its grid.
+    pub fn set_params(&mut self, value: ValueId, params: Params) {
+        self.params.insert(value, params);
+    }
+
+    /// Gives a value a grid for readers of another type than its own.
+    pub fn set_converted(&mut self, value: ValueId, params: Params) {
+        self.converted.insert((value, params.dtype), params);
+    }
+
+    /// States mean and variance of a value.
+    pub fn set_moments(&mut self, value: ValueId, moments: Moments) {
+        self.moments.insert(value, moments);
+    }
+
+    /// States what is known of the channels of a value along `axis`: their moments, and the largest unsigned integer that each
+    /// is expected to reach; none where that is not known.
+    pub fn set_channels(&mut self, value: ValueId, axis: ChannelAxis, moments: Option<Moments>, maxima: Vec<u8>) {
+        self.channel_moments.extend(moments.map(|moments| (value, (axis, moments))));
+        self.maxima.extend((!maxima.is_empty()).then_some((value, (axis, maxima))));
+    }
+
+    /// States the columns of a value that run in float beside the integer rest, in rising order.
+    pub fn set_outliers(&mut self, value: ValueId, columns: Vec<usize>) {
+        self.outliers.extend((!columns.is_empty()).then_some((value, columns)));
+    }
+}
+
 /// The least share of a value's variance that counts as lying within its channels.
 const LEAST_WITHIN: f64 = 0.01;
 
@@ -246,7 +276,7 @@ impl Resolved {
     }
 
     /// Clamps behind one node vanish together or not at all: what is left between them would need a grid of its own.
-    fn absorb_clamps(&mut self, plan: &Plan) {
+    pub fn absorb_clamps(&mut self, plan: &Plan) {
         let nodes = plan.by_node();
         for node in &plan.nodes {
             let Placement::Integer(integer) = &node.placement else { continue };

@@ -16,6 +16,8 @@ mod errors;
 mod layers;
 #[path = "cli/levels.rs"]
 mod levels;
+#[path = "cli/lock.rs"]
+mod lock;
 #[path = "cli/onnxruntime.rs"]
 mod onnxruntime;
 #[path = "cli/other_commands.rs"]

@@ -31,6 +31,7 @@ const ROOMS: &[&str] = &[
     "tune",
     "resolve",
     "rewrite",
+    "lock",
     "validate",
     "diff",
     "report",

@@ -62,7 +62,7 @@ pub fn quantize(args: &Quantize, output: &Output) -> Result<Verdict> {
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
-    let report = pipeline::quantize(&settings, args.ranges.as_deref(), &context)?;
+    let report = pipeline::quantize(&settings, args.found(), &context)?;
     if !output.quiet {
         print(&report);
         if let Some(path) = &settings.report {
@@ -90,6 +90,8 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
     let planned = Planned::knowing(&settings, context.known)?;
+    // Which files hold the model's weights is known now.
+    file::check_writable(&args.output)?;
     let (calibration, summary) = planned.calibrate(&settings, &context)?;
     file::write_atomically(&args.output, calibration.to_json()?.as_bytes())?;
     if !output.quiet {
@@ -110,12 +112,11 @@ pub fn validate(args: &Validate, output: &Output) -> Result<Verdict> {
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
-    let layers = args.layers || page;
-    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, layers, &context)?;
+    let comparison = pipeline::compare(&args.float, &args.quantized, &settings, args.layers, &context)?;
     let judged = Judged::new(comparison, &settings.thresholds);
     match &args.report {
         Some(path) if page => {
-            pipeline::save_comparison(path, &args.float, &args.quantized, &settings, &judged.comparison)?
+            pipeline::save_comparison(path, (&args.float, &args.quantized), &settings, &judged.comparison, &context)?;
         }
         Some(path) => report::save_json(&judged, path)?,
         None => {}

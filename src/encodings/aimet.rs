@@ -4,7 +4,7 @@ use super::grid::{self, BIAS_BITS};
 use super::json::{Json, need, shown};
 use super::{Encodings, StatedAxis, StatedConstant};
 use crate::error::{Error, Result};
-use crate::quant::{Params, Scheme};
+use crate::quant::{GridType, Params, Scheme};
 use std::collections::BTreeSet;
 
 /// Why an entry of 32 bits says nothing.
@@ -271,7 +271,7 @@ fn of_types(entry: &Json) -> Result<Entry> {
     if name == "int32" {
         return Ok(Entry::Bias);
     }
-    let dtype = grid::type_called(name)
+    let dtype = GridType::called(name)
         .ok_or_else(|| Error::other(format!("output_dtype must be a type of 2 to 16 bits; found {}", shown(name))))?;
     let scales = match (entry.get("per_channel_float_scale"), entry.get("per_block_int_scale")) {
         (Some(channels), Some(blocks)) => {

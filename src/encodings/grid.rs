@@ -1,7 +1,7 @@
 //! One grid, as encodings give it: an offset counted from the lowest of unsigned integers, or a zero point of a named type.
 
 use crate::error::{Error, Result};
-use crate::quant::{Float8, GridType, Params};
+use crate::quant::{GridType, Params};
 
 /// The width of the sums that biases are added to: no grid of its own.
 pub(super) const BIAS_BITS: f64 = 32.0;
@@ -63,12 +63,4 @@ pub(super) fn of_type(dtype: GridType, step: f64, zero_point: f64) -> Result<Par
         return Err(Error::other(why));
     }
     Ok(Params { dtype, scale: scale(step)?, zero_point: zero_point as i32 })
-}
-
-/// The type that ONNX calls `name`.
-pub(super) fn type_called(name: &str) -> Option<GridType> {
-    use GridType::{Int2, Int4, Int8, Int16, Uint2, Uint4, Uint8, Uint16};
-    let floats = [Float8::E4m3fn, Float8::E5m2].map(GridType::Float8);
-    let mut all = [Int2, Uint2, Int4, Uint4, Int8, Uint8, Int16, Uint16].into_iter().chain(floats);
-    all.find(|dtype| dtype.to_string() == name)
 }

@@ -1,6 +1,7 @@
 //! Writing beside the target and renaming into place: a reader sees the old file or the new one, never half of one.
 
 use crate::error::{Error, Result};
+use crate::mapped;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -60,6 +61,11 @@ impl Beside {
         self.file.get_ref().path()
     }
 
+    /// Where they will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Puts the file in the target's place, once its bytes are on disk.
     ///
     /// # Errors
@@ -73,11 +79,26 @@ impl Beside {
     }
 }
 
+/// Whether nobody has a model whose weights `path` holds.
+///
+/// # Errors
+/// When somebody has.
+pub fn check_not_read(path: &Path) -> Result<()> {
+    match mapped::is_read(path) {
+        true => Err(Error::file(
+            path,
+            "holds weights of the model that is read, and would be written over; name another output",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Writes `bytes` to `path`, atomically.
 ///
 /// # Errors
-/// When the file cannot be written; what stood at `path` is then untouched.
+/// When the file cannot be written, or holds weights of a model that somebody has; what stood at `path` is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    check_not_read(path)?;
     let mut file = Beside::create(path)?;
     file.write(bytes)?;
     file.rename()
@@ -91,8 +112,9 @@ impl<T: Write + Seek> WriteSeek for T {}
 /// Writes what `write` writes to `path`, atomically.
 ///
 /// # Errors
-/// When the file cannot be written, or `write` says so; what stood at `path` is then untouched.
+/// When the file cannot be written, holds weights of a model that somebody has, or `write` says so; what stood at `path` is then untouched.
 pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn WriteSeek) -> io::Result<()>) -> Result<()> {
+    check_not_read(path)?;
     let mut file = Beside::create(path)?;
     write(&mut file.file).map_err(|e| Error::file(path, format!("cannot be written: {e}")))?;
     file.rename()
@@ -103,6 +125,7 @@ pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn WriteSeek)
 /// # Errors
 /// When it cannot.
 pub fn check_writable(path: &Path) -> Result<()> {
+    check_not_read(path)?;
     Beside::create(path).map(drop)
 }
 

@@ -13,12 +13,12 @@ pub use outline::outline;
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
-use crate::mapped;
 use crate::proto::ModelProto;
-use atomic::Beside;
+use atomic::{Beside, check_not_read};
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
@@ -93,18 +93,11 @@ pub struct Staged {
 /// [`Staged::commit`], it leaves nothing behind.
 ///
 /// # Errors
-/// When the folder cannot be written, or `FILE.data` holds weights of a model that somebody still has.
+/// When the folder cannot be written, or one of the files holds weights of a model that somebody still has.
 pub fn stage(model: &Model, path: &Path) -> Result<Staged> {
+    check_not_read(path)?;
     let staged = beside(model, path)?;
-    if let Some((name, _)) = &staged.data {
-        let data = path.with_file_name(name);
-        if mapped::is_read(&data) {
-            return Err(Error::file(
-                data,
-                "holds weights of the model that is read, and would be written over; name another output",
-            ));
-        }
-    }
+    staged.data.iter().try_for_each(|(name, _)| check_not_read(&path.with_file_name(name)))?;
     Ok(staged)
 }
 
@@ -131,6 +124,17 @@ impl Staged {
             Some((name, data)) if name == location => external::map_file(data.path()),
             _ => external::map(location, folder),
         })
+    }
+
+    /// The SHA-256 of the model file and, where it has one, of its data, in hexadecimal, by the names that they will have.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn digests(&self) -> Result<BTreeMap<String, String>> {
+        let name = self.model.target().file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let data = self.data.iter().map(|(name, data)| (name.clone(), data.path()));
+        let all = std::iter::once((name, self.model.path())).chain(data);
+        all.map(|(name, path)| Ok((name, digest(path)?))).collect()
     }
 
     /// Renames into place, so that nobody ever sees half a model: the data first, then the model that refers to it.
@@ -183,6 +187,20 @@ pub fn size(path: &Path) -> Result<u64> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let external = external::locations(&mut proto);
     external.iter().try_fold(length(path)?, |sum, location| Ok(sum + length(&folder.join(location))?))
+}
+
+/// The SHA-256 of a model file and of each file of its external data, in hexadecimal, by their names.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn digests(path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut proto = decode(bytes(path)?).map_err(|e| Error::file(path, e))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let external =
+        external::locations(&mut proto).into_iter().map(|location| (location.clone(), folder.join(location)));
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let all = std::iter::once((name, path.to_path_buf())).chain(external);
+    all.map(|(name, path)| Ok((name, digest(&path)?))).collect()
 }
 
 /// The SHA-256 of `bytes` in hexadecimal.

@@ -65,6 +65,14 @@ pub struct Sample {
     pub recorded: Vec<Tensor>,
 }
 
+impl Sample {
+    /// The types of its tensors, with all dimensions.
+    pub fn types(&self) -> Vec<TensorType> {
+        let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
+        self.inputs.iter().map(concrete).collect()
+    }
+}
+
 /// What one graph input wants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputSpec {

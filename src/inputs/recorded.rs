@@ -35,7 +35,17 @@ impl Outputs {
             })
         };
         // The only array of an archive feeds an only input whatever it is called; here it may be an output.
-        inputs.iter().try_for_each(|input| find("input", &input.name).map(|_| ()))?;
+        for input in inputs {
+            let array = find("input", &input.name)?.open()?;
+            if input.ty.dtype.is_float() && input.meaning.is_none() && !array.number.dtype.is_float() {
+                let (dtype, name) = (array.number.dtype, &input.name);
+                let why = format!(
+                    "holds {dtype}, and what they stand for at the float input {name:?} is not known here; compare the \
+                     quantized model with it afterwards, by tare validate"
+                );
+                return Err(array.error(why));
+            }
+        }
         let array = |name: &String| {
             let array = find("output", name)?.open()?;
             match array.rows.checked_div(samples) {

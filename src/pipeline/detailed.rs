@@ -1,18 +1,15 @@
 //! What a page shows beyond the report: gathered only where a page is asked for.
 
 use super::reported::file_summary;
-use super::validated::{Compared, Samples};
-use super::{Context, LAYER_SAMPLES, Planned, TOOL, planned};
+use super::validated::{self, Compared, Pair, Samples};
+use super::{Context, Planned, TOOL};
 use crate::calibrate::Calibration;
 use crate::error::Result;
-use crate::exec::Tract;
-use crate::file;
-use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::policy::Settings;
 use crate::report::{self, Details, Document, Form};
 use crate::resolve::Resolved;
-use crate::validate::{self, Comparison, Layers};
+use crate::validate::Comparison;
 use std::path::Path;
 
 /// Why layers are not compared where the models are not.
@@ -38,7 +35,7 @@ pub(super) fn details(
     let compared = compared.as_ref().ok().zip(samples);
     let layers = match compared {
         None => Err(NOT_COMPARED.to_owned()),
-        Some((_, samples)) => layers(planned, written, samples, context),
+        Some((_, samples)) => samples.layers(&planned.original, written, context).map_err(|why| why.to_string()),
     };
     let compared = compared.map(|(comparison, samples)| (comparison, &samples.set, samples.indices.as_slice()));
     let weights = (&planned.model.graph, Some(&planned.plan));
@@ -49,39 +46,25 @@ pub(super) fn details(
     Ok(Some(details))
 }
 
-/// The error of each value, on a few of the samples; what cannot be compared is no error of the conversion.
-fn layers(
-    planned: &Planned,
-    written: &Model,
-    samples: &Samples,
-    context: &Context<'_>,
-) -> std::result::Result<Layers, String> {
-    let (set, indices) = (&samples.set, &samples.indices);
-    let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
-    let float = &planned.original;
-    validate::layers(float, written, &Tract::default(), (set, &some), context.threads, context.progress)
-        .map_err(|why| why.to_string())
-}
-
 /// Writes the page of a comparison of two model files to `path`.
 ///
 /// # Errors
 /// When one of the files or samples cannot be read any more, or the page cannot be written.
 pub fn save_comparison(
     path: &Path,
-    float: &Path,
-    quantized: &Path,
+    (float, quantized): (&Path, &Path),
     settings: &Settings,
     comparison: &Comparison,
+    context: &Context<'_>,
 ) -> Result<()> {
-    let (original, written) = (file::load(float)?, file::load(quantized)?);
-    let inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
-    let data = settings.validation.samples().or(settings.calibration.as_ref());
-    let set = data.map(|data| Dataset::open(&data.source, &inputs)).transpose()?;
-    let indices = set.as_ref().zip(data).map_or(vec![], |(set, data)| inputs::spread(set.len(), data.samples));
-    let layers = comparison.layers.clone().ok_or_else(|| "nobody asked".to_owned());
-    let compared = set.as_ref().map(|set| (comparison, set, indices.as_slice()));
-    let details = Details::new(settings, (&original, &written), (&original.graph, None), layers, compared)?;
+    let Pair { original, written, samples } = &Pair::open(float, quantized, settings)?;
+    let layers = match (&comparison.layers, samples) {
+        (Some(layers), _) => Ok(layers.clone()),
+        (None, Some(samples)) => samples.layers(original, written, context).map_err(|why| why.to_string()),
+        (None, None) => Err(validated::NO_SAMPLES.to_owned()),
+    };
+    let compared = samples.as_ref().map(|samples| (comparison, &samples.set, samples.indices.as_slice()));
+    let details = Details::new(settings, (original, written), (&original.graph, None), layers, compared)?;
     let document = Document {
         tool: TOOL,
         float: &file_summary(float)?,

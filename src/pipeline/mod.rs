@@ -8,6 +8,7 @@ mod detailed;
 mod encoded;
 mod engines;
 mod levels;
+mod locked;
 mod planned;
 mod recorded;
 mod reported;
@@ -22,9 +23,7 @@ pub use recorded::record;
 use crate::dequantize;
 use crate::diff::{self, Difference};
 use crate::error::{Error, Result};
-use crate::exec::Tract;
 use crate::file;
-use crate::inputs::{self, Dataset};
 use crate::policy::{QuantizedInput, Settings};
 use crate::progress::Progress;
 use crate::quant::KnownGrids;
@@ -32,13 +31,10 @@ use crate::report::{self, Details, Form, Report, summarize};
 use crate::validate::{self, Comparison};
 use engines::Validating;
 use std::path::{Path, PathBuf};
-use validated::Samples;
+use validated::{Pair, Samples};
 
 /// The program's name and version, as written into models and reports.
 pub const TOOL: &str = concat!("tare ", env!("CARGO_PKG_VERSION"));
-
-/// How many samples are compared value by value: all values of each are in memory at once.
-const LAYER_SAMPLES: usize = 16;
 
 /// What a conversion needs beside the settings.
 pub struct Context<'a> {
@@ -52,12 +48,34 @@ pub struct Context<'a> {
     pub onnxruntime: Option<&'a Path>,
 }
 
+/// Where what samples show comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// From samples that are run now.
+    Samples,
+    /// From statistics that were saved.
+    Saved(&'a Path),
+    /// From a lock.
+    Locked(&'a Path),
+}
+
+impl Found<'_> {
+    /// The file that is read, with what it is.
+    fn file(&self) -> Option<(&'static str, &Path)> {
+        match self {
+            Self::Samples => None,
+            Self::Saved(path) => Some(("file of statistics", path)),
+            Self::Locked(path) => Some(("lock", path)),
+        }
+    }
+}
+
 /// Converts a model: the main job. Returns the report, after writing it where the settings say.
 ///
 /// # Errors
 /// When anything on the way fails; nothing is then written.
-pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_>) -> Result<Report> {
-    let output = output(settings, ranges)?;
+pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) -> Result<Report> {
+    let output = output(settings, found)?;
     // Before anything that takes long.
     let validating = Validating::new(settings, context)?;
     if let (QuantizedInput::Keep, Some(path)) = (settings.quantized_input, &settings.model) {
@@ -69,6 +87,10 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
                     "says nothing about a model that is kept as it is; leave one of the two out",
                 ));
             }
+            if settings.lock.is_some() || matches!(found, Found::Locked(_)) {
+                let why = "is quantized already and kept as it is, so that there is nothing to lock";
+                return Err(Error::file(path, why));
+            }
             let encodings = encoded::wanted(settings, &loaded)?;
             let (report, details) = completed::keep(settings, (loaded, path), &output, (&validating, context))?;
             encoded::save(encodings)?;
@@ -77,26 +99,27 @@ pub fn quantize(settings: &Settings, ranges: Option<&Path>, context: &Context<'_
     }
     let mut planned = Planned::knowing(settings, context.known)?;
     planned.check_quantizable()?;
+    // Which files hold its weights is known now.
+    self::output(settings, found)?;
     let samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
-    let (calibration, mut summary) = match ranges {
-        Some(path) => planned.load_ranges(path)?,
-        None => planned.calibrate(settings, context)?,
-    };
+    let (resolved, calibration, mut summary) = planned.find(settings, found, context)?;
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
-    let resolved = planned.resolve(settings, &calibration)?;
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
     planned.check_strict(settings, &resolved)?;
     let (model, kept) = planned.rewrite(settings, &resolved, &summary)?;
     // Validated before it gets its name: what is run is what is on disk, and a bad sample leaves nothing behind.
     let staged = file::stage(&model, &output)?;
     let written = staged.load()?;
+    planned.check_locked(&staged, &written)?;
+    let lock = planned.lock(settings, &resolved, &summary, (&staged, &written))?;
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
     let compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;
-    let ranges = Some((&resolved, &calibration));
+    let ranges = calibration.as_ref().map(|calibration| (&resolved, calibration));
     let details = detailed::details(settings, &planned, &written, ranges, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;
     encoded::save(encodings)?;
+    locked::save(lock)?;
     tracing::info!(output = %output.display(), validated = compared.is_ok(), "written");
     samples.iter().for_each(|samples| samples.add_skipped(&mut summary));
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
@@ -119,13 +142,14 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
 }
 
 /// Where the model goes: hours of calibration must not end at a folder that cannot be written.
-fn output(settings: &Settings, ranges: Option<&Path>) -> Result<PathBuf> {
+fn output(settings: &Settings, found: Found<'_>) -> Result<PathBuf> {
     let missing = || Error::other("no output: name one with -o, or state it in the policy");
     let output = settings.output.clone().ok_or_else(missing)?;
-    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings).map(PathBuf::as_path);
+    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings).chain(&settings.lock);
+    let beside = beside.map(PathBuf::as_path);
     let written: Vec<&Path> = std::iter::once(output.as_path()).chain(beside).collect();
     let mut read = settings.files();
-    read.extend(ranges.map(|path| ("file of statistics", path)));
+    read.extend(found.file());
     file::check_outputs(&written, &read)?;
     settings.report.as_deref().map(Form::of).transpose()?;
     Ok(output)
@@ -143,34 +167,17 @@ pub fn compare(
     context: &Context<'_>,
 ) -> Result<Comparison> {
     let validating = Validating::new(settings, context)?;
-    let original = file::load(float)?;
-    let mut inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
-    let written = file::load(quantized)?;
-    if settings.recorded.is_some() {
-        recorded::note_integers(&mut inputs, &written).map_err(|e| e.in_model(quantized))?;
-    }
-    let data = settings.validation.samples().or(settings.calibration.as_ref());
-    let Some(data) = data else {
-        let compared = validating.stress_alone(&original, &written, "no samples: name them with --data", context);
+    let Pair { original, written, samples } = &Pair::open(float, quantized, settings)?;
+    let Some(samples) = samples else {
+        let compared = validating.stress_alone(original, written, validated::NO_SAMPLES, context);
         return compared.map_err(|e| e.in_model(float));
     };
-    let mut set = Dataset::open(&data.source, &inputs)?;
-    if settings.recorded.is_some() {
-        set = set.with_outputs(&validated::output_names(&original))?;
-    }
-    let indices = inputs::spread(set.len(), data.samples);
-    if indices.is_empty() {
-        return Err(Error::file(&data.source.path, "holds no samples"));
-    }
-    let engines = validating.engines();
-    let (threads, progress) = (context.threads, context.progress);
-    let mut compared =
-        validate::compare(&original, &written, &engines, (&set, &indices), &settings.tasks, (threads, progress))?;
-    compared.stress = validating.stress(&original, &written, Some((&set, &indices)), context)?;
+    let set = (&samples.set, samples.indices.as_slice());
+    let (engines, how) = (validating.engines(), (context.threads, context.progress));
+    let mut compared = validate::compare(original, written, &engines, set, &settings.tasks, how)?;
+    compared.stress = validating.stress(original, written, Some(set), context)?;
     if layers {
-        let some: Vec<usize> = inputs::spread(indices.len(), LAYER_SAMPLES).into_iter().map(|k| indices[k]).collect();
-        let layers = validate::layers(&original, &written, &Tract::default(), (&set, &some), threads, progress);
-        compared.layers = Some(layers.map_err(|e| e.in_model(quantized))?);
+        compared.layers = Some(samples.layers(original, written, context).map_err(|e| e.in_model(quantized))?);
     }
     Ok(compared)
 }

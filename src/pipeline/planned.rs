@@ -3,14 +3,15 @@
 use super::completed;
 use super::encoded::Encoded;
 use super::levels::{LevelInput, fold_normalization};
-use super::reported::policy_sha256;
+use super::locked::Locked;
 use crate::calibrate::Calibration;
 use crate::dequantize;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, InputSpec, Meaning};
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
+use crate::lock::Lock;
 use crate::plan::{Known, Placement, Plan, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, QuantizedInput, Settings};
 use crate::prepare;
@@ -39,6 +40,10 @@ pub struct Planned {
     pub known: Known,
     /// The encodings beside it.
     pub(super) encoded: Option<Encoded>,
+    /// The lock that its grids are from.
+    pub(super) locked: Option<Locked>,
+    /// What stays in float for what samples showed.
+    pub(super) float: Vec<(NodeId, String)>,
     /// Whether what is quantized in the model stays so.
     pub(super) completes: bool,
     /// Whether operators of ONNX Runtime's own domain may quantize.
@@ -103,8 +108,23 @@ impl Planned {
     /// A model and what was planned for it.
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
-        let (levels, encoded, completes, contrib) = (Vec::new(), None, false, false);
-        Self { original, model, plan, target, known, encoded, completes, contrib, levels, path, executor }
+        let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
+        let locked = None;
+        Self {
+            original,
+            model,
+            plan,
+            target,
+            known,
+            encoded,
+            locked,
+            float,
+            completes,
+            contrib,
+            levels,
+            path,
+            executor,
+        }
     }
 
     /// Whether the model can be quantized.
@@ -161,12 +181,36 @@ impl Planned {
             return Ok(resolved);
         }
         tracing::info!(nodes = kept.len(), "kept in float: joins of unlike inputs, and what 16 bits do not hold");
+        let before = self.plan_anew(settings, kept)?;
+        resolve(&self.plan, &inherited(calibration, &before, &self.plan))
+    }
+
+    /// Plans again with the nodes `float` in float. Returns the plan that there was.
+    fn plan_anew(&mut self, settings: &Settings, float: Vec<(NodeId, String)>) -> Result<Plan> {
+        let graph = &self.model.graph;
+        let mut kept = float.clone();
         if self.completes {
             kept.extend(splits(graph));
         }
         let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
-        let before = std::mem::replace(&mut self.plan, anew);
-        resolve(&self.plan, &inherited(calibration, &before, &self.plan))
+        self.float = float;
+        Ok(std::mem::replace(&mut self.plan, anew))
+    }
+
+    /// Takes the grids from a lock.
+    ///
+    /// # Errors
+    /// When it is of another model, or another policy, and what changed.
+    pub fn resolve_locked(&mut self, settings: &Settings, lock: &Lock) -> Result<Resolved> {
+        let encodings = self.encoded.as_ref().map(Encoded::sha256);
+        if let Some(what) = lock.changed(&file::digests(&self.path)?, &settings.canonical(), encodings) {
+            return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
+        }
+        let float = lock.float_nodes(&self.model.graph)?;
+        if !float.is_empty() {
+            self.plan_anew(settings, float)?;
+        }
+        lock.resolve(&self.plan)
     }
 
     /// Whether nothing stays in float, where the policy wants that.
@@ -228,7 +272,7 @@ impl Planned {
             model.strip();
         }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
-        model.set_metadata("tare.policy_sha256", &policy_sha256(settings));
+        model.set_metadata("tare.policy_sha256", &self.policy_sha256(settings));
         model.set_metadata("tare.statistics_sha256", &summary.statistics_sha256);
         if let Some(encoded) = &self.encoded {
             model.set_metadata("tare.encodings_sha256", encoded.sha256());

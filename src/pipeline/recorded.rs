@@ -1,10 +1,11 @@
 //! Inputs and outputs of a model on file.
 
 use super::engines::calibrating;
-use super::{Context, planned, validated};
+use super::validated::{self, Samples};
+use super::{Context, planned};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::inputs::{self, Dataset, InputSpec, Meaning, Recorder};
+use crate::inputs::{Dataset, InputSpec, Meaning, Recorder};
 use crate::ir::Model;
 use crate::policy::Settings;
 use crate::validate;
@@ -19,21 +20,29 @@ pub fn record(path: &Path, output: &Path, settings: &Settings, context: &Context
     let engine = calibrating(settings, context)?;
     let model = file::load(path)?;
     let specs = planned::input_specs(&model).map_err(|e| e.in_model(path))?;
-    let data = settings.validation.samples().or(settings.calibration.as_ref());
-    let data = data.ok_or_else(|| Error::other("no samples: name them with --data"))?;
-    if output.extension().is_some() {
-        let mut read = settings.files();
-        read.push(("model", path));
-        file::check_outputs(&[output], &read)?;
-    }
-    let set = Dataset::open(&data.source, &specs)?;
-    let indices = inputs::spread(set.len(), data.samples);
-    if indices.is_empty() {
-        return Err(Error::file(&data.source.path, "holds no samples"));
-    }
+    let Samples { set, indices } = Samples::all(settings, |data| {
+        if output.extension().is_some() {
+            let mut read = settings.files();
+            read.push(("model", path));
+            file::check_outputs(&[output], &read)?;
+            check_beside_samples(output, &data.source.path)?;
+        }
+        Dataset::open(&data.source, &specs)
+    })?;
     let recorder = Recorder::create(output, &specs, &validated::output_names(&model))?;
     validate::record(&model, &*engine, (&set, &indices), recorder, context.threads, context.progress)
         .map_err(|e| e.in_model(path))
+}
+
+/// In a folder of samples, a file that is there may be one of them.
+fn check_beside_samples(output: &Path, samples: &Path) -> Result<()> {
+    let found = samples.canonicalize().ok().filter(|samples| samples.is_dir()).zip(output.canonicalize().ok());
+    match found {
+        Some((samples, output)) if output.starts_with(&samples) => {
+            Err(Error::file(output, "is a file in the folder of samples; name another output"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lets a recording hold the integers that `quantized` takes in the place of numbers.

@@ -61,7 +61,7 @@ pub fn report(
         tool: TOOL.to_owned(),
         model: file_summary(&planned.path)?,
         output: file_summary(output)?,
-        policy_sha256: policy_sha256(settings),
+        policy_sha256: planned.policy_sha256(settings),
         calibration,
         placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
         missed: validate::misses(&checks),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::calibrate::{Calibration, Statistics};
+use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::ir::build::{Builder, int, ints};
 use crate::plan::{NodePlan, Placement};

@@ -1,14 +1,22 @@
 //! Validate: the float model and what was made of it, side by side.
 
 use super::engines::Validating;
-use super::{Context, Planned};
+use super::{Context, Planned, planned, recorded};
 use crate::error::{Error, Result};
+use crate::exec::Tract;
+use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::policy::{self, Settings, Validation};
+use crate::policy::{self, Data, Settings, Validation};
 use crate::report::CalibrationSummary;
-use crate::tensor::{Tensor, TensorType};
-use crate::validate::{self, Comparison};
+use crate::tensor::TensorType;
+use crate::validate::{self, Comparison, Layers};
+use std::path::Path;
+
+/// What to do where no samples are named.
+pub(super) const NO_SAMPLES: &str = "no samples: name them with --data";
+/// How many samples are compared value by value: all values of each are in memory at once.
+const LAYER_SAMPLES: usize = 16;
 
 /// Samples to validate on.
 pub struct Samples {
@@ -46,6 +54,31 @@ impl Samples {
         Ok(if indices.is_empty() { Err(NONE) } else { Ok(Self { set, indices }) })
     }
 
+    /// All samples that `settings` name to run models on, as `open` opens them.
+    ///
+    /// # Errors
+    /// When they are missing or bad.
+    pub(super) fn all(settings: &Settings, open: impl FnOnce(&Data) -> Result<Dataset>) -> Result<Self> {
+        let data = named(settings).ok_or_else(|| Error::other(NO_SAMPLES))?;
+        let set = open(data)?;
+        let indices = inputs::spread(set.len(), data.samples);
+        if indices.is_empty() {
+            return Err(Error::file(&data.source.path, "holds no samples"));
+        }
+        Ok(Self { set, indices })
+    }
+
+    /// The error of each value that two models have, on a few of the samples.
+    ///
+    /// # Errors
+    /// When `written` cannot be turned back, or one of them cannot be run.
+    pub(super) fn layers(&self, original: &Model, written: &Model, context: &Context<'_>) -> Result<Layers> {
+        let some = inputs::spread(self.indices.len(), LAYER_SAMPLES);
+        let some: Vec<usize> = some.into_iter().map(|k| self.indices[k]).collect();
+        let set = (&self.set, some.as_slice());
+        validate::layers(original, written, &Tract::default(), set, context.threads, context.progress)
+    }
+
     /// Adds bad files that were passed over to those of calibration.
     pub fn add_skipped(&self, summary: &mut CalibrationSummary) {
         summary.skipped.extend(self.set.skipped());
@@ -53,11 +86,43 @@ impl Samples {
         summary.skipped.dedup();
     }
 
-    /// The types of the first sample, if it can be read.
+    /// The types of the first sample that can be read.
     pub fn types(&self) -> Option<Vec<TensorType>> {
-        let sample = self.set.read(self.indices.get(..1)?).next()?.ok()?;
-        let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
-        Some(sample.inputs.iter().map(concrete).collect())
+        Some(self.set.read(&self.indices).next()?.ok()?.types())
+    }
+}
+
+/// The samples that `settings` name to run models on.
+fn named(settings: &Settings) -> Option<&Data> {
+    settings.validation.samples().or(settings.calibration.as_ref())
+}
+
+/// Two models on file, and the samples to compare them on, if some are named.
+pub struct Pair {
+    pub(super) original: Model,
+    pub(super) written: Model,
+    pub(super) samples: Option<Samples>,
+}
+
+impl Pair {
+    /// Loads them.
+    ///
+    /// # Errors
+    /// When a model cannot be loaded, or samples are missing or bad.
+    pub fn open(float: &Path, quantized: &Path, settings: &Settings) -> Result<Self> {
+        let original = file::load(float)?;
+        let mut inputs = planned::input_specs(&original).map_err(|e| e.in_model(float))?;
+        let written = file::load(quantized)?;
+        let is_recorded = settings.recorded.is_some();
+        if is_recorded {
+            recorded::note_integers(&mut inputs, &written).map_err(|e| e.in_model(quantized))?;
+        }
+        let open = |data: &Data| {
+            let set = Dataset::open(&data.source, &inputs)?;
+            if is_recorded { set.with_outputs(&output_names(&original)) } else { Ok(set) }
+        };
+        let samples = named(settings).map(|_| Samples::all(settings, open)).transpose()?;
+        Ok(Self { original, written, samples })
     }
 }
 

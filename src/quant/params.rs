@@ -38,6 +38,22 @@ impl Params {
         Self { dtype: scheme.dtype, scale, zero_point: zero_point.clamp(qmin, qmax) }
     }
 
+    /// Whether it is a grid of its type.
+    ///
+    /// # Errors
+    /// When it is not: what is wrong, and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let (dtype, zero) = (self.dtype, self.zero_point);
+        if !self.scale.is_normal() || self.scale < 0.0 {
+            return Err(format!("scale {}; expected a positive number that is not denormal", self.scale));
+        }
+        let (low, high) = if dtype.is_float() { (0, 0) } else { dtype.limits() };
+        if !(low..=high).contains(&zero) {
+            return Err(format!("zero point {zero}; that of {dtype} lies from {low} to {high}"));
+        }
+        Ok(())
+    }
+
     /// The same real numbers stored as `dtype`, where that differs in its sign alone; the grid itself where it does not.
     #[must_use]
     pub fn stored_as(self, dtype: GridType) -> Self {

@@ -88,6 +88,14 @@ impl GridType {
         })
     }
 
+    /// The type that ONNX calls `name`.
+    pub fn called(name: &str) -> Option<Self> {
+        let floats = [Float8::E4m3fn, Float8::E5m2].map(Self::Float8);
+        let integers =
+            [Self::Int8, Self::Uint8, Self::Int16, Self::Uint16, Self::Int4, Self::Uint4, Self::Int2, Self::Uint2];
+        integers.into_iter().chain(floats).find(|dtype| dtype.to_string() == name)
+    }
+
     /// The tensor element type.
     pub fn data_type(self) -> DataType {
         match self {

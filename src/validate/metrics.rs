@@ -22,8 +22,8 @@ impl Sums {
         let mut sums = Self { count: reference.len() as u64, ..Self::default() };
         for (&a, &b) in reference.iter().zip(quantized) {
             if !(a.is_finite() && b.is_finite()) {
-                // Equal infinities agree; anything else is counted, not averaged.
-                sums.not_finite += u64::from(a.to_bits() != b.to_bits());
+                // Equal infinities agree, and so do NaNs whatever their bits; anything else is counted, not averaged.
+                sums.not_finite += u64::from(a != b && !(a.is_nan() && b.is_nan()));
                 continue;
             }
             sums.ends = (sums.ends.0.min(a), sums.ends.1.max(a));

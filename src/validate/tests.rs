@@ -38,6 +38,9 @@ fn equal_outputs_have_no_noise() {
 fn numbers_that_are_not_finite_are_counted_apart() {
     let e = error_of(&[("a", &[1.0, f32::INFINITY, 2.0], &[1.0, 5.0, f32::NAN])]);
     assert_eq!((e.not_finite, e.identical, e.max_abs), (2, false, 0.0));
+    // Engines give NaN other bits.
+    let e = error_of(&[("a", &[1.0, f32::NAN], &[1.0, -f32::NAN])]);
+    assert_eq!((e.not_finite, e.identical), (0, true));
 }
 
 #[test]

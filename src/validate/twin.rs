@@ -39,6 +39,12 @@ pub fn in_float32(model: &Model) -> Result<Option<Twin>> {
     Ok(Some(Twin { model: twin, inputs, outputs }))
 }
 
+/// The node whose numbers `id` rounds, if it is one of the operators that were put in.
+pub fn rounded_by(twin: &Graph, id: NodeId) -> Option<NodeId> {
+    let node = Some(twin.node(id)).filter(|node| node.is(ROUND))?;
+    twin.value(node.input(0)?).producer()
+}
+
 /// The type of 16 bits of each value, as far as it is stated or follows.
 fn kinds(graph: &Graph, order: &[NodeId]) -> Vec<Option<HalfType>> {
     let stated = |v: ValueId| graph.element_type(v).and_then(HalfType::of);

@@ -1,7 +1,7 @@
 //! `validate --layers`.
 
 use super::*;
-use tare::ir::{Graph, NodeId, ValueId};
+use tare::ir::{Graph, NewNode, NodeId, ValueId};
 use tare::tensor::Tensor;
 
 /// The quantizers of activations, with what they read.
@@ -52,4 +52,57 @@ fn the_layer_that_breaks_is_the_first_suspect() {
         assert!(first.contains(&format!("suspect    {value} (")), "{value}: {printed}");
         assert!(printed.contains("its grid is off by 1"), "{printed}");
     }
+}
+
+#[test]
+fn a_sound_model_has_no_suspects_whatever_its_types() {
+    let folder = folder();
+    policy(folder.path(), "");
+    let model = model();
+    let model = model.to_str().expect("a name");
+    let ways = [
+        vec!["--io", "uint8"],
+        vec!["--io", "int8", "--format", "qoperator"],
+        vec!["--mode", "bfloat16"],
+        vec!["--mode", "float16"],
+        vec!["--mode", "dynamic"],
+    ];
+    for way in ways {
+        // Few samples do not show how far an output reaches.
+        let flags = ["quantize", "-q", "-c", "policy.yaml", "-o", "q.onnx", "--samples", "200"];
+        let flags = [flags.as_slice(), way.as_slice()].concat();
+        ends(&tare(folder.path(), flags), 0);
+        let flags = ["validate", model, "q.onnx", "-c", "policy.yaml", "--layers", "--report", "r.json"];
+        let printed = text(&tare(folder.path(), flags).stdout).to_owned();
+        assert!(!printed.contains("suspect") && !printed.contains("Tare"), "{way:?}: {printed}");
+        let report = json(folder.path().join("r.json"));
+        let layers = report["layers"]["layers"].as_array().expect("a list");
+        let last = layers.iter().find(|layer| layer["value"] == "logits").expect("the output");
+        let (sum, whole) = (last["accumulated_db"].as_f64(), report["outputs"][0]["sqnr_db"].as_f64());
+        assert!((sum.expect("dB") - whole.expect("dB")).abs() < 1.0, "{way:?}: {sum:?} {whole:?}");
+    }
+}
+
+#[test]
+fn a_page_is_written_where_layers_cannot_be_compared() {
+    let folder = folder();
+    policy(folder.path(), "");
+    let model = model();
+    let model = model.to_str().expect("a name");
+    ends(&tare(folder.path(), ["quantize", "-q", "-c", "policy.yaml", "-o", "good.onnx"]), 0);
+    let mut odd = tare::file::load(&folder.path().join("good.onnx")).expect("a model");
+    // A scale that is computed while the model runs.
+    let graph = &mut odd.graph;
+    let (quantizer, _) = quantizers(graph)[3];
+    let scale = graph.node(quantizer).input(1);
+    let new = NewNode { op_type: "Identity", name: "computes", inputs: vec![scale], ints: vec![] };
+    let (_, computed) = graph.add_node(new, "computed");
+    graph.set_input(quantizer, 1, Some(computed));
+    tare::file::save(&odd, &folder.path().join("odd.onnx")).expect("saved");
+    let flags = ["validate", model, "odd.onnx", "-c", "policy.yaml", "--report", "page.html", "-q"];
+    ends(&tare(folder.path(), flags), 0);
+    let page = read(folder.path().join("page.html"));
+    assert!(String::from_utf8_lossy(&page).contains("turned back, which fails"));
+    let output = tare(folder.path(), ["validate", model, "odd.onnx", "-c", "policy.yaml", "--layers"]);
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -41,6 +41,8 @@ fn a_recording_of_either_model_is_told_and_compared() {
         "{printed}"
     );
 
+    std::fs::create_dir(folder.join("samples")).expect("a folder");
+    std::fs::copy(folder.join("float.npz"), folder.join("samples/one.npz")).expect("a copy");
     for (args, why) in [
         (vec!["validate", model, "q.onnx", "--reference", "none.npz"], "none.npz"),
         (vec!["validate", model, "q.onnx", "--reference", "float.npz", "--data", "sets"], "brings its own samples"),
@@ -48,6 +50,7 @@ fn a_recording_of_either_model_is_told_and_compared() {
         (vec!["record", model, "--data", "float.npz", "-o", "sets"], "is there already"),
         (vec!["record", model, "--data", "float.npz", "-o", "out.txt"], "no place for a reference"),
         (vec!["record", model, "-o", "out.npz"], "no samples: name them with --data"),
+        (vec!["record", model, "--data", "samples", "-o", "samples/one.npz"], "is a file in the folder of samples"),
     ] {
         let output = tare(folder, &args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

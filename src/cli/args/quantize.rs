@@ -3,9 +3,13 @@
 use super::groups::{Data, Judging, Model, raw};
 use super::parse::word;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tare::error::Result;
+use tare::pipeline::Found;
 use tare::policy::{Overrides, Settings};
+
+/// What `--lock` by itself stands for; no file is called so.
+const BESIDE: &str = ".";
 
 #[derive(Args)]
 pub struct Quantize {
@@ -54,12 +58,20 @@ pub struct Quantize {
     /// Saved statistics; no calibration data is needed then.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "samples"])]
     pub ranges: Option<PathBuf>,
+    /// A lock that --lock wrote: what was found out from samples comes from there, and the bytes are those of then, or it is an
+    /// error that says what changed. Nothing is validated again unless --validation names samples.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ranges", "data", "samples", "no_validation", "lock"])]
+    pub locked: Option<PathBuf>,
     /// Where the quantized model goes.
     #[arg(short, long)]
     pub output: Option<PathBuf>,
     /// Where the report goes: a page for people (.html) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Where the lock goes, with which the model can be converted again without samples. By itself: beside the output, as
+    /// OUTPUT.lock.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = BESIDE)]
+    pub lock: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings for the model that `tare dequantize` makes of it.
     #[arg(long, value_name = "FILE")]
     pub write_encodings: Option<PathBuf>,
@@ -69,6 +81,15 @@ pub struct Quantize {
 }
 
 impl Quantize {
+    /// Where what samples show comes from.
+    pub fn found(&self) -> Found<'_> {
+        match (&self.ranges, &self.locked) {
+            (_, Some(path)) => Found::Locked(path),
+            (Some(path), None) => Found::Saved(path),
+            (None, None) => Found::Samples,
+        }
+    }
+
     /// The policy with all flags over it.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.model.config.as_ref())?;
@@ -79,6 +100,7 @@ impl Quantize {
             report: self.report.clone(),
             encodings: self.model.encodings.clone(),
             write_encodings: self.write_encodings.clone(),
+            lock: self.lock.clone().filter(|path| path != Path::new(BESIDE)),
             encodings_version: word("encodings-version", self.encodings_version.as_ref())?,
             mode: word("mode", self.mode.as_ref())?,
             io: word("io", self.io.as_ref())?,
@@ -96,7 +118,17 @@ impl Quantize {
             ..self.data.overrides()?
         };
         raw.override_with(&self.judging.over(over)?);
-        raw.settings()
+        let mut settings = raw.settings()?;
+        if self.lock.as_deref() == Some(Path::new(BESIDE)) {
+            settings.lock = settings.output.as_ref().map(|output| output.with_extension("lock"));
+        }
+        if self.locked.is_some() {
+            settings.lock = None;
+            if self.validation.is_none() {
+                settings.without_validation();
+            }
+        }
+        Ok(settings)
     }
 }
 

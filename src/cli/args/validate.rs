@@ -42,11 +42,7 @@ impl Validate {
     /// The policy with all flags over it: `--data` are the samples to validate on.
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
-        let over = Overrides {
-            reference: self.reference.clone(),
-            stress: self.stress.clone(),
-            ..self.data.to_run()?
-        };
+        let over = Overrides { reference: self.reference.clone(), stress: self.stress.clone(), ..self.data.to_run()? };
         raw.override_with(&self.judging.over(over)?);
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);

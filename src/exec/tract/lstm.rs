@@ -241,7 +241,9 @@ impl Direction {
                 let at = which * size + i;
                 let bias = self.bias.as_ref().map_or(0.0, |bias| bias[at] + bias[4 * size + at]);
                 let peephole = self.peepholes.as_ref().zip(seen).map_or(0.0, |(all, cell)| all[at] * cell);
-                (gates[at] + peephole + bias).min(self.clip).max(-self.clip)
+                let sum = gates[at] + peephole + bias;
+                // `min` and `max` would make a number of NaN.
+                if sum.abs() > self.clip { self.clip.copysign(sum) } else { sum }
             };
             let before = self.cell[row * size + i];
             let input = sigmoid(gate(0, Some(before)));

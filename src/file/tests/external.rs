@@ -91,6 +91,11 @@ fn data_that_is_still_read_is_not_written_over_by_another_model() {
     let said = stage(&model, &other).err().expect("refused").to_string();
     assert!(said.contains("other.data") && said.contains("would be written over"), "{said}");
     assert_eq!(std::fs::read(folder.path().join("other.data")).expect("data"), before);
+    // Nor by anything else.
+    let data = folder.path().join("other.data");
+    let said = check_outputs(&[&data], &[]).expect_err("refused").to_string();
+    assert!(said.contains("would be written over"), "{said}");
+    write_atomically(&data, b"report").expect_err("refused");
     is_whole(&model);
     drop(model);
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);

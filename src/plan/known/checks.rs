@@ -9,17 +9,7 @@ use crate::quant::{Blocks, KnownConstant, Params};
 /// # Errors
 /// When it is not.
 pub(super) fn check_grid(name: &str, params: &Params) -> Result<()> {
-    let (dtype, zero) = (params.dtype, params.zero_point);
-    if !params.scale.is_normal() || params.scale < 0.0 {
-        let why = format!("has the known scale {}; expected a positive number that is not denormal", params.scale);
-        return Err(Error::value(name, why));
-    }
-    let (low, high) = if dtype.is_float() { (0, 0) } else { dtype.limits() };
-    if !(low..=high).contains(&zero) {
-        let why = format!("has the known zero point {zero}; that of {dtype} lies from {low} to {high}");
-        return Err(Error::value(name, why));
-    }
-    Ok(())
+    params.check().map_err(|why| Error::value(name, format!("has the known {why}")))
 }
 
 /// Whether the grids of a constant fit its shape, and each other.

@@ -85,6 +85,7 @@ impl Raw {
             junit: self.junit.clone(),
             encodings: self.data.as_ref().and_then(|data| data.encodings.clone()),
             write_encodings: self.write_encodings.clone(),
+            lock: self.lock.clone(),
             encodings_version: self.encodings_version.unwrap_or_default(),
             mode,
             format,

@@ -43,6 +43,8 @@ pub struct Raw {
     pub junit: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
     pub write_encodings: Option<PathBuf>,
+    /// Where the lock goes: all that was found out from samples. `tare quantize --locked` converts from it without them.
+    pub lock: Option<PathBuf>,
     /// The version of the encodings that are written.
     #[schemars(extend("default" = "1.0.0"))]
     pub encodings_version: Option<Version>,

@@ -35,6 +35,8 @@ pub struct Overrides {
     /// `data.encodings`.
     pub encodings: Option<PathBuf>,
     pub write_encodings: Option<PathBuf>,
+    /// `lock`.
+    pub lock: Option<PathBuf>,
     pub encodings_version: Option<Version>,
     /// `data.calibration.path`.
     pub calibration: Option<PathBuf>,
@@ -84,6 +86,7 @@ impl Raw {
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
         self.set("junit", |raw| &mut raw.junit, over.junit.as_ref());
         self.set("write_encodings", |raw| &mut raw.write_encodings, over.write_encodings.as_ref());
+        self.set("lock", |raw| &mut raw.lock, over.lock.as_ref());
         self.set("encodings_version", |raw| &mut raw.encodings_version, over.encodings_version.as_ref());
         let encodings = over.encodings.as_ref();
         self.set("data.encodings", |raw| &mut raw.data.get_or_insert_default().encodings, encodings);
@@ -107,6 +110,12 @@ impl Raw {
         self.set("data.calibration.path", |raw| &mut raw.calibration().path, over.calibration.as_ref());
         self.set("data.calibration.samples", |raw| &mut raw.calibration().samples, over.samples.as_ref());
         if over.validation.is_some() {
+            if over.reference.is_empty()
+                && let Some(reference) = self.data.as_mut().and_then(|data| data.reference.as_mut())
+            {
+                // A recording brings other samples than these.
+                reference.retain(|name| Reference::named(name).is_some());
+            }
             let validation = self.validation_data();
             validation.labels = None;
             validation.samples = validation.samples.filter(|&samples| samples > 0);

@@ -44,6 +44,8 @@ pub struct Settings {
     pub encodings: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
     pub write_encodings: Option<PathBuf>,
+    /// Where the lock goes.
+    pub lock: Option<PathBuf>,
     /// The version of these encodings.
     pub encodings_version: Version,
     /// What becomes integers, and when, where no rule says otherwise.
@@ -95,6 +97,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Leaves out validation, and with it what is judged by it.
+    pub fn without_validation(&mut self) {
+        (self.validation, self.thresholds) = (Validation::Off, Thresholds::default());
+        (self.reference, self.recorded) = (None, None);
+    }
+
     /// The files that are read, each with what it is.
     pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let sources = self.calibration.iter().chain(self.validation.samples()).map(|data| &data.source);

@@ -74,6 +74,12 @@ fn a_recording_is_a_reference_that_brings_the_samples() {
     let over = raw.settings().unwrap();
     assert_eq!((path(&over), &over.recorded), (Some("r.npz".into()), &Some("r.npz".into())));
     assert!(over.validation.samples().is_some_and(|data| data.source.labels.is_none()));
+    // Other samples take the place of the policy's recording, and a runtime stays.
+    let text = "version: 1\ndata: { reference: [onnxruntime, r.npz] }";
+    let mut raw = Raw::parse(text, Path::new("p.yaml")).unwrap();
+    raw.override_with(&Overrides { validation: Some("x".into()), ..Overrides::default() });
+    let over = raw.settings().unwrap();
+    assert_eq!((path(&over), &over.recorded, over.reference), (Some("x".into()), &None, Some(Reference::Onnxruntime)));
 }
 
 #[test]

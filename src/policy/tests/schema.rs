@@ -51,7 +51,7 @@ fn the_schema_describes_the_policy() {
     assert_eq!(schema["$defs"]["Activations"]["properties"]["calibrator"]["default"], DEFAULT_CALIBRATOR.to_string());
     let sample = json!({
         "version": 1, "model": "model.onnx", "output": "o.onnx", "report": null, "junit": "j.xml",
-        "write_encodings": "o.encodings", "encodings_version": "0.6.1",
+        "lock": "o.lock", "write_encodings": "o.encodings", "encodings_version": "0.6.1",
         "mode": "static", "format": "qdq", "contrib": false, "quantized_input": "refuse", "target": "onnxruntime",
         "data": {
             "calibration": { "path": "photos/", "samples": 100, "on_bad_file": "stop" },

@@ -117,6 +117,7 @@ impl Raw {
             ("report", self.report.as_mut()),
             ("junit", self.junit.as_mut()),
             ("write_encodings", self.write_encodings.as_mut()),
+            ("lock", self.lock.as_mut()),
             ("data.encodings", encodings),
             ("data.calibration.path", calibration.and_then(|c| c.path.as_mut())),
             ("data.validation.path", samples),

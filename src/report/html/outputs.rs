@@ -1,8 +1,10 @@
 //! How far each output is from the float model's.
 
-use super::text::{db, escape, number, percent, table};
+use super::text::{counted, db, escape, number, percent, table};
 use super::{Document, tasks};
-use crate::validate::{Comparison, Distance, OutputError, RuntimeOutput, ThreeWay};
+use crate::validate::{
+    Comparison, Distance, OutputError, Recorded, RecordedOf, RecordedOutput, RuntimeOutput, ThreeWay,
+};
 
 /// The section.
 pub fn outputs(document: &Document<'_>) -> String {
@@ -15,9 +17,9 @@ pub fn outputs(document: &Document<'_>) -> String {
         }
         Ok(comparison) => {
             text.push_str(&format!(
-                "<p>Both models were run on {} samples that did not calibrate, by {}. SQNR: power of the signal to power of \
-                 the error; 20 dB is an error of a tenth, 40 dB of a hundredth.</p>\n",
-                comparison.samples,
+                "<p>Both models were run on {}, by {}. SQNR: power of the signal to power of the error; 20 dB is an error \
+                 of a tenth, 40 dB of a hundredth.</p>\n",
+                samples(document, comparison),
                 escape(&comparison.engine)
             ));
             let row = |output: &OutputError| {
@@ -54,20 +56,51 @@ pub fn outputs(document: &Document<'_>) -> String {
     if let Ok(Comparison { reference: Some(reference), .. }) = document.compared {
         text.push_str(&by_runtime(reference));
     }
+    if let Ok(Comparison { recorded: Some(recorded), .. }) = document.compared {
+        text.push_str(&beside_recording(recorded));
+    }
     text.push_str("</section>\n");
     text
 }
 
-/// The quantized model as a runtime computes it.
-fn by_runtime(reference: &ThreeWay) -> String {
-    let noise = |distance: &Option<Distance>| match distance {
+/// How many samples were run; of a comparison of two files nobody knows which calibrated.
+fn samples(document: &Document<'_>, comparison: &Comparison) -> String {
+    let samples = counted(comparison.samples, "sample", "samples");
+    let which = if document.report.is_some() { " that did not calibrate" } else { "" };
+    format!("{samples}{which}")
+}
+
+fn noise(distance: Option<&Distance>) -> String {
+    match distance {
         None => "not run".to_owned(),
         Some(distance) if distance.identical => "no difference".to_owned(),
         Some(distance) => distance.sqnr_db.map_or("no signal".to_owned(), db),
+    }
+}
+
+/// The quantized model beside what was recorded elsewhere.
+fn beside_recording(recorded: &Recorded) -> String {
+    let row = |output: &RecordedOutput| {
+        let of = match output.of {
+            Some(RecordedOf::Float) => "the float model",
+            Some(RecordedOf::Quantized) => "the quantized model",
+            None => "–",
+        };
+        let mut row = vec![escape(&output.name), escape(&output.verdict.to_string()), of.to_owned()];
+        row.extend([&output.recorded_to_float, &output.recorded_to_own].map(|distance| noise(Some(distance))));
+        row
     };
+    let rows: Vec<_> = recorded.outputs.iter().map(row).collect();
+    let headings = ["Output", "What differs", "Recorded of", "To the float model", "To the re-execution"];
+    table(&format!("As {} has it, SQNR", recorded.path), &headings, 3, &rows)
+}
+
+/// The quantized model as a runtime computes it.
+fn by_runtime(reference: &ThreeWay) -> String {
     let row = |output: &RuntimeOutput| {
         let mut row = vec![escape(&output.name), escape(&output.verdict.to_string())];
-        row.extend([&output.own_to_disable_all, &output.own_to_default, &output.float_to_default].map(noise));
+        let all = [&output.own_to_disable_all, &output.own_to_default, &output.float_to_default];
+        row.extend(all.map(|distance| noise(distance.as_ref())));
         row
     };
     let rows: Vec<_> = reference.outputs.iter().map(row).collect();

@@ -1,7 +1,7 @@
 //! All that decides the bytes of the result.
 
 use super::Document;
-use super::text::{bytes, escape, table};
+use super::text::{bytes, counted, escape, table};
 use std::fmt::Write;
 
 /// The section.
@@ -19,7 +19,13 @@ pub fn reproduce(document: &Document<'_>) -> String {
     if let Some(report) = document.report {
         let (calibration, samples) = (&report.calibration, report.calibration.samples);
         let source = escape(&calibration.source);
-        let from = if samples > 0 { format!("{samples} samples of {source}") } else { source };
+        let mut from = source;
+        if samples > 0 {
+            from = format!("{} of {from}", counted(samples as usize, "sample", "samples"));
+        }
+        if let Some(engine) = &calibration.engine {
+            from = format!("{from}, run by {}", escape(engine));
+        }
         rows.push(vec!["Calibration".to_owned(), from, digest(&calibration.statistics_sha256)]);
         if let Some(note) = &calibration.preprocessing {
             rows.push(vec!["Preprocessing".to_owned(), escape(note), String::new()]);
@@ -31,7 +37,8 @@ pub fn reproduce(document: &Document<'_>) -> String {
         rows.push(vec!["Policy".to_owned(), "as used, below".to_owned(), digest(&report.policy_sha256)]);
     }
     if let Ok(comparison) = document.compared {
-        let what = format!("{} samples, by {}", comparison.samples, escape(&comparison.engine));
+        let samples = counted(comparison.samples, "sample", "samples");
+        let what = format!("{samples}, by {}", escape(&comparison.engine));
         rows.push(vec!["Validation".to_owned(), what, String::new()]);
     }
     let mut text =

@@ -2,7 +2,7 @@
 
 use super::Document;
 use super::chart::{Axis, Chart, ticks};
-use super::text::{bytes as size, count, escape, percent, table};
+use super::text::{bytes as size, count, escape, number, percent, table};
 use std::collections::BTreeSet;
 
 const WIDTH: f64 = 720.0;
@@ -68,12 +68,14 @@ pub fn sizes(document: &Document<'_>) -> String {
     let chart = chart.done();
     let headings = ["Stored as", "Float (bytes)", "Share", "Quantized (bytes)", "Share"];
     let table = table("Bytes by element type", &headings, 1, &rows);
+    let (smaller, larger) = (files[0].min(files[1]), files[0].max(files[1]));
     format!(
-        "<section id=\"size\" aria-labelledby=\"size-h\"><h2 id=\"size-h\">Size</h2>\n<p>{} became {}, {} times smaller.</p>\n\
+        "<section id=\"size\" aria-labelledby=\"size-h\"><h2 id=\"size-h\">Size</h2>\n<p>{} became {}, {} times {}.</p>\n\
          <section class=\"scroll chart\" aria-label=\"Chart of sizes\" tabindex=\"0\">{chart}</section>\n{table}</section>\n",
         size(files[0]),
         size(files[1]),
-        super::text::number((files[0] as f64 / files[1].max(1) as f64 * 10.0).round() / 10.0),
+        number((larger as f64 / smaller.max(1) as f64 * 10.0).round() / 10.0),
+        if files[1] > files[0] { "larger" } else { "smaller" },
     )
 }
 

@@ -8,7 +8,8 @@ use crate::quant::{GridType, Params, Scheme};
 use crate::report::details::{Distribution, Picture, Spread, WorstSample};
 use crate::report::{CalibrationSummary, FloatGroup};
 use crate::validate::{
-    AtLevel, Classification, Distance, LayerError, Layers, OutputError, RuntimeOutput, ThreeWay, Verdict as Kind,
+    AtLevel, Classification, Distance, LayerError, Layers, OutputError, Recorded, RecordedOf, RecordedOutput,
+    RuntimeOutput, ThreeWay, Verdict as Kind,
 };
 
 /// A name that would like to be markup.
@@ -108,6 +109,39 @@ fn judged(comparison: &Comparison, details: &Details) -> Verdict {
 
 fn answer(comparison: &Comparison, details: &Details) -> Answer {
     judged(comparison, details).answer
+}
+
+#[test]
+fn a_recording_that_disagrees_is_shown_and_noted() {
+    let apart = |verdict| {
+        let away = || Distance {
+            identical: false,
+            sqnr_db: Some(12.5),
+            max_abs: 3.0,
+            steps: Some(40.0),
+            not_finite: 0,
+            worst_sample: None,
+        };
+        let one = RecordedOutput {
+            name: HOSTILE.to_owned(),
+            verdict,
+            of: Some(RecordedOf::Quantized),
+            step: 0.1,
+            float_to_own: away(),
+            recorded_to_float: away(),
+            recorded_to_own: away(),
+            recorded_to_disable_all: None,
+            recorded_to_default: None,
+        };
+        let recorded = Recorded { path: "phone.npz".to_owned(), outputs: vec![one] };
+        Comparison { recorded: Some(recorded), ..comparison(vec![output("y", Some(30.0), 0.005)], None) }
+    };
+    let (details, files) = (details(), [file(100), file(30)]);
+    let seen = apart(Kind::Disagreement);
+    assert_eq!(answer(&seen, &details), Answer::YesBut);
+    let shown = page(&document(Ok(&seen), &details, &files));
+    assert!(shown.contains("As phone.npz has it") && shown.contains("12.5 dB") && !shown.contains(HOSTILE), "{shown}");
+    assert_eq!(answer(&apart(Kind::Quantization), &details), Answer::Yes);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::Document;
 use super::text::{counted, db, number, percent};
-use crate::validate::{Check, Comparison, Fault, LimitOf, Outcome, RuntimeOutput, Verdict as Kind, checks};
+use crate::validate::{
+    Check, Comparison, Fault, LimitOf, Outcome, RecordedOutput, RuntimeOutput, Verdict as Kind, checks,
+};
 
 /// SQNR in dB below which a tenth of the signal's power is noise.
 const NOISY_DB: f64 = 10.0;
@@ -173,6 +175,16 @@ fn notes(document: &Document<'_>) -> Vec<String> {
         notes.extend(reference.outputs.iter().filter(apart).map(|output| {
             format!("{} computes output {} differently: {}.", reference.runtime, output.name, output.verdict)
         }));
+    }
+    if let Ok(Comparison { recorded: Some(recorded), .. }) = document.compared {
+        let apart = |output: &&RecordedOutput| matches!(output.verdict, Kind::Fusion | Kind::Disagreement);
+        notes.extend(
+            recorded
+                .outputs
+                .iter()
+                .filter(apart)
+                .map(|output| format!("{} has output {} differently: {}.", recorded.path, output.name, output.verdict)),
+        );
     }
     if let Ok(layers) = &document.details.layers {
         let suspects = layers.suspects();

@@ -3,7 +3,7 @@
 use crate::dequantize::Found;
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, Use, ValueId};
-use crate::quant::{KnownConstant, KnownGrids, Params};
+use crate::quant::{KnownGrids, Params};
 use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
 
@@ -37,13 +37,14 @@ pub fn shaken(model: &Model, grids: &KnownGrids) -> Result<Model> {
             continue;
         }
         let mut numbers = constant.to_f32()?.into_owned();
+        let Some(cut) = known.cut(constant.shape()) else { continue };
         let mut chance = 0x9e37_79b9_u32;
         for (index, number) in numbers.iter_mut().enumerate() {
             // xorshift (Marsaglia 2003).
             chance ^= chance << 13;
             chance ^= chance >> 17;
             chance ^= chance << 5;
-            let Some(grid) = grid_at(known, constant.shape(), index) else { break };
+            let Some(grid) = known.grids.get(cut.grid(index)) else { break };
             let by = spread(grid, *number);
             *number += if chance & 1 == 0 { by } else { -by };
         }
@@ -63,16 +64,26 @@ fn spread(grid: &Params, number: f32) -> f32 {
     step / 12f32.sqrt()
 }
 
-/// The grid of element `index` of a constant of shape `shape`.
-fn grid_at<'a>(known: &'a KnownConstant, shape: &[usize], index: usize) -> Option<&'a Params> {
-    let Some(axis) = known.axis else { return known.grids.first() };
-    let inner: usize = shape.get(axis + 1..)?.iter().product();
-    let length = *shape.get(axis)?;
-    let (outer, at, column) = (index / (length * inner), index / inner % length, index % inner);
-    known.grids.get(match known.block {
-        None => at,
-        Some(size) => (outer * length.div_ceil(size) + at / size) * inner + column,
-    })
+/// Gives the name of each output that a QuantizeLinear makes, and its place, to the numbers that this one reads: the name that
+/// they have in a model whose output is float.
+pub fn outputs_in_float(model: &mut Model, found: &mut Found) {
+    let graph = &mut model.graph;
+    for output in graph.outputs().collect::<Vec<_>>() {
+        let quantizer = graph.value(output).producer().filter(|&id| graph.node(id).is("QuantizeLinear"));
+        let Some(numbers) = quantizer.and_then(|id| graph.node(id).input(0)) else { continue };
+        if graph.value(numbers).producer().is_none() {
+            continue;
+        }
+        let (name, before) = (graph.value(output).name().to_owned(), graph.value(numbers).name().to_owned());
+        graph.hand_over_name(output, numbers, &format!("{name}_integers"));
+        graph.set_element_type(numbers, DataType::Float32);
+        if let Some(grid) = found.grids.activations.remove(&before) {
+            found.grids.activations.insert(name.clone(), grid);
+        }
+        if let Some(direct) = found.direct.remove(&before) {
+            found.direct.insert(name, direct);
+        }
+    }
 }
 
 /// The model with each activation on its grid, and the names of what the activations are there, by their own.

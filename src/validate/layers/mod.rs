@@ -17,7 +17,6 @@ use crate::exec::Executor;
 use crate::inputs::{Dataset, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
-use crate::tensor::{Tensor, TensorType};
 use error::LayerSums;
 use runs::Runs;
 use serde::Serialize;
@@ -52,7 +51,9 @@ pub fn layers(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Layers> {
-    let runs = Runs::new(float, quantized, executor, &first_types(data, indices)?)?;
+    // Files that cannot be read may be passed over.
+    let first = data.read(indices).next().transpose()?.ok_or_else(|| Error::other("there are no samples"))?;
+    let runs = Runs::new(float, quantized, executor, &first.types())?;
     progress.start("comparing layers", indices.len());
     let rows = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<_>, index, sample| {
         rows.push((index, runs.look(&sample.inputs)?));
@@ -67,12 +68,4 @@ pub fn layers(
         LayerError::of(place, &samples, runs.halves())
     });
     Ok(Layers { samples: rows.len(), layers: layers.collect() })
-}
-
-/// The types of the inputs of the first sample.
-fn first_types(data: &Dataset, indices: &[usize]) -> Result<Vec<TensorType>> {
-    let first: Vec<usize> = indices.iter().take(1).copied().collect();
-    let sample = data.read(&first).next().transpose()?.ok_or_else(|| Error::other("there are no samples"))?;
-    let concrete = |t: &Tensor| TensorType { dtype: t.dtype(), dims: t.shape().iter().map(|&d| Some(d)).collect() };
-    Ok(sample.inputs.iter().map(concrete).collect())
 }

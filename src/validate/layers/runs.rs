@@ -2,14 +2,14 @@
 
 use super::super::border::Border;
 use super::super::twin;
-use super::cut::{cut, on_grids, shaken};
+use super::cut::{cut, on_grids, outputs_in_float, shaken};
 use super::error::LayerSums;
-use crate::dequantize;
+use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
 use crate::file;
-use crate::ir::Model;
-use crate::quant::Params;
+use crate::ir::{Model, ValueId};
+use crate::quant::{HalfType, Params};
 use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,7 +52,7 @@ pub(super) struct Runs<'a> {
     /// The original's inputs that are places, by their index.
     inputs: Vec<(usize, usize)>,
     border: Border,
-    halves: bool,
+    halves: Option<HalfType>,
     original: Shown<'a>,
     /// Each layer of the quantized model by itself, and the same with shaken weights.
     alone: Shown<'a>,
@@ -71,10 +71,11 @@ impl<'a> Runs<'a> {
         let (float_twin, quantized_twin) = (twin(float)?, twin(quantized)?);
         let (original, written) = (float_twin.as_ref().unwrap_or(float), quantized_twin.as_ref().unwrap_or(quantized));
         let mut restored = written.clone();
-        let (_, found) = dequantize::take_apart(&mut restored).map_err(|e| {
+        let (_, mut found) = dequantize::take_apart(&mut restored).map_err(|e| {
             Error::other(format!("layers are compared with the quantized model turned back, which fails: {e}"))
         })?;
-        let restored = Model::from_proto(restored.to_proto()?)?;
+        let mut restored = Model::from_proto(restored.to_proto()?)?;
+        outputs_in_float(&mut restored, &mut found);
         let types = executor.types(&file::outline(original)?, inputs)?;
         let places = places(original, &restored, &types, &found.grids.activations)?;
 
@@ -88,10 +89,17 @@ impl<'a> Runs<'a> {
         let (whole, renamed) = match found.dynamic.is_empty() {
             true => on_grids(&restored, &found)?,
             // Grids that are found while it runs are nowhere but in the model itself.
-            false => (written.clone(), HashMap::new()),
+            false => {
+                let mut whole = written.clone();
+                outputs_in_float(&mut whole, &mut Found::default());
+                (whole, HashMap::new())
+            }
         };
-        let computed =
-            |name: &String| whole.graph.find(name).is_some_and(|v| whole.graph.value(v).producer().is_some());
+        let computed = |name: &String| {
+            let made = |&v: &ValueId| whole.graph.value(v).producer().is_some();
+            let float = |v| whole.graph.element_type(v).is_none_or(DataType::is_float);
+            whole.graph.find(name).filter(made).is_some_and(float)
+        };
         let (at, ends): (Vec<usize>, Vec<String>) = places
             .iter()
             .enumerate()
@@ -103,7 +111,7 @@ impl<'a> Runs<'a> {
         Ok(Self {
             inputs: inputs.filter_map(|(i, v)| Some((i, place_of(original.graph.value(v).name())?))).collect(),
             border: Border::of(quantized)?,
-            halves: quantized_twin.is_some(),
+            halves: quantized_twin.as_ref().map(|_| coarsest(quantized)),
             original: shown(original, &names, &made)?,
             alone: shown(&alone, &names, &made)?,
             shaken: shown(&shaken, &names, &made)?,
@@ -117,8 +125,8 @@ impl<'a> Runs<'a> {
         &self.places
     }
 
-    /// Whether nodes of the quantized model compute in 16 bits.
-    pub fn halves(&self) -> bool {
+    /// The type of 16 bits that nodes of the quantized model compute in, the coarser one if there are both.
+    pub fn halves(&self) -> Option<HalfType> {
         self.halves
     }
 
@@ -149,11 +157,20 @@ impl<'a> Runs<'a> {
     }
 }
 
+/// The coarsest type of 16 bits that a model has.
+fn coarsest(model: &Model) -> HalfType {
+    let graph = &model.graph;
+    let coarse = graph.value_ids().any(|value| graph.element_type(value) == Some(HalfType::Bfloat16.dtype()));
+    if coarse { HalfType::Bfloat16 } else { HalfType::Float16 }
+}
+
 /// The float values that both models have, in an order of computation.
 fn places(original: &Model, restored: &Model, types: &Types, grids: &BTreeMap<String, Params>) -> Result<Vec<Place>> {
     let graph = &restored.graph;
     let common = |name: &str| {
         let value = original.graph.find(name).filter(|&value| !original.graph.is_constant(value))?;
+        let stands_for_numbers = |value| graph.element_type(value).is_none_or(DataType::is_float);
+        graph.find(name).filter(|&value| stands_for_numbers(value))?;
         types.get(name).is_some_and(|ty| ty.dtype == DataType::Float32).then_some(value)
     };
     let mut places = Vec::new();
@@ -170,13 +187,14 @@ fn places(original: &Model, restored: &Model, types: &Types, grids: &BTreeMap<St
             let name = graph.value(value).name();
             let made = common(name).and_then(|value| original.graph.value(value).producer());
             let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else { continue };
+            let maker = graph.node(twin::rounded_by(graph, id).unwrap_or(id));
             places.push(Place {
                 name: name.to_owned(),
-                node: graph.label(id).to_owned(),
-                op_type: node.op_type().to_owned(),
+                node: if maker.name().is_empty() { name } else { maker.name() }.to_owned(),
+                op_type: maker.op_type().to_owned(),
                 has_bodies: graph.body_count(id) > 0,
                 // Products have their channels last, everything that convolves has them behind the batch.
-                axis: if node.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
+                axis: if maker.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
                 grid: grids.get(name).copied(),
             });
         }

@@ -86,6 +86,17 @@ fn what_is_left_out_is_zeros_or_whole_sequences() {
 }
 
 #[test]
+fn nan_stays_nan() {
+    for clip in [None, Some(0.25)] {
+        let mut net = quantized(false, clip, &[]);
+        let bias = net.graph.find("b").expect("a bias");
+        net.graph.replace_constant(bias, &Tensor::from_f32(vec![2, 16], &[f32::NAN; 32]));
+        let found = run(&net, &[sequence()]);
+        assert!(found[1].to_f32().expect("numbers").iter().all(|h| h.is_nan()));
+    }
+}
+
+#[test]
 fn inputs_that_do_not_fit_are_errors() {
     let missing = failure(&quantized(false, None, &["rz"]), &[sequence()]);
     assert!(missing.contains("zero point is missing"), "{missing}");

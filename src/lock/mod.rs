@@ -1,0 +1,205 @@
+//! A conversion's lock: all that was found out from samples, and digests of what it was found out with. Converting from it needs
+//! no samples, and gives the same bytes.
+//!
+//! What follows from model and policy alone, such as the scales of weights in blocks, is computed again; the digest of the output
+//! holds it.
+
+mod change;
+mod text;
+mod value;
+
+pub use value::Value;
+
+use crate::dequantize;
+use crate::error::{Error, Result};
+use crate::ir::{Graph, Model, NodeId};
+use crate::plan::Plan;
+use crate::quant::{GridType, KnownConstant};
+use crate::resolve::Resolved;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const FORMAT: &str = "tare-lock";
+const VERSION: u32 = 1;
+
+/// SHA-256 in hexadecimal, by the name of a file.
+pub type Digests = BTreeMap<String, String>;
+
+/// What a conversion was resolved to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    format: String,
+    version: u32,
+    /// Name and version of the program that wrote it.
+    pub tool: String,
+    /// The float model, and its external data.
+    pub model: Digests,
+    /// What was written, and its external data.
+    pub output: Digests,
+    /// What of the policy decides the bytes of the output.
+    pub policy: serde_json::Value,
+    /// Its digest.
+    pub policy_sha256: String,
+    /// The encodings beside the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encodings_sha256: Option<String>,
+    /// What the samples were.
+    pub calibration: Calibrated,
+    /// Nodes that stay in float for what samples showed, by what they make first, with the reason.
+    pub float: BTreeMap<String, String>,
+    /// The grid of each activation, and what the scales of weights rest on.
+    pub values: BTreeMap<String, Value>,
+    /// The grids of stored constants, by the names that they have in the output turned back to float. They are not read when
+    /// converting: they follow from the values, and tell what changed should they not.
+    pub constants: BTreeMap<String, Constant>,
+}
+
+/// What calibrated.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrated {
+    /// Where samples or statistics came from.
+    pub source: String,
+    /// How many samples there were.
+    pub samples: u64,
+    /// Name and version of the engine that ran them, where it was another one than tract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The digest of the statistics.
+    pub statistics_sha256: String,
+}
+
+/// The grids of a constant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// The type of its integers.
+    #[serde(rename = "type")]
+    pub dtype: String,
+    /// The axis along which each index has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis: Option<usize>,
+    /// The scales; none where they are of blocks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scales: Vec<f32>,
+    /// The zero points; none where all are 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zero_points: Vec<i32>,
+    /// How many elements along the axis share a scale, and how many such blocks there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<(usize, usize)>,
+}
+
+/// What a lock is made of beside the grids.
+pub struct Facts<'a> {
+    /// Name and version of this program.
+    pub tool: &'a str,
+    /// The float model and its data.
+    pub model: Digests,
+    /// What was written.
+    pub output: Digests,
+    /// What of the policy decides the bytes.
+    pub policy: serde_json::Value,
+    /// Its digest.
+    pub policy_sha256: String,
+    /// Of the encodings.
+    pub encodings_sha256: Option<String>,
+    /// What calibrated.
+    pub calibration: Calibrated,
+    /// What stays in float for what samples showed.
+    pub float: &'a [(NodeId, String)],
+}
+
+impl Lock {
+    /// The lock of a conversion: of what was planned and resolved for `graph`, and written.
+    pub fn of(facts: Facts<'_>, graph: &Graph, plan: &Plan, resolved: &Resolved, written: &Model) -> Self {
+        let float = facts.float.iter().filter_map(|(id, why)| {
+            let made = graph.node(*id).outputs().iter().flatten().next()?;
+            Some((graph.value(*made).name().to_owned(), why.clone()))
+        });
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            tool: facts.tool.to_owned(),
+            model: facts.model,
+            output: facts.output,
+            policy: facts.policy,
+            policy_sha256: facts.policy_sha256,
+            encodings_sha256: facts.encodings_sha256,
+            calibration: facts.calibration,
+            float: float.collect(),
+            values: value::values(plan, resolved),
+            constants: constants(written),
+        }
+    }
+
+    /// Reads a lock.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds no lock of this version.
+    pub fn load(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Header {
+            format: String,
+            version: u32,
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+        let wrong = |e: serde_json::Error| Error::file(path, format!("does not hold a lock of tare's: {e}"));
+        let header: Header = serde_json::from_str(&text).map_err(wrong)?;
+        if header.format != FORMAT || header.version != VERSION {
+            let found = format!("{} version {}", header.format, header.version);
+            let why = format!("expected {FORMAT} version {VERSION}, found {found}; convert again with --lock");
+            return Err(Error::file(path, why));
+        }
+        serde_json::from_str(&text).map_err(wrong)
+    }
+
+    /// The nodes of `graph` that stay in float for what samples showed.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub fn float_nodes(&self, graph: &Graph) -> Result<Vec<(NodeId, String)>> {
+        let node = |(name, why): (&String, &String)| {
+            let found = graph.find(name).and_then(|value| graph.value(value).producer());
+            let missing = || Error::value(name, "is made in float by the lock, and by no node of the model");
+            Ok((found.ok_or_else(missing)?, why.clone()))
+        };
+        self.float.iter().map(node).collect()
+    }
+
+    /// The grids for `plan`.
+    ///
+    /// # Errors
+    /// When the lock lacks one of its values, has others, or has what is no grid.
+    pub fn resolve(&self, plan: &Plan) -> Result<Resolved> {
+        value::resolve(&self.values, plan)
+    }
+}
+
+/// The grids of the constants that `model` stores; none where it cannot be turned back to float.
+fn constants(model: &Model) -> BTreeMap<String, Constant> {
+    let mut model = model.clone();
+    let found = dequantize::take_apart(&mut model).map(|(_, found)| found.grids.constants).unwrap_or_default();
+    found.iter().map(|(name, known)| (name.clone(), Constant::of(known))).collect()
+}
+
+impl Constant {
+    fn of(known: &KnownConstant) -> Self {
+        let dtype = known.grids.first().map_or(GridType::Int8, |grid| grid.dtype).to_string();
+        if let Some(size) = known.block {
+            let blocks = Some((size, known.grids.len()));
+            return Self { dtype, axis: known.axis, scales: vec![], zero_points: vec![], blocks };
+        }
+        let mut zero_points: Vec<i32> = known.grids.iter().map(|grid| grid.zero_point).collect();
+        if zero_points.iter().all(|&zero| zero == 0) {
+            zero_points.clear();
+        }
+        let scales = known.grids.iter().map(|grid| grid.scale).collect();
+        Self { dtype, axis: known.axis, scales, zero_points, blocks: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Lock: what a conversion found out, kept for the next one.
+
+use super::encoded::Encoded;
+use super::{Context, Found, Planned, TOOL, reported};
+use crate::calibrate::Calibration;
+use crate::error::{Error, Result};
+use crate::file::{self, Staged};
+use crate::ir::Model;
+use crate::lock::{Calibrated, Facts, Lock};
+use crate::policy::Settings;
+use crate::report::CalibrationSummary;
+use crate::resolve::Resolved;
+use std::path::{Path, PathBuf};
+
+/// A lock that was read, and where.
+pub(super) struct Locked {
+    lock: Lock,
+    path: PathBuf,
+}
+
+impl Locked {
+    fn load(path: &Path) -> Result<Self> {
+        Ok(Self { lock: Lock::load(path)?, path: path.to_path_buf() })
+    }
+
+    /// An error of the lock.
+    fn error(&self, why: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, why)
+    }
+}
+
+impl Planned {
+    /// Finds the grids; the statistics, too, where there are any.
+    ///
+    /// # Errors
+    /// When samples, statistics or the lock are missing, bad, or of something else.
+    pub(super) fn find(
+        &mut self,
+        settings: &Settings,
+        found: Found<'_>,
+        context: &Context<'_>,
+    ) -> Result<(Resolved, Option<Calibration>, CalibrationSummary)> {
+        let (calibration, summary) = match found {
+            Found::Samples => self.calibrate(settings, context)?,
+            Found::Saved(path) => self.load_ranges(path)?,
+            Found::Locked(path) => {
+                let (resolved, summary) = self.take_over(settings, path)?;
+                return Ok((resolved, None, summary));
+            }
+        };
+        Ok((self.resolve(settings, &calibration)?, Some(calibration), summary))
+    }
+
+    /// Takes the grids from the lock at `path`.
+    fn take_over(&mut self, settings: &Settings, path: &Path) -> Result<(Resolved, CalibrationSummary)> {
+        let locked = Locked::load(path)?;
+        let resolved = self.resolve_locked(settings, &locked.lock).map_err(|why| locked.error(why))?;
+        let of = &locked.lock.calibration;
+        let summary = CalibrationSummary {
+            source: format!("{}, {}", path.display(), of.source),
+            samples: of.samples,
+            engine: of.engine.clone(),
+            statistics_sha256: of.statistics_sha256.clone(),
+            ..CalibrationSummary::default()
+        };
+        self.locked = Some(locked);
+        Ok((resolved, summary))
+    }
+
+    /// The digest of the policy: the one of the lock, which may have been made with other samples.
+    pub(super) fn policy_sha256(&self, settings: &Settings) -> String {
+        let of_lock = self.locked.as_ref().map(|locked| locked.lock.policy_sha256.clone());
+        of_lock.unwrap_or_else(|| reported::policy_sha256(settings))
+    }
+
+    /// Whether what was written is what the lock says.
+    ///
+    /// # Errors
+    /// When it is not: what differs.
+    pub(super) fn check_locked(&self, staged: &Staged, written: &Model) -> Result<()> {
+        let Some(locked) = &self.locked else { return Ok(()) };
+        let output = staged.digests()?;
+        // The name of a file without data is nothing that its bytes know.
+        let same = locked.lock.output.values().eq(output.values());
+        let what = || locked.lock.written_otherwise(written, &output, TOOL);
+        if same { Ok(()) } else { Err(locked.error(format!("gives other bytes than it was written for: {}", what()))) }
+    }
+
+    /// The lock that the settings ask for, as text, and where it goes.
+    ///
+    /// # Errors
+    /// When a file cannot be read any more.
+    pub(super) fn lock(
+        &self,
+        settings: &Settings,
+        resolved: &Resolved,
+        summary: &CalibrationSummary,
+        (staged, written): (&Staged, &Model),
+    ) -> Result<Option<(PathBuf, String)>> {
+        let Some(path) = &settings.lock else { return Ok(None) };
+        let facts = Facts {
+            tool: TOOL,
+            model: file::digests(&self.path)?,
+            output: staged.digests()?,
+            policy: settings.canonical(),
+            policy_sha256: self.policy_sha256(settings),
+            encodings_sha256: self.encoded.as_ref().map(|encoded| Encoded::sha256(encoded).to_owned()),
+            calibration: Calibrated {
+                source: summary.source.clone(),
+                samples: summary.samples,
+                engine: summary.engine.clone(),
+                statistics_sha256: summary.statistics_sha256.clone(),
+            },
+            float: &self.float,
+        };
+        let lock = Lock::of(facts, &self.model.graph, &self.plan, resolved, written);
+        Ok(Some((path.clone(), lock.to_json()?)))
+    }
+}
+
+/// Writes a lock.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn save(lock: Option<(PathBuf, String)>) -> Result<()> {
+    lock.map_or(Ok(()), |(path, text)| file::write_atomically(&path, text.as_bytes()))
+}
