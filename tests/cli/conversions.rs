@@ -125,7 +125,7 @@ fn limits_that_are_usual_are_told_and_can_be_switched_off() {
     ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--junit", "bad.onnx"]), 2);
     ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--task", "nets"]), 2);
     ends(&tare(folder.path(), ["validate", model, "bad.onnx", "-c", config, "--task", "yolo"]), 2);
-    let flags = ["validate", model, "out.onnx", "-c", config, "--task", "logits=embed", "--min-neighbours", "1.0"];
+    let flags = ["validate", model, "bad.onnx", "-c", config, "--task", "logits=embed", "--min-neighbours", "1.0"];
     let printed = ends(&tare(folder.path(), flags), 1).to_owned();
     assert!(
         printed.contains("  embedding  logits: nearest neighbour") && printed.contains("missed       neighbours"),

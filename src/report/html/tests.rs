@@ -138,7 +138,8 @@ fn a_recording_that_disagrees_is_shown_and_noted() {
     };
     let (details, files) = (details(), [file(100), file(30)]);
     let seen = apart(Kind::Disagreement);
-    assert_eq!(answer(&seen, &details), Answer::YesBut);
+    assert_eq!(answer(&seen, &details), Answer::No);
+    assert_eq!(answer(&apart(Kind::Fusion), &details), Answer::YesBut);
     let shown = page(&document(Ok(&seen), &details, &files));
     assert!(shown.contains("As phone.npz has it") && shown.contains("12.5 dB") && !shown.contains(HOSTILE), "{shown}");
     assert_eq!(answer(&apart(Kind::Quantization), &details), Answer::Yes);

@@ -92,7 +92,11 @@ pub fn verdict(document: &Document<'_>) -> Verdict {
     let quietest = comparison.outputs.iter().filter_map(|output| output.sqnr_db).reduce(f64::min);
     let noise = quietest.filter(|&db| db < NOISY_DB).map(db);
     let (answer, sentence) = if !faults.is_empty() {
-        (Answer::No, format!("{}.", faults.join("; ")))
+        let more = match faults.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        (Answer::No, format!("{}{more}.", capital(&faults[..faults.len().min(NAMES_SHOWN)].join("; "))))
     } else if !missed.is_empty() {
         (Answer::No, format!("{}.", missed.join("; ")))
     } else if let Some(check) = unsettled.first() {
@@ -213,10 +217,13 @@ fn notes(document: &Document<'_>) -> Vec<String> {
     if let Some(what) = &report.quantized_input {
         notes.push(format!("The input was quantized already; {what}."));
     }
-    notes.extend(report.warnings.iter().map(|warning| {
-        let mut letters = warning.chars();
-        let first = letters.next().map_or(String::new(), |c| c.to_uppercase().to_string());
-        format!("{first}{}.", letters.as_str())
-    }));
+    notes.extend(report.warnings.iter().map(|warning| format!("{}.", capital(warning))));
     notes
+}
+
+/// A sentence with a capital at its beginning.
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map_or(String::new(), |c| c.to_uppercase().to_string());
+    format!("{first}{}", letters.as_str())
 }
