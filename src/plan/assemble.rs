@@ -108,7 +108,7 @@ fn plan_graph(
     plan.settle_types(graph, matched);
     plan.settle_outputs(matched);
     plan.check_grids()?;
-    if settings.calibration.is_some() {
+    if settings.sees_samples() {
         plan.watch_halves(graph, matched);
     }
     plan.ask_for_channels(graph);

@@ -81,7 +81,7 @@ impl Plan {
             let constants = match &mut self.nodes[at].placement {
                 Placement::Integer(integer) => &mut integer.constants[..],
                 Placement::Dynamic(weight) => {
-                    if settings.calibration.is_none() && settings.mode != Mode::Static {
+                    if !settings.sees_samples() && settings.mode != Mode::Static {
                         let why = "activations.outlier_threshold: which columns pass it is seen in samples; name some with --data";
                         return Err(Error::other(why));
                     }

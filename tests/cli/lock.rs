@@ -3,13 +3,14 @@
 use super::*;
 
 /// Ways to convert that take something from samples, each with flags and what stands in the policy.
-const WAYS: [(&str, &[&str]); 6] = [
+const WAYS: [(&str, &[&str]); 7] = [
     ("", &[]),
     ("activations: { type: uint16, calibrator: minmax }\ncontrib: true\n", &[]),
     ("rules:\n  - match: { op_type: Gemm }\n    activations: { type: int16 }\ncontrib: true\n", &["--io", "uint8"]),
     ("weights: { granularity: per_tensor, type: uint8 }\n", &["--format", "qoperator"]),
     ("mode: float16\n", &[]),
     ("mode: dynamic\n", &[]),
+    ("mode: dynamic\nactivations: { outlier_threshold: 2 }\n", &[]),
 ];
 
 #[test]
@@ -20,13 +21,19 @@ fn a_lock_gives_the_same_bytes_without_samples() {
         policy(folder, more);
         let run = |args: &[&str]| ends(&tare(folder, [args, flags].concat()), 0).to_owned();
         run(&["quantize", "-q", "-c", "policy.yaml", "-o", "q.onnx", "--lock", "--no-validation"]);
-        // The same policy where there are no samples.
+        // The same policy where there are no samples, and where none are named.
         let text = std::fs::read_to_string(folder.join("policy.yaml")).expect("a policy");
-        let text = text.replace("/calibration/, samples", "/nowhere/, samples").replace("/test/", "/nowhere/");
-        std::fs::write(folder.join("bare.yaml"), text).expect("written");
-        let printed = run(&["quantize", "-c", "bare.yaml", "-o", "again.onnx", "--locked", "q.lock"]);
-        assert!(printed.contains("q.lock"), "{printed}");
-        assert!(read(folder.join("q.onnx")) == read(folder.join("again.onnx")), "{more}");
+        let missing = text.replace("/calibration/, samples", "/nowhere/, samples").replace("/test/", "/nowhere/");
+        let of_data = |line: &&str| {
+            ["data:", "  calibration:", "  validation:", "  preprocess:"].iter().any(|key| line.starts_with(key))
+        };
+        let bare: Vec<&str> = text.lines().filter(|line| !of_data(line)).collect();
+        for text in [missing, bare.join("\n")] {
+            std::fs::write(folder.join("bare.yaml"), text).expect("written");
+            let printed = run(&["quantize", "-c", "bare.yaml", "-o", "again.onnx", "--locked", "q.lock"]);
+            assert!(printed.contains("q.lock"), "{printed}");
+            assert!(read(folder.join("q.onnx")) == read(folder.join("again.onnx")), "{more}");
+        }
     }
 }
 

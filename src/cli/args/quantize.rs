@@ -122,6 +122,7 @@ impl Quantize {
         if self.lock.as_deref() == Some(Path::new(BESIDE)) {
             settings.lock = settings.output.as_ref().map(|output| output.with_extension("lock"));
         }
+        settings.found = self.ranges.is_some() || self.locked.is_some();
         if self.locked.is_some() {
             settings.lock = None;
             if self.validation.is_none() {

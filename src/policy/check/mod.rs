@@ -86,6 +86,7 @@ impl Raw {
             encodings: self.data.as_ref().and_then(|data| data.encodings.clone()),
             write_encodings: self.write_encodings.clone(),
             lock: self.lock.clone(),
+            found: false,
             encodings_version: self.encodings_version.unwrap_or_default(),
             mode,
             format,

@@ -44,6 +44,8 @@ pub struct Settings {
     pub encodings: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings.
     pub write_encodings: Option<PathBuf>,
+    /// Whether a file, of statistics or a lock, says what samples show.
+    pub found: bool,
     /// Where the lock goes.
     pub lock: Option<PathBuf>,
     /// The version of these encodings.
@@ -130,6 +132,11 @@ impl Settings {
     /// The types of 16 bits that nodes may compute in.
     pub fn halves(&self) -> impl Iterator<Item = HalfType> + '_ {
         self.modes().filter_map(Mode::half)
+    }
+
+    /// Whether it is known what samples show: some are run, or a file says it.
+    pub fn sees_samples(&self) -> bool {
+        self.calibration.is_some() || self.found
     }
 
     /// Whether samples, where there are some, are looked at before the model is written.
