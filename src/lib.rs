@@ -3,6 +3,7 @@
 pub mod advise;
 pub mod bench;
 pub mod calibrate;
+pub mod chance;
 pub mod dequantize;
 pub mod diff;
 pub mod encodings;

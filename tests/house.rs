@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the bottom up. A file imports its own room and rooms that stand before it, so there is no circle.
 const ROOMS: &[&str] = &[
     "error",
+    "chance",
     "threads",
     "mapped",
     "tensor",

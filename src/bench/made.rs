@@ -1,5 +1,6 @@
 //! Inputs for a model for which there are no samples: what a run takes seldom depends on the numbers, but it does on the shapes.
 
+use crate::chance::Chance;
 use crate::error::{Error, Result};
 use crate::inputs::InputSpec;
 use crate::ir::{Model, OpenAxis};
@@ -84,14 +85,14 @@ fn tensor(spec: &InputSpec, seed: u64) -> Result<Tensor> {
     let shape = shape.ok_or_else(|| refuse("a dimension is open"))?;
     let bytes = |size: usize| element_count(&shape)?.checked_mul(size).filter(|&bytes| bytes <= MOST_BYTES);
     let count = bytes(8).map(|bytes| bytes / 8).ok_or_else(|| refuse("is too large to be made up"))?;
-    let mut noise = Noise(seed);
-    let mut unit = || (noise.next() >> 40) as f32 / (1 << 24) as f32;
+    let mut chance = Chance::new(seed);
+    let mut unit = || (chance.bits() >> 40) as f32 / (1 << 24) as f32;
     let data: Vec<u8> = match ty.dtype {
         DataType::Float32 => (0..count).flat_map(|_| unit().to_le_bytes()).collect(),
         DataType::Float64 => (0..count).flat_map(|_| f64::from(unit()).to_le_bytes()).collect(),
         DataType::Float16 => (0..count).flat_map(|_| f16::from_f32(unit()).to_le_bytes()).collect(),
         DataType::Bfloat16 => (0..count).flat_map(|_| bf16::from_f32(unit()).to_le_bytes()).collect(),
-        DataType::Uint8 | DataType::Int8 => (0..count).map(|_| (noise.next() >> 56) as u8).collect(),
+        DataType::Uint8 | DataType::Int8 => (0..count).map(|_| (chance.bits() >> 56) as u8).collect(),
         DataType::Bool => vec![1; count],
         DataType::Int16 | DataType::Uint16 => [1, 0].repeat(count),
         DataType::Int32 | DataType::Uint32 => [1, 0, 0, 0].repeat(count),
@@ -99,17 +100,4 @@ fn tensor(spec: &InputSpec, seed: u64) -> Result<Tensor> {
         _ => return Err(refuse("inputs of this type are not made up")),
     };
     Tensor::new(ty.dtype, shape, data.into())
-}
-
-/// Numbers that look like chance (SplitMix64).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

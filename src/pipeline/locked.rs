@@ -67,6 +67,22 @@ impl Planned {
         Ok((resolved, summary))
     }
 
+    /// Takes the grids from a lock.
+    ///
+    /// # Errors
+    /// When it is of another model, or another policy, and what changed.
+    fn resolve_locked(&mut self, settings: &Settings, lock: &Lock) -> Result<Resolved> {
+        let encodings = self.encoded.as_ref().map(Encoded::sha256);
+        if let Some(what) = lock.changed(&file::digests(&self.path)?, &settings.canonical(), encodings) {
+            return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
+        }
+        let float = lock.float_nodes(&self.model.graph)?;
+        if !float.is_empty() {
+            self.plan_anew(settings, float)?;
+        }
+        lock.resolve(&self.plan)
+    }
+
     /// The digest of the policy: the one of the lock, which may have been made with other samples.
     pub(super) fn policy_sha256(&self, settings: &Settings) -> String {
         let of_lock = self.locked.as_ref().map(|locked| locked.lock.policy_sha256.clone());

@@ -11,7 +11,6 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::{Model, NodeId};
-use crate::lock::Lock;
 use crate::plan::{Known, Placement, Plan, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, QuantizedInput, Settings};
 use crate::prepare;
@@ -186,7 +185,7 @@ impl Planned {
     }
 
     /// Plans again with the nodes `float` in float. Returns the plan that there was.
-    fn plan_anew(&mut self, settings: &Settings, float: Vec<(NodeId, String)>) -> Result<Plan> {
+    pub(super) fn plan_anew(&mut self, settings: &Settings, float: Vec<(NodeId, String)>) -> Result<Plan> {
         let graph = &self.model.graph;
         let mut kept = float.clone();
         if self.completes {
@@ -195,22 +194,6 @@ impl Planned {
         let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
         self.float = float;
         Ok(std::mem::replace(&mut self.plan, anew))
-    }
-
-    /// Takes the grids from a lock.
-    ///
-    /// # Errors
-    /// When it is of another model, or another policy, and what changed.
-    pub fn resolve_locked(&mut self, settings: &Settings, lock: &Lock) -> Result<Resolved> {
-        let encodings = self.encoded.as_ref().map(Encoded::sha256);
-        if let Some(what) = lock.changed(&file::digests(&self.path)?, &settings.canonical(), encodings) {
-            return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
-        }
-        let float = lock.float_nodes(&self.model.graph)?;
-        if !float.is_empty() {
-            self.plan_anew(settings, float)?;
-        }
-        lock.resolve(&self.plan)
     }
 
     /// Whether nothing stays in float, where the policy wants that.

@@ -1,7 +1,7 @@
 //! The cases: inputs that no sample shows.
 
 use super::kinds::{Input, Kind};
-use super::numbers::{Chance, of_numbers, resized};
+use super::numbers::{self, of_numbers, resized};
 use super::shapes::{Open, sizes};
 use super::span::Span;
 use crate::error::Result;
@@ -106,10 +106,10 @@ impl Case {
             match &input.kind {
                 Kind::Numbers(span) => self.numbers((index, input), span, base),
                 Kind::Ids { low, high, .. } => {
-                    let mut chance = Chance::new(&self.name, index);
+                    let mut chance = numbers::chance(&self.name, index);
                     let id = |_: usize| match self.fill {
                         Fill::Ids(share) => Some(if share > 0.0 { *high } else { *low } as f64),
-                        Fill::RandomIds => Some(chance.id(*low, *high) as f64),
+                        Fill::RandomIds => Some(numbers::id(&mut chance, *low, *high) as f64),
                         _ => None,
                     };
                     let ids: Option<Vec<f64>> = (0..base.len()).map(id).collect();
@@ -136,7 +136,7 @@ impl Case {
         if beyond && !input.takes_any_number() {
             return Ok(base);
         }
-        let mut chance = Chance::new(&self.name, index);
+        let mut chance = numbers::chance(&self.name, index);
         let columns = shape.last().copied().unwrap_or(1).max(1);
         let mut number = |at: usize| {
             let (low, high) = span.at(&shape, at);

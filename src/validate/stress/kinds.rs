@@ -1,7 +1,7 @@
 //! What an input of a model is fed with: numbers, words of a table, or a mask.
 
 use super::StressInput;
-use super::numbers::{Chance, of_numbers};
+use super::numbers::{self, of_numbers};
 use super::span::Span;
 use super::tables;
 use crate::error::{Error, Result};
@@ -160,11 +160,11 @@ pub fn base(inputs: &[Input], specs: &[InputSpec], preprocess: Option<&Preproces
         let count = crate::tensor::element_count(&shape).filter(|&count| count <= crate::inputs::MAX_TENSOR_BYTES / 8);
         let too_large = || Error::value(&spec.name, format!("is of shape {shape:?}, too large to make samples of"));
         let count = count.ok_or_else(too_large)?;
-        let mut chance = Chance::new("base", index);
+        let mut chance = numbers::chance("base", index);
         let numbers: Vec<f64> = (0..count)
             .map(|at| match &input.kind {
                 Kind::Numbers(span) => chance.between(span.at(&shape, at)),
-                Kind::Ids { low, high, .. } => chance.id(*low, *high) as f64,
+                Kind::Ids { low, high, .. } => numbers::id(&mut chance, *low, *high) as f64,
                 Kind::Flags => 1.0,
                 Kind::Kept => 0.0,
             })

@@ -1,43 +1,22 @@
-//! Tensors made of numbers, and chance that is the same each time.
+//! Tensors made of numbers.
 
 use super::SEED;
 use super::kinds::Input;
+use crate::chance::Chance;
 use crate::error::{Error, Result};
 use crate::inputs::Meaning;
 use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
 
-/// Numbers that look random: splitmix64 (Steele, Lea and Flood 2014).
-pub struct Chance(u64);
+/// Chance for input number `input` of the case called `name`.
+pub fn chance(name: &str, input: usize) -> Chance {
+    Chance::named(name, u64::from(SEED) ^ (input as u64).rotate_left(32))
+}
 
-impl Chance {
-    /// Those of the input number `input` of the case called `name`.
-    pub fn new(name: &str, input: usize) -> Self {
-        // FNV-1a.
-        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let of_name = name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ u64::from(SEED), hash);
-        Self(of_name ^ (input as u64).rotate_left(32))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number between two.
-    pub fn between(&mut self, (low, high): (f32, f32)) -> f64 {
-        let share = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        f64::from(low) + share * (f64::from(high) - f64::from(low))
-    }
-
-    /// An integer from `low` to `high`.
-    pub fn id(&mut self, low: i64, high: i64) -> i64 {
-        let count = u64::try_from(high - low).unwrap_or(0) + 1;
-        low + i64::try_from(self.next() % count).unwrap_or(0)
-    }
+/// An integer from `low` to `high`.
+pub fn id(chance: &mut Chance, low: i64, high: i64) -> i64 {
+    let count = u64::try_from(high - low).unwrap_or(0) + 1;
+    low + i64::try_from(chance.bits() % count).unwrap_or(0)
 }
 
 /// A tensor of what `input` takes. Numbers that stand for integers on a grid are those that the grid has, so that both models are

@@ -2,7 +2,7 @@
 
 use super::super::cases::{Case, cases};
 use super::super::kinds::{self, Input, Kind};
-use super::super::numbers::{Chance, resized};
+use super::super::numbers::{self, resized};
 use super::super::shapes::{open, sizes};
 use super::super::span::Span;
 use super::super::{specs, tables};
@@ -123,11 +123,11 @@ fn beyond_and_noise_have_the_width_that_they_say() {
 
 #[test]
 fn chance_differs_from_case_to_case_and_from_input_to_input() {
-    let first = |name: &str, input: usize| Chance::new(name, input).between((0.0, 1.0));
+    let first = |name: &str, input: usize| numbers::chance(name, input).between((0.0, 1.0));
     assert_eq!(first("noise", 0), first("noise", 0));
     assert!(first("noise", 0) != first("noise", 1) && first("noise", 0) != first("loud", 0));
-    let mut chance = Chance::new("ids", 0);
-    let ids: Vec<i64> = (0..100).map(|_| chance.id(-1, 1)).collect();
+    let mut chance = numbers::chance("ids", 0);
+    let ids: Vec<i64> = (0..100).map(|_| numbers::id(&mut chance, -1, 1)).collect();
     assert!([-1, 0, 1].iter().all(|id| ids.contains(id)) && ids.iter().all(|id| (-1..=1).contains(id)));
 }
 
