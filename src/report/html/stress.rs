@@ -23,7 +23,7 @@ pub fn stress(document: &Document<'_>) -> String {
     );
     let rows: Vec<_> = stress.cases.iter().map(row).collect();
     let headings = ["Case", "What", "Found", "SQNR, least", "Error to that of the worst sample"];
-    text.push_str(&table("Crash tests", &headings, 3, &rows));
+    text.push_str(&table("Each case", &headings, 3, &rows));
     let rows: Vec<_> = saturated(stress).into_iter().map(saturation).collect();
     if !rows.is_empty() {
         let headings = ["Value", "Case", "Beyond its grid", "On samples", "Furthest, in widths of the grid"];
