@@ -2,7 +2,8 @@
 
 use crate::dequantize::Found;
 use crate::error::Result;
-use crate::ir::{Graph, Model, NewNode, Use, ValueId};
+use crate::inputs::Meaning;
+use crate::ir::{Graph, Model, NewNode, NodeId, Use, ValueId};
 use crate::quant::{KnownGrids, Params};
 use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
@@ -64,26 +65,32 @@ fn spread(grid: &Params, number: f32) -> f32 {
     step / 12f32.sqrt()
 }
 
-/// Gives the name of each output that a QuantizeLinear makes, and its place, to the numbers that this one reads: the name that
-/// they have in a model whose output is float.
-pub fn outputs_in_float(model: &mut Model, found: &mut Found) {
-    let graph = &mut model.graph;
-    for output in graph.outputs().collect::<Vec<_>>() {
+/// Gives the name of each output that is integers on a grid, and its place, to the numbers that the QuantizeLinear behind it reads,
+/// as far as the grid reaches: a clamp may have vanished into it. So the output has the name and the type of a float model's.
+/// Returns the nodes that cut off what lies beyond.
+///
+/// # Errors
+/// When the metadata of an output is malformed.
+pub fn outputs_in_float(model: &mut Model, found: &mut Found) -> Result<Vec<NodeId>> {
+    let mut cuts = Vec::new();
+    for output in model.graph.outputs().collect::<Vec<_>>() {
+        let Some(Meaning::Grid(grid)) = Meaning::of(model, output)? else { continue };
+        let graph = &mut model.graph;
         let quantizer = graph.value(output).producer().filter(|&id| graph.node(id).is("QuantizeLinear"));
         let Some(numbers) = quantizer.and_then(|id| graph.node(id).input(0)) else { continue };
-        if graph.value(numbers).producer().is_none() {
-            continue;
-        }
         let (name, before) = (graph.value(output).name().to_owned(), graph.value(numbers).name().to_owned());
-        graph.hand_over_name(output, numbers, &format!("{name}_integers"));
-        graph.set_element_type(numbers, DataType::Float32);
-        if let Some(grid) = found.grids.activations.remove(&before) {
-            found.grids.activations.insert(name.clone(), grid);
+        let (low, high) = grid.real_range();
+        let bound = |graph: &mut Graph, end: f32| graph.add_initializer(&name, &Tensor::from_f32(vec![], &[end]));
+        let inputs = vec![Some(numbers), Some(bound(graph, low)), Some(bound(graph, high))];
+        let (cut, clipped) = graph.add_node(NewNode { op_type: "Clip", name: &name, inputs, ints: vec![] }, &name);
+        graph.hand_over_name(output, clipped, &format!("{name}_integers"));
+        graph.set_element_type(clipped, DataType::Float32);
+        if let Some(grid) = found.grids.activations.get(&before).copied() {
+            found.grids.activations.insert(name, grid);
         }
-        if let Some(direct) = found.direct.remove(&before) {
-            found.direct.insert(name, direct);
-        }
+        cuts.push(cut);
     }
+    Ok(cuts)
 }
 
 /// The model with each activation on its grid, and the names of what the activations are there, by their own.

@@ -8,7 +8,7 @@ use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
 use crate::file;
-use crate::ir::{Model, ValueId};
+use crate::ir::{Model, NodeId, ValueId};
 use crate::quant::{HalfType, Params};
 use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::{BTreeMap, HashMap};
@@ -75,9 +75,9 @@ impl<'a> Runs<'a> {
             Error::other(format!("layers are compared with the quantized model turned back, which fails: {e}"))
         })?;
         let mut restored = Model::from_proto(restored.to_proto()?)?;
-        outputs_in_float(&mut restored, &mut found);
+        let cuts = outputs_in_float(&mut restored, &mut found)?;
         let types = executor.types(&file::outline(original)?, inputs)?;
-        let places = places(original, &restored, &types, &found.grids.activations)?;
+        let places = places(original, (&restored, &cuts), &types, &found.grids.activations)?;
 
         let made: Vec<usize> = (0..places.len()).filter(|&k| !places[k].node.is_empty()).collect();
         let names: Vec<String> = made.iter().map(|&k| places[k].name.clone()).collect();
@@ -91,7 +91,7 @@ impl<'a> Runs<'a> {
             // Grids that are found while it runs are nowhere but in the model itself.
             false => {
                 let mut whole = written.clone();
-                outputs_in_float(&mut whole, &mut Found::default());
+                outputs_in_float(&mut whole, &mut Found::default())?;
                 (whole, HashMap::new())
             }
         };
@@ -165,7 +165,12 @@ fn coarsest(model: &Model) -> HalfType {
 }
 
 /// The float values that both models have, in an order of computation.
-fn places(original: &Model, restored: &Model, types: &Types, grids: &BTreeMap<String, Params>) -> Result<Vec<Place>> {
+fn places(
+    original: &Model,
+    (restored, cuts): (&Model, &[NodeId]),
+    types: &Types,
+    grids: &BTreeMap<String, Params>,
+) -> Result<Vec<Place>> {
     let graph = &restored.graph;
     let common = |name: &str| {
         let value = original.graph.find(name).filter(|&value| !original.graph.is_constant(value))?;
@@ -187,7 +192,8 @@ fn places(original: &Model, restored: &Model, types: &Types, grids: &BTreeMap<St
             let name = graph.value(value).name();
             let made = common(name).and_then(|value| original.graph.value(value).producer());
             let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else { continue };
-            let maker = graph.node(twin::rounded_by(graph, id).unwrap_or(id));
+            let before = node.input(0).filter(|_| cuts.contains(&id)).and_then(|value| graph.value(value).producer());
+            let maker = graph.node(before.or_else(|| twin::rounded_by(graph, id)).unwrap_or(id));
             places.push(Place {
                 name: name.to_owned(),
                 node: if maker.name().is_empty() { name } else { maker.name() }.to_owned(),
