@@ -234,3 +234,21 @@ fn integers_for_no_input_that_could_be_are_an_error() {
     assert!(why.contains("io.inputs asks for integers, and the model has no input that could be"), "{why}");
     assert_eq!([made("inputs: uint8, outputs: uint8"), made("outputs: uint8")], [Ok(()), Ok(())]);
 }
+
+#[test]
+fn what_is_stated_of_pictures_and_the_data_are_arrays_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.npz");
+    let model = Builder::new(13).input("x", &[1, 4]).node("Neg", &["x"], &["y"], vec![]).output("y", &[1, 4]).build();
+    let specs = planned::input_specs(&model).expect("inputs");
+    let mut samples = inputs::Recorder::create(&path, &specs, &[]).expect("begun");
+    samples.add("s", &[Tensor::from_f32(vec![1, 4], &[1.0; 4])], &[], None).expect("added");
+    samples.finish().expect("written");
+    let note = |size| {
+        let preprocess = inputs::Preprocess { size, ..inputs::Preprocess::default() };
+        let source = inputs::Source { preprocess, ..inputs::Source::new(path.clone()) };
+        calibrated::preprocessing_note(&Dataset::open(&source, &specs).expect("samples"))
+    };
+    assert_eq!(note(None), None);
+    assert!(note(Some([32, 32])).is_some_and(|note| note.contains("data.preprocess has no effect")));
+}

@@ -178,3 +178,13 @@ fn a_clamp_belongs_to_the_static_layer_before_it() {
     let alone = start().node("Relu", &["c"], &["r"], vec![]).output("r", &[1, 4, 8, 8]);
     assert!(listing_by(policy, alone).1.iter().any(|v| v.starts_with("r: int8")));
 }
+
+#[test]
+fn what_a_reason_advises_works() {
+    let policy = "mode: weight-only\nweights: { type: nf4, form: contrib, granularity: per_block }\n";
+    let (nodes, _) = listing_by(policy, three());
+    let (_, advice) = nodes[0].split_once("a rule with weights: ").expect("advice");
+    let advice = advice.strip_suffix(" stores it").expect("advice");
+    let rule = format!("{policy}rules:\n  - {{ match: {{ op_type: Conv }}, weights: {advice} }}\n");
+    assert_eq!(listing_by(&rule, three()).0[0], "Conv Conv_c: float, weight int8 symmetric per channel on axis 0");
+}
