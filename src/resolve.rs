@@ -23,7 +23,7 @@ pub struct Resolved {
     outliers: HashMap<ValueId, Vec<usize>>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
-    /// Values whose range says little, with what is odd about them.
+    /// Values whose range says little, with what is odd about them and what follows from it.
     pub warnings: Vec<(String, &'static str)>,
     /// The range of each value that has one of its own, by name.
     pub ranges: BTreeMap<String, (f32, f32)>,
@@ -222,9 +222,9 @@ fn range(
             let statistics = calibration.values.get(&value.name).ok_or_else(missing)?;
             let seen = statistics.range();
             if statistics.samples() == 0 {
-                warnings.push((value.name.clone(), "was never computed while the samples ran"));
+                warnings.push((value.name.clone(), "was never computed while the samples ran; its range is a guess"));
             } else if seen.0 == seen.1 {
-                warnings.push((value.name.clone(), "had the same number in every sample"));
+                warnings.push((value.name.clone(), "had the same number in every sample; its range is a guess"));
             }
             Ok(calibrate::range(statistics, settings.calibrator, settings.scheme))
         }
@@ -264,8 +264,8 @@ impl Resolved {
             let is_outlier = |ends: &(f32, f32)| ends.1.max(-ends.0) > split.threshold;
             let columns: Vec<usize> = (0..ends.len()).filter(|&column| is_outlier(&ends[column])).collect();
             if columns.len() as f64 > ends.len() as f64 * MOST_OUTLIERS {
-                self.warnings
-                    .push((value.name.clone(), "has more columns above outlier_threshold than below: not split"));
+                let why = "has more columns above outlier_threshold than below, which are no outliers: none of them is split off";
+                self.warnings.push((value.name.clone(), why));
             } else if !columns.is_empty() {
                 let rest = ends.iter().filter(|ends| !is_outlier(ends));
                 rests.insert(value.id, rest.fold((0f32, 0f32), |all, ends| (all.0.min(ends.0), all.1.max(ends.1))));

@@ -20,6 +20,8 @@ pub struct Found {
     pub biases: BTreeMap<String, KnownBias>,
     /// What layers make that run on grids that each run finds anew, and their weights.
     pub dynamic: BTreeSet<String>,
+    /// Float constants that the model rounds to these grids each time it runs, and which nobody reads as they are.
+    pub rounded: BTreeMap<String, KnownConstant>,
     /// What no grid by name can stand for: the name, and why.
     pub lost: Vec<(String, &'static str)>,
 }
@@ -41,6 +43,7 @@ pub(super) struct Notes {
     constants: Vec<(ValueId, KnownConstant)>,
     biases: Vec<(ValueId, KnownBias)>,
     dynamic: Vec<ValueId>,
+    rounded: Vec<(ValueId, KnownConstant)>,
     lost: Vec<(ValueId, &'static str)>,
 }
 
@@ -90,6 +93,40 @@ impl Walk<'_> {
             let known = KnownConstant { axis: None, block: None, grids: vec![params] };
             self.notes.constants.push((value, known));
         }
+        Ok(())
+    }
+
+    /// Notes that the model rounds the constant `float` while it runs: `id`, which is still there, makes `integers` of it.
+    pub(super) fn note_rounded(
+        &mut self,
+        graph: &Graph,
+        id: NodeId,
+        float: ValueId,
+        grid: Grid,
+        integers: ValueId,
+    ) -> Result<()> {
+        let quantizes = |one: &Use| matches!(one, Use::Input { node, .. } if graph.node(*node).is("QuantizeLinear"));
+        let constants = (graph.constant(grid.scale)?, stored::zero_points(graph, grid)?, graph.constant(float)?);
+        let (Some(scales), Some(zeros), Some(rank)) =
+            (constants.0, constants.1, constants.2.map(|numbers| numbers.shape().len() as i64))
+        else {
+            return Ok(());
+        };
+        let dtype = grid.zero_point.and_then(|zero| graph.element_type(zero));
+        let Some(dtype) = dtype.or_else(|| stated(graph, integers)).and_then(GridType::of) else { return Ok(()) };
+        if !graph.value(float).uses().iter().all(quantizes) || scales.dtype() != DataType::Float32 {
+            return Ok(());
+        }
+        let attributes = graph.node(id).attributes();
+        let axis = attributes.int("axis").unwrap_or(1);
+        let block =
+            attributes.int("block_size").and_then(|block| usize::try_from(block).ok()).filter(|&block| block > 0);
+        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok();
+        let axis = axis.filter(|_| scales.len() > 1 || block.is_some());
+        let zero = |index: usize| zeros.get(index).map_or(0, |&zero| zero as i32);
+        let params = |(index, &scale): (usize, &f32)| Params { dtype, scale, zero_point: zero(index) };
+        let grids = scales.to_f32()?.iter().enumerate().map(params).collect();
+        self.notes.rounded.push((float, KnownConstant { axis, block, grids }));
         Ok(())
     }
 
@@ -207,6 +244,8 @@ impl Notes {
             .constants
             .extend(self.constants.into_iter().filter(|c| alive(c.0)).map(|(v, known)| (name(v), known)));
         found.biases.extend(self.biases.into_iter().filter(|b| alive(b.0)).map(|(value, bias)| (name(value), bias)));
+        let rounded = self.rounded.into_iter().filter(|_| !body).filter(|r| alive(r.0));
+        found.rounded.extend(rounded.map(|(value, known)| (name(value), known)));
         found.dynamic.extend(self.dynamic.into_iter().map(name));
         found.lost.extend(self.lost.into_iter().filter(|lost| alive(lost.0)).map(|(value, why)| (name(value), why)));
         found.lost.dedup();

@@ -160,6 +160,7 @@ impl Walk<'_> {
         self.done.quantizers += 1;
         if is_constant(graph, float) {
             self.real.insert(integers, Real { float, grid });
+            self.note_rounded(graph, id, float, grid, integers)?;
             return self.note_quantized_constant(graph, float, grid);
         }
         let float = self.clamped(graph, float, grid)?;

@@ -126,6 +126,10 @@ impl Planned {
     }
 }
 
-fn preprocessing_note(set: &Dataset) -> Option<String> {
-    set.describe().pictures.as_ref().map(|p| format!("pictures: {p}"))
+/// What was done to pictures, and what was left out, had no effect or looks unintended.
+pub(super) fn preprocessing_note(set: &Dataset) -> Option<String> {
+    let told = set.describe();
+    let pictures = told.pictures.as_ref().map(|p| format!("pictures: {p}"));
+    let all: Vec<String> = pictures.into_iter().chain(told.notes.iter().cloned()).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }

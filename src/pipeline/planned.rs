@@ -11,7 +11,7 @@ use crate::exec::{Executor, Tract, Types};
 use crate::file;
 use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::{Model, NodeId};
-use crate::plan::{Known, Placement, Plan, out_of_range, plan, splits, unlike_joins};
+use crate::plan::{Known, Placement, Plan, UNREAD, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, QuantizedInput, Settings};
 use crate::prepare;
 use crate::quant::KnownGrids;
@@ -212,8 +212,16 @@ impl Planned {
         if left.is_empty() {
             return Ok(());
         }
+        // With integers to make, they would be integer nodes.
+        let ends = summary.float.iter().all(|group| group.reason == UNREAD) && summary.stored == 0;
+        let hint = match ends && self.plan.io.iter().all(|one| one.output.is_none()) {
+            true => {
+                "\nthey lead to outputs of the model alone: outputs that are integers make them integer nodes (io.outputs, or --io uint8)"
+            }
+            false => "",
+        };
         let left = left.join("\n  ");
-        Err(Error::file(&self.path, format!("strict: true, but some operators stay in float:\n  {left}")))
+        Err(Error::file(&self.path, format!("strict: true, but some operators stay in float:\n  {left}{hint}")))
     }
 
     /// The model with what was resolved carried out, and with a note of how it came about; and the integer nodes that have no

@@ -5,13 +5,15 @@ use super::{Planned, TOOL};
 use crate::error::Result;
 use crate::exec::Types;
 use crate::file;
-use crate::plan::NodePlan;
+use crate::plan::{Idle, NodePlan, Placement};
 use crate::policy::{QuantizedInput, Settings};
+use crate::quant::GridType;
 use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedGrid, summarize};
 use crate::resolve::Resolved;
 use crate::rewrite::Kept;
 use crate::target::Target;
 use crate::validate::{self, Comparison};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,7 +35,7 @@ pub fn report(
         Err(why) => (None, Some(why)),
     };
     let mut warnings: Vec<String> =
-        resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}; its range is a guess")).collect();
+        resolved.warnings.iter().map(|(value, what)| format!("value {value:?} {what}")).collect();
     if !planned.is_quantized() && settings.quantized_input != QuantizedInput::Keep {
         let what =
             "nothing in the model became integers: it was written as it is; `tare inspect` says why of each node";
@@ -46,13 +48,18 @@ pub fn report(
     let values = planned.plan.values.iter().flat_map(|value| std::iter::once(&value.settings).chain(&value.also));
     let nodes = planned.plan.nodes.iter().filter(|_| !planned.plan.values.is_empty());
     let constants = nodes.flat_map(|node| node.placement.constants()).map(|constant| constant.scheme.dtype);
-    let mut stored = values.map(|settings| settings.scheme.dtype).chain(constants.filter(|dtype| dtype.is_float()));
-    warnings.extend(stored.find_map(|dtype| planned.target.caution(dtype)).map(str::to_owned));
+    let stored = values.map(|settings| settings.scheme.dtype).chain(constants.filter(|dtype| dtype.is_float()));
+    // The wider type's caution holds for both.
+    let stored: Vec<GridType> = stored.collect();
+    let narrow = stored.iter().filter_map(|dtype| dtype.float8()).max_by_key(|kind| Reverse(kind.mantissa()));
+    warnings.extend(narrow.and_then(|kind| planned.target.caution(GridType::Float8(kind))).map(str::to_owned));
+    warnings.extend(half_caution(planned).map(str::to_owned));
     if validation.as_ref().is_some_and(|v| v.outputs.iter().any(|o| o.not_finite > 0)) {
         warnings.push("an output is NaN or infinite where the other model's is not".to_owned());
     }
     let checks = validate::checks(&settings.thresholds, validation.as_ref());
     warnings.extend(overruled(planned));
+    warnings.extend(idle(&planned.plan.idle()));
     let unused = planned.plan.unused.iter();
     let mut unused: Vec<_> =
         unused.map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() }).collect();
@@ -100,6 +107,37 @@ fn completed(planned: &Planned) -> String {
         "completed: {activations} activations and {constants} stored constants keep their grids; compared with the model \
          turned back to float"
     )
+}
+
+/// What has to be known before a model is run whose nodes compute in 16 bits, if there is something.
+fn half_caution(planned: &Planned) -> Option<&'static str> {
+    let mut caution = None;
+    planned.plan.walk(&planned.model.graph, &mut |_, node| {
+        if let Placement::Half(half) = &node.placement {
+            caution = caution.or_else(|| planned.target.caution_half(half.kind));
+        }
+    });
+    caution
+}
+
+/// How many values of a rule a warning names.
+const NAMES_SHOWN: usize = 3;
+
+/// What to say of ranges and scales that rules state of values without a grid: a line for each rule and reason.
+fn idle(found: &[&Idle]) -> Vec<String> {
+    let mut groups: BTreeMap<(usize, &str), Vec<String>> = BTreeMap::new();
+    for Idle { line, name, reason } in found {
+        groups.entry((*line, reason)).or_default().push(format!("{name:?}"));
+    }
+    let line = |((line, reason), names): ((usize, &str), Vec<String>)| {
+        let more = names.len().saturating_sub(NAMES_SHOWN);
+        let shown = names.into_iter().take(NAMES_SHOWN).collect::<Vec<_>>().join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(
+            "the range or scale that the policy's rule on line {line} states of {shown}{more} is not used: {reason}"
+        )
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// What to say of weights whose stated grids are of another type than the policy has for them: a line for each two types.

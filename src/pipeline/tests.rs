@@ -158,3 +158,97 @@ fn constants_of_strings_are_no_trouble() {
     assert!(inspect(&settings).expect("an audit").contains("MatMul"));
     assert!(super::diff(&path, &path).expect("a difference").is_empty());
 }
+
+/// A model of a layer and something behind it, planned with `policy` and resolved.
+fn resolved(model: &Model, policy: &str) -> (policy::Settings, Planned, crate::resolve::Resolved) {
+    let folder = tempfile::tempdir().expect("a folder");
+    file::save(model, &folder.path().join("m.onnx")).expect("a file");
+    let text = format!("version: 1\nmodel: m.onnx\n{policy}");
+    let settings = Raw::parse(&text, &folder.path().join("p.yaml")).and_then(|raw| raw.settings()).expect("a policy");
+    let mut planned = Planned::new(&settings).expect("a plan");
+    let mut seen = Statistics::default();
+    assert!(seen.add(&[0.0, 1.0]));
+    let values = planned.plan.observed().map(|v| (v.name.clone(), seen.clone())).collect();
+    let resolved = planned.resolve(&settings, &Calibration { values, ..Calibration::default() }).expect("grids");
+    (settings, planned, resolved)
+}
+
+fn layer_and(op_type: &str) -> Model {
+    let net = Builder::new(13).input("x", &[1, 4, 8, 8]).noise("w", &[4, 4, 1, 1], 1);
+    let net = net.node("Conv", &["x", "w"], &["c"], vec![]).node(op_type, &["c"], &["y"], vec![]);
+    net.output("y", &[1, 4, 8, 8]).build()
+}
+
+#[test]
+fn strict_says_what_helps_where_floats_are_left_for_outputs_alone() {
+    let strict = |op_type: &str| {
+        let (settings, planned, resolved) = resolved(&layer_and(op_type), "strict: true\n");
+        planned.check_strict(&settings, &resolved).expect_err("a float node").to_string()
+    };
+    assert!(strict("Sigmoid").ends_with("(io.outputs, or --io uint8)"), "{}", strict("Sigmoid"));
+    assert!(!strict("Erf").contains("--io"), "{}", strict("Erf"));
+    let (settings, planned, resolved) = resolved(&layer_and("Sigmoid"), "strict: true\nio: { outputs: uint8 }\n");
+    assert!(planned.check_strict(&settings, &resolved).is_ok());
+}
+
+#[test]
+fn what_a_user_has_to_know_is_a_warning() {
+    let warnings = |policy: &str| {
+        let (settings, mut planned, resolved) = resolved(&layer_and("Sigmoid"), policy);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.onnx");
+        file::save(&planned.model, &path).expect("a file");
+        planned.path.clone_from(&path);
+        let summary = crate::report::CalibrationSummary::default();
+        let report =
+            reported::report(&settings, &planned, &resolved, None, Err("nobody asked".to_owned()), summary, &path);
+        report.expect("a report").warnings.join("\n")
+    };
+    let both = |dtype: &str| format!("activations: {{ type: {dtype} }}\nweights: {{ type: {dtype} }}\n");
+    assert!(warnings(&both("float8e4m3fn")).contains("no higher than basic"));
+    assert!(warnings(&both("float8e5m2")).contains("optimizations disabled"));
+    let mixed = "activations: { type: float8e4m3fn }\nweights: { type: float8e5m2 }\n";
+    assert!(warnings(mixed).contains("optimizations disabled"));
+    assert!(warnings("mode: bfloat16\n").contains("next to no kernels"));
+    assert_eq!((warnings("mode: float16\n"), warnings("")), (String::new(), String::new()));
+    let idle = warnings("rules:\n- { match: { value: y }, range: [0, 1] }\n");
+    let line =
+        "the range or scale that the policy's rule on line 4 states of \"y\" is not used: no integer node reads it";
+    assert!(idle.starts_with(line), "{idle}");
+}
+
+#[test]
+fn integers_for_no_input_that_could_be_are_an_error() {
+    let model = Builder::new(13).input("i", &[4]).node("Cast", &["i"], &["y"], vec![int("to", 1)]);
+    let mut model = model.output("y", &[4]).build();
+    let input = model.graph.find("i").expect("the input");
+    model.graph.set_element_type(input, DataType::Int64);
+    let folder = tempfile::tempdir().expect("a folder");
+    file::save(&model, &folder.path().join("m.onnx")).expect("a file");
+    let made = |io: &str| {
+        let text = format!("version: 1\nmodel: m.onnx\nio: {{ {io} }}\n");
+        let raw = Raw::parse(&text, &folder.path().join("p.yaml")).expect("a policy");
+        Planned::new(&raw.settings().expect("a policy")).map(|_| ()).map_err(|e| e.to_string())
+    };
+    let why = made("inputs: uint8").expect_err("nothing to do");
+    assert!(why.contains("io.inputs asks for integers, and the model has no input that could be"), "{why}");
+    assert_eq!([made("inputs: uint8, outputs: uint8"), made("outputs: uint8")], [Ok(()), Ok(())]);
+}
+
+#[test]
+fn what_is_stated_of_pictures_and_the_data_are_arrays_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.npz");
+    let model = Builder::new(13).input("x", &[1, 4]).node("Neg", &["x"], &["y"], vec![]).output("y", &[1, 4]).build();
+    let specs = planned::input_specs(&model).expect("inputs");
+    let mut samples = inputs::Recorder::create(&path, &specs, &[]).expect("begun");
+    samples.add("s", &[Tensor::from_f32(vec![1, 4], &[1.0; 4])], &[], None).expect("added");
+    samples.finish().expect("written");
+    let note = |size| {
+        let preprocess = inputs::Preprocess { size, ..inputs::Preprocess::default() };
+        let source = inputs::Source { preprocess, ..inputs::Source::new(path.clone()) };
+        calibrated::preprocessing_note(&Dataset::open(&source, &specs).expect("samples"))
+    };
+    assert_eq!(note(None), None);
+    assert!(note(Some([32, 32])).is_some_and(|note| note.contains("data.preprocess has no effect")));
+}

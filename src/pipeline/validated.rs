@@ -61,6 +61,7 @@ impl Samples {
     pub(super) fn all(settings: &Settings, open: impl FnOnce(&Data) -> Result<Dataset>) -> Result<Self> {
         let data = named(settings).ok_or_else(|| Error::other(NO_SAMPLES))?;
         let set = open(data)?;
+        set.describe().notes.iter().for_each(|note| tracing::warn!("{}: {note}", data.source.path.display()));
         let indices = inputs::spread(set.len(), data.samples);
         if indices.is_empty() {
             return Err(Error::file(&data.source.path, "holds no samples"));

@@ -7,6 +7,7 @@ use super::io::{IntegerIo, integer_io};
 use super::known::{Here, Known};
 use super::nodes::{placement, settle_constants};
 use super::place;
+use super::place::join_clamps;
 use super::structure::Structure;
 use super::weights;
 use super::{NodePlan, Placement, Plan, RangeSource};
@@ -34,6 +35,7 @@ pub fn plan(
     let mut matched = scope.matched(settings)?.into_iter();
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
     let io = integer_io(graph, settings, known, &mut own)?;
+    join_clamps(graph, &scope.order, settings, &mut own);
     let mut here = Here::of(graph, known)?;
     here.settle(graph, &scope.order, &mut own, &io, known);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;
@@ -108,6 +110,7 @@ fn plan_graph(
     plan.settle_types(graph, matched);
     plan.settle_outputs(matched);
     plan.check_grids()?;
+    plan.list_idle(graph, matched, false)?;
     if settings.sees_samples() {
         plan.watch_halves(graph, matched);
     }
@@ -137,6 +140,7 @@ fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings, known: &
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
     plan.kept = here.own_constants();
+    plan.list_idle(graph, &matched, true)?;
     Ok(plan)
 }
 

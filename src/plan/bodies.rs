@@ -2,7 +2,7 @@
 
 use super::{BodyPlan, Plan};
 use crate::error::Result;
-use crate::ir::{Graph, NodeId};
+use crate::ir::{Graph, NodeId, Source};
 use crate::policy::{Matched, NodeKey, Settings};
 use std::borrow::Cow;
 
@@ -57,7 +57,9 @@ impl<'a> Scope<'a> {
                 inputs: inputs(id),
             };
             keys.extend(scope.order.iter().map(key));
-            values.extend(graph.value_ids().map(|v| graph.value(v).name()));
+            // What only a stale hint names, or folding took away, is not there to be matched.
+            let there = |v| Some(graph.value(v)).filter(|value| value.source() != Source::Nowhere);
+            values.extend(graph.value_ids().map(|v| there(v).map_or("", |value| value.name())));
         }
         let Matched { nodes, values } = settings.match_model(&keys, &values)?;
         let (mut nodes, mut values) = (nodes.into_iter(), values.into_iter());

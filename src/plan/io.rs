@@ -46,6 +46,18 @@ pub(super) fn integer_io(
             }
         }
     }
+    let asked = |side: &Option<OneOrEach<IoType>>| {
+        side.as_ref().is_some_and(|side| side.values().into_iter().any(|ty| ty.integer().is_some()))
+    };
+    for (key, side, what) in
+        [("io.inputs", &settings.io.inputs, "input"), ("io.outputs", &settings.io.outputs, "output")]
+    {
+        // Where both sides were asked for, one may be enough.
+        if all.is_empty() && asked(side) {
+            let why = format!("{key} asks for integers, and the model has no {what} that could be: none is float32");
+            return Err(Error::other(format!("{why}; remove it")));
+        }
+    }
     for one in &all {
         let settings = &mut matched.values[one.value.index()];
         if !settings.quantize {

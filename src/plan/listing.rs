@@ -1,6 +1,6 @@
 //! The plan as text: one line for each node and value, in a fixed order, so that two plans can be compared with `diff`.
 
-use super::{ConstantPlan, IntegerNode, Placement, Plan, RangeSource, Unused};
+use super::{ConstantPlan, Idle, IntegerNode, Placement, Plan, RangeSource, Unused};
 use crate::ir::Graph;
 use crate::quant::Params;
 use std::fmt::Write;
@@ -51,6 +51,13 @@ impl Plan {
             };
             let also: String = value.also.iter().map(|ty| format!(", also {}", ty.scheme)).collect();
             let _ = writeln!(text, "{}: {how}{also}", value.name);
+        }
+        let idle = self.idle();
+        if !idle.is_empty() {
+            text.push_str("# rules without effect\n");
+            for Idle { line, name, reason } in idle {
+                let _ = writeln!(text, "line {line}, {name}: {reason}");
+            }
         }
         if !self.unused.is_empty() {
             text.push_str("# known grids not used\n");

@@ -11,6 +11,7 @@ mod conversions;
 mod dynamic;
 mod half_ranges;
 mod halves;
+mod idle;
 mod io;
 mod joins;
 mod known;
@@ -29,11 +30,13 @@ pub use assemble::plan;
 pub use bias::per_channel_bias;
 pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
+pub use idle::Idle;
 pub use io::{IntegerIo, no_integers};
 pub use joins::unlike_joins;
 pub use known::{Known, Unused};
 pub use outliers::Split;
 pub use outliers::splits;
+pub use place::UNREAD;
 pub use structure::Structure;
 pub use weights::NO_WEIGHTS;
 
@@ -73,6 +76,8 @@ pub struct Plan {
     pub unused: Vec<Unused>,
     /// What kind of network was found, which decides about nodes that could be either.
     pub structure: Structure,
+    /// What rules state of values that get no grid.
+    idle: Vec<Idle>,
     index: HashMap<ValueId, usize>,
 }
 

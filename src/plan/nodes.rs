@@ -79,7 +79,7 @@ pub(super) fn placement(
         Some(Candidate::Yes(op)) if op.role == Role::Lookup => look_up(graph, id, op, settings, here),
         Some(Candidate::NoFloats) => Ok(Placement::NoFloats),
         Some(Candidate::No(reason)) => Ok(Placement::Float { reason: reason.clone() }),
-        _ => Ok(Placement::Float { reason: "no integer node reads its output".to_owned() }),
+        _ => Ok(Placement::Float { reason: place::UNREAD.to_owned() }),
     }
 }
 

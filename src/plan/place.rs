@@ -5,9 +5,10 @@
 use super::known::Here;
 use crate::ir::{Graph, NodeId, Use, ValueId};
 use crate::ops::{self, Op, Role};
-use crate::policy::{Matched, Mode, NodeSettings};
+use crate::policy::{Matched, Mode, NodeSettings, Settings};
 use crate::quant::Params;
 use crate::target::Target;
+use std::collections::HashMap;
 
 /// Nodes that stay float for the sake of what stands around them, each with the reason.
 pub(super) type Preferences = Vec<Option<String>>;
@@ -91,6 +92,40 @@ pub(super) fn place(
     while sweep(graph, order, target, &mut placed) {}
     placed
 }
+
+/// Gives clamps that follow a layer on integers, and that only it feeds, the layer's mode, where no rule says otherwise of them:
+/// a grid that covers what the clamp cuts off would be too wide.
+pub(super) fn join_clamps(graph: &Graph, order: &[NodeId], settings: &Settings, matched: &mut Matched) {
+    let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+    for (at, &id) in order.iter().enumerate() {
+        let own = &matched.nodes[at];
+        let clamps = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Clamp && op.bounds(graph, id).is_some());
+        if !clamps || !own.quantize || own.mode_stated || own.mode == Mode::Static {
+            continue;
+        }
+        let (Some(read), Some(made)) = (graph.node(id).input(0), graph.node(id).output(0)) else { continue };
+        let layer = graph.value(read).producer().filter(|_| graph.value(read).uses().len() == 1);
+        let Some(layer) = layer.filter(|layer| at_node.get(layer).is_some_and(|&at| is_static(&matched.nodes[at])))
+        else {
+            continue;
+        };
+        let joins = |role: Role| matches!(role, Role::Compute | Role::Arithmetic | Role::Clamp);
+        if ops::lookup(graph, layer).is_some_and(|op| joins(op.role)) {
+            matched.nodes[at].mode = Mode::Static;
+            // The grid that the layer would have is that behind the clamp.
+            if matched.values[made.index()].activations == settings.activations {
+                matched.values[made.index()].activations = matched.values[read.index()].activations;
+            }
+        }
+    }
+}
+
+fn is_static(settings: &NodeSettings) -> bool {
+    settings.quantize && settings.mode == Mode::Static
+}
+
+/// Why a node is float that could be an integer one.
+pub const UNREAD: &str = "no integer node reads its output";
 
 /// Why the policy leaves a node in float.
 pub(super) fn policy_reason(settings: &NodeSettings) -> String {
@@ -213,7 +248,7 @@ pub(super) fn sweep(graph: &Graph, order: &[NodeId], target: &dyn Target, placed
         }
         let wanted = op.role == Role::Compute || placed.insisted[id.index()];
         if !wanted && !placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]) {
-            reject(placed, id, "no integer node reads its output");
+            reject(placed, id, UNREAD);
             changed = true;
             continue;
         }

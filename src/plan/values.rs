@@ -1,9 +1,10 @@
 //! The values that get a grid.
 
+use super::idle::check_zero_point;
 use super::known::Here;
 use super::place::Placed;
 use super::{Placement, Plan, RangeSource, ValuePlan};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{OutputRange, Role};
@@ -16,17 +17,7 @@ impl Plan {
         for value in &self.values {
             let RangeSource::Grid { zero_point, .. } = value.range else { continue };
             let dtype = value.settings.scheme.dtype;
-            let (low, high) = dtype.limits();
-            if dtype.is_float() && zero_point != 0 {
-                let why = format!("has the zero_point {zero_point} by a rule of the policy; that of {dtype} is 0");
-                return Err(Error::value(&value.name, why));
-            }
-            if !(low..=high).contains(&zero_point) {
-                let why = format!(
-                    "has the zero_point {zero_point} by a rule of the policy; its type, {dtype}, reaches from {low} to {high}"
-                );
-                return Err(Error::value(&value.name, why));
-            }
+            check_zero_point(&value.name, dtype, zero_point)?;
         }
         Ok(())
     }

@@ -89,13 +89,23 @@ fn form(weights: &WeightSettings) -> Stored {
     }
 }
 
-const NO_READER: &str =
-    "no operator of ONNX Runtime's own domain reads its weight; a rule with weights: { form: qdq } stores it";
+/// Why a weight in blocks has no reader, and what a rule has to say to store it: codes have no other form.
+fn no_reader(weights: &WeightSettings) -> &'static str {
+    match weights.codes {
+        None => {
+            "no operator of ONNX Runtime's own domain reads its weight; a rule with weights: { form: qdq } stores it"
+        }
+        Some(_) => {
+            "no operator of ONNX Runtime's own domain reads its weight; a rule with weights: { form: qdq, type: int8, \
+             granularity: per_channel } stores it"
+        }
+    }
+}
 
 /// Why no operator of ONNX Runtime's own domain can stand in the place of a node and read its weight in blocks.
 fn unread(graph: &Graph, id: NodeId, slot: usize, shape: &[usize], settings: &NodeSettings) -> Option<&'static str> {
     let (node, weights) = (graph.node(id), &settings.weights);
-    let [_, columns] = shape else { return Some(NO_READER) };
+    let [_, columns] = shape else { return Some(no_reader(weights)) };
     let attributes = node.attributes();
     let one = |name: &str| attributes.float(name).is_none_or(|factor| factor == 1.0);
     let flat = node.input(0).and_then(|input| graph.rank(input)) == Some(1);
@@ -111,7 +121,7 @@ fn unread(graph: &Graph, id: NodeId, slot: usize, shape: &[usize], settings: &No
         return (uneven(*columns) || zeros)
             .then_some("rows of its table, in 2 bits, do not end at whole bytes; a rule with another type stores it");
     }
-    Some(NO_READER)
+    Some(no_reader(weights))
 }
 
 /// How the weight `weight` of a node, of shape `shape`, is stored.

@@ -208,7 +208,12 @@ fn a_value_of_the_wrong_type_names_its_key() {
     fails("data: { preprocess: { mean: x } }", 2, 29, "mean must be a number or a list; found \"x\"");
     fails("data: { preprocess: { size: [1, 2, 3] } }", 2, 29, "size must be a list of 2; found a list of 3");
     fails("rules:\n  - match: ~\n", 3, 12, "match must be keys (between, node, op_type, value); found nothing");
-    fails("rules:\n  - match:\n", 3, 10, "match is empty; name a node, an op_type or a value");
+    fails(
+        "rules:\n  - match:\n",
+        3,
+        10,
+        "match is empty; name a node, an op_type, a value, or the two values of between",
+    );
     fails(
         "rules: [a]",
         2,

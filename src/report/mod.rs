@@ -76,7 +76,7 @@ pub struct CalibrationSummary {
     pub engine: Option<String>,
     /// SHA-256 of the statistics, in hexadecimal.
     pub statistics_sha256: String,
-    /// What was assumed about pictures.
+    /// What was assumed about pictures, and what of the data was left out or of the settings had no effect.
     pub preprocessing: Option<String>,
     /// Bad files that the policy let pass, each with what was wrong.
     pub skipped: Vec<String>,

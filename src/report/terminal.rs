@@ -57,7 +57,13 @@ impl Display for Report {
             let (count, columns) = (layer.columns.len(), &layer.columns[..layer.columns.len().min(COLUMNS_SHOWN)]);
             let more = if count > columns.len() { ", ..." } else { "" };
             let columns: Vec<_> = columns.iter().map(usize::to_string).collect();
-            writeln!(f, "split        {}: {count} columns in float ({}{more})", layer.node, columns.join(", "))?;
+            writeln!(
+                f,
+                "split        {}: {count} column{} in float ({}{more})",
+                layer.node,
+                if count == 1 { "" } else { "s" },
+                columns.join(", ")
+            )?;
         }
         if let Some(EncodingsSummary { path, format, entries, used, .. }) = &self.encodings {
             writeln!(f, "encodings    {path} ({format}): {used} of {entries} entries used")?;
@@ -128,16 +134,14 @@ impl Display for Comparison {
             samples => writeln!(f, "validation   {samples} other samples, both models run by {}", self.engine)?,
         }
         self.outputs.iter().try_for_each(|output| writeln!(f, "  output     {output}"))?;
-        if let Some(layers) = &self.layers {
-            write!(f, "{layers}")?;
-        }
         if let Some(classes) = &self.classification {
             write!(f, "{classes}")?;
         }
         self.tasks.iter().try_for_each(|task| write!(f, "{task}"))?;
         self.reference.as_ref().map_or(Ok(()), |reference| write!(f, "{reference}"))?;
         self.recorded.as_ref().map_or(Ok(()), |recorded| write!(f, "{recorded}"))?;
-        self.stress.as_ref().map_or(Ok(()), |stress| write!(f, "{stress}"))
+        self.stress.as_ref().map_or(Ok(()), |stress| write!(f, "{stress}"))?;
+        self.layers.as_ref().map_or(Ok(()), |layers| write!(f, "{layers}"))
     }
 }
 

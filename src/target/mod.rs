@@ -5,7 +5,7 @@ mod onnxruntime;
 pub use onnxruntime::OnnxRuntimeCpu;
 
 use crate::ir::{Graph, NodeId};
-use crate::quant::GridType;
+use crate::quant::{GridType, HalfType};
 
 /// One runtime's rules.
 pub trait Target {
@@ -21,6 +21,9 @@ pub trait Target {
 
     /// What has to be known before a model with activations of this type is run, if there is something.
     fn caution(&self, dtype: GridType) -> Option<&'static str>;
+
+    /// The same of a model whose nodes compute in this type of 16 bits.
+    fn caution_half(&self, kind: HalfType) -> Option<&'static str>;
 
     /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;

@@ -2,7 +2,7 @@
 
 use super::Target;
 use crate::ir::{Graph, NodeId};
-use crate::quant::GridType;
+use crate::quant::{Float8, GridType, HalfType};
 
 /// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
 const INTEGER_KERNELS: &[&str] = &[
@@ -88,6 +88,14 @@ impl OnnxRuntimeCpu {
 const FLOAT8: &str = "activations are float8, which ONNX Runtime's fusions take for integers: load the model with graph \
      optimizations no higher than basic; above, it does not load, or computes something else";
 
+/// As of 1.31.1: at basic it stores float biases as int32 in steps of both scales' product, which those of E5M2 are too small for.
+const FLOAT8_E5M2: &str = "activations are float8e5m2, in whose steps ONNX Runtime stores biases as int32 that overflow: load the \
+     model with graph optimizations disabled; at basic it computes something else, and above it may not load";
+
+/// As of 1.31.1.
+const BFLOAT16: &str = "nodes compute in bfloat16, which ONNX Runtime has next to no kernels for on a CPU: it refuses to load the \
+     model there, for the first node that has none; mode float16 is for it";
+
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {
         "onnxruntime"
@@ -103,10 +111,35 @@ impl Target for OnnxRuntimeCpu {
     }
 
     fn caution(&self, dtype: GridType) -> Option<&'static str> {
-        dtype.is_float().then_some(FLOAT8)
+        match dtype.float8()? {
+            Float8::E4m3fn => Some(FLOAT8),
+            Float8::E5m2 => Some(FLOAT8_E5M2),
+        }
+    }
+
+    fn caution_half(&self, kind: HalfType) -> Option<&'static str> {
+        match kind {
+            HalfType::Float16 => None,
+            HalfType::Bfloat16 => Some(BFLOAT16),
+        }
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {
         !FLOAT_OUTPUT.contains(&graph.node(node).op_type())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_computes_otherwise_is_told() {
+        let of = |dtype| OnnxRuntimeCpu.caution(dtype).unwrap_or_default();
+        assert!(of(GridType::Float8(Float8::E4m3fn)).contains("no higher than basic"));
+        let wide = of(GridType::Float8(Float8::E5m2));
+        assert!(wide.contains("optimizations disabled") && !wide.contains("no higher than basic"), "{wide}");
+        assert_eq!((of(GridType::Int8), OnnxRuntimeCpu.caution_half(HalfType::Float16)), ("", None));
+        assert!(OnnxRuntimeCpu.caution_half(HalfType::Bfloat16).is_some_and(|why| why.contains("bfloat16")));
     }
 }

@@ -120,12 +120,12 @@ pub(super) fn output(
         Distance::of(&samples.iter().map(|(name, seen)| (*name, sums(seen))).collect::<Vec<_>>(), step)
     };
     let (to_float, to_own, lost) = (distance(|s| s.float), distance(|s| s.own), distance(|s| s.lost));
-    let near = Nearness::of(&to_own, &lost, step);
-    let is_float = to_float.identical || Nearness::of(&to_float, &lost, 0.0) == Nearness::Rounding;
+    let near = Nearness::of(&to_own, &lost, step, false);
+    let is_float = to_float.identical || Nearness::of(&to_float, &lost, 0.0, false) == Nearness::Rounding;
     let fused = || {
         let (three_way, [_, default]) = runtime.as_ref()?;
         let seen = three_way.outputs.get(index)?;
-        let at_default = Nearness::of(default.as_ref()?, &lost, step) != Nearness::Apart;
+        let at_default = Nearness::of(default.as_ref()?, &lost, step, false) != Nearness::Apart;
         Some(at_default && seen.verdict == Verdict::Fusion)
     };
     let (verdict, of) = match near {

@@ -12,6 +12,7 @@ use super::steps;
 use crate::error::{Error, Result};
 use crate::exec::Executor;
 use crate::ir::Model;
+use crate::prepare;
 use crate::tensor::Tensor;
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -97,6 +98,8 @@ pub(super) struct Witnesses<'a> {
     levels: [Witness<'a>; 2],
     /// The steps of outputs that have grids.
     steps: Vec<Option<f64>>,
+    /// Whether the model has numbers of 16 bits.
+    halves: bool,
 }
 
 struct Witness<'a> {
@@ -132,7 +135,8 @@ impl<'a> Witnesses<'a> {
         let witness =
             |engine: &'a dyn Executor| Ok(Witness { side: Side::new(engine, quantized)?, refused: OnceLock::new() });
         let levels = [witness(runtime.disable_all)?, witness(runtime.default)?];
-        Ok(Self { runtime: runtime.name.clone(), levels, steps: steps::of_outputs(quantized)? })
+        let halves = prepare::has_halves(&mut quantized.graph.clone())?;
+        Ok(Self { runtime: runtime.name.clone(), levels, steps: steps::of_outputs(quantized)?, halves })
     }
 
     /// What a sample shows, whose outputs by the float model are `float`, by the re-execution `own`, and `recorded` elsewhere.
@@ -219,7 +223,7 @@ impl<'a> Witnesses<'a> {
         let own: Vec<_> = samples.iter().map(|(sample, seen)| (sample.as_str(), seen.own[index])).collect();
         let (own_to_disable_all, own_to_default) = (at(0, 0), at(1, 0));
         let lost = Distance::of(&own, step);
-        let near = |found: &Option<Distance>| found.as_ref().map(|found| Nearness::of(found, &lost, step));
+        let near = |found: &Option<Distance>| found.as_ref().map(|found| Nearness::of(found, &lost, step, self.halves));
         RuntimeOutput {
             name: name.to_owned(),
             verdict: Verdict::of(near(&own_to_disable_all), near(&own_to_default)),

@@ -37,7 +37,7 @@ pub struct Quantize {
     /// Leave out doc strings and the metadata of nodes and values, which exporters fill with stack traces.
     #[arg(long)]
     pub strip: bool,
-    /// The type of weights: int8, uint8, int4, uint4, int2, uint2, float8e4m3fn or float8e5m2.
+    /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
     /// Samples to validate on. By default every fifth calibration sample is held back.

@@ -130,3 +130,16 @@ fn samples_speak_against_numbers_that_half_does_not_hold() {
     assert_eq!(tiny.len(), 1);
     assert!(tiny[0].1.starts_with("\"y\" stays below 1e-6 in the samples"), "{}", tiny[0].1);
 }
+
+#[test]
+fn a_blocked_operator_that_is_not_there_is_an_error() {
+    let model = matmul(rows(), "x", "y").output("y", &[2, 4]).build();
+    let made = |block: &str| {
+        let policy = settings(&format!("{HALF}half: {{ block: [{block}] }}\n"));
+        plan(&model.graph, &policy, &OnnxRuntimeCpu, &[], &Known::default())
+    };
+    assert!(made("MatMul").is_ok());
+    let why =
+        "p.yaml: half.block: no node runs \"MatMull\"; the nearest in the model: \"MatMul\"; name one, or remove it";
+    assert_eq!(made("MatMul, MatMull").expect_err("no such operator").to_string(), why);
+}

@@ -4,8 +4,8 @@ mod data;
 mod rules;
 
 use super::raw::{
-    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, Raw, Reference,
-    Thresholds, WeightRange, Weights,
+    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, QuantizedInput,
+    Raw, RawRule, Reference, Thresholds, WeightRange, Weights,
 };
 use super::settings::{
     ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation,
@@ -197,12 +197,26 @@ impl Raw {
         self.rules.iter().flatten().filter_map(|rule| rule.mode)
     }
 
-    /// The keys about activations, which mean something in mode static alone.
+    /// The keys about activations, which mean something in mode static alone, and those about weights, in modes of integers.
     fn check_modes(&self, mode: Mode) -> Result<()> {
         if self.rule_modes().chain([mode]).any(|mode| mode == Mode::Static) {
             return Ok(());
         }
         let dynamic = self.rule_modes().chain([mode]).any(|mode| mode == Mode::Dynamic);
+        let stores = |mode: Mode| matches!(mode, Mode::Static | Mode::Dynamic | Mode::WeightOnly);
+        // What completes a model may store weights all the same.
+        let completes = self.quantized_input == Some(QuantizedInput::Complete);
+        if !completes && !self.rule_modes().chain([mode]).any(stores) {
+            let why = format!("in mode {mode} no weight becomes integers; remove this, or set mode: weight-only");
+            if self.weights.as_ref().is_some_and(|weights| !weights.is_empty()) {
+                let typed = self.weights.as_ref().is_some_and(|weights| weights.dtype.is_some());
+                return Err(self.wrong(if typed { "weights.type" } else { "weights" }, why));
+            }
+            let speaks = |rule: &&RawRule| rule.weights.as_ref().is_some_and(|weights| !weights.is_empty());
+            if let Some(index) = self.rules.iter().flatten().position(|rule| speaks(&rule)) {
+                return Err(self.wrong(&format!("rules[{index}].weights"), why));
+            }
+        }
         let unused = |activations: &Activations| {
             let rest = Activations { outlier_threshold: None, ..activations.clone() };
             !(if dynamic { rest } else { activations.clone() }).is_empty()

@@ -25,7 +25,10 @@ impl Raw {
         };
         let between = raw.selection.between.as_ref().map(|[from, to]| [named((0, from)), named((1, to))]);
         if node.is_none() && value.is_none() && op_types.is_empty() && between.is_none() {
-            return Err(self.wrong(&key(".match"), "match is empty; name a node, an op_type or a value"));
+            return Err(self.wrong(
+                &key(".match"),
+                "match is empty; name a node, an op_type, a value, or the two values of between",
+            ));
         }
         if value.is_some() && between.is_some() {
             let message = "between selects nodes, and value selects values; give one of the two";

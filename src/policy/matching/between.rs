@@ -23,7 +23,8 @@ impl Settings {
     ) -> Result<Vec<bool>> {
         for one in [from, to] {
             if !values.contains(&one.name.as_str()) {
-                let nearest = names(&one.name, values.iter().copied(), NEAREST).into_iter().map(shown);
+                let known = values.iter().copied().filter(|name| !name.is_empty());
+                let nearest = names(&one.name, known, NEAREST).into_iter().map(shown);
                 let nearest = nearest.collect::<Vec<_>>().join(", ");
                 let message = format!("no value is called {}; the nearest in the model: {nearest}", shown(&one.name));
                 return Err(self.wrong(one.place, message));

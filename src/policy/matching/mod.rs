@@ -29,6 +29,8 @@ pub struct NodeKey<'a> {
 pub struct NodeSettings {
     /// What becomes integers, and when.
     pub mode: Mode,
+    /// Whether a rule gives it that mode.
+    pub mode_stated: bool,
     /// Whether to quantize it.
     pub quantize: bool,
     /// Whether a rule says outright that it is to be quantized, even where that buys nothing.
@@ -54,6 +56,8 @@ pub struct ValueSettings {
     pub range: Option<(f32, f32)>,
     /// A fixed scale, a normal number, and the integer that stands for zero.
     pub grid: Option<(f32, i32)>,
+    /// The line of the rule that fixes one of the two.
+    pub stated_on: Option<usize>,
     /// Whether a rule about the value itself says which type it has.
     pub pinned: bool,
     /// Whether a rule says how its range is found.
@@ -85,6 +89,7 @@ struct Draft {
 struct Fixed {
     range: Option<(f32, f32)>,
     grid: Option<(f32, i32)>,
+    stated_on: Option<usize>,
     pinned: bool,
     calibrator_stated: bool,
 }
@@ -106,13 +111,14 @@ impl Draft {
 }
 
 impl Settings {
-    /// What holds for each of `nodes` and each of `values`: the policy's settings, then the rules in the order of the
+    /// What holds for each of `nodes` and each of `values`, whose name is empty where no rule may fit: the policy's settings, then the rules in the order of the
     /// file, the last one winning key by key.
     ///
     /// A rule about nodes gives its `activations` to their outputs; a rule about values gives them to the values.
     ///
     /// # Errors
-    /// [`Error::Policy`] for a rule that matches nothing, with the nearest names of the model, and for rules that
+    /// [`Error::Policy`] for a rule that matches nothing, with the nearest names of the model, for a blocked operator that the
+    /// model does not have, and for rules that
     /// together make weights no runtime can run.
     pub fn match_model(&self, nodes: &[NodeKey<'_>], values: &[&str]) -> Result<Matched> {
         let draft = Draft {
@@ -125,9 +131,10 @@ impl Settings {
         let mut node_drafts = vec![draft.clone(); nodes.len()];
         let mut value_drafts = vec![draft; values.len()];
         let mut weights = vec![self.weights; nodes.len()];
-        let mut modes = vec![self.mode; nodes.len()];
+        let mut modes = vec![(self.mode, false); nodes.len()];
         let mut fixed = vec![Fixed::default(); values.len()];
         let producers = producers(nodes, values);
+        self.check_blocked(nodes)?;
 
         for rule in &self.rules {
             let mut chosen: Vec<bool> = nodes.iter().map(|node| rule.chooses(node)).collect();
@@ -140,15 +147,15 @@ impl Settings {
             if let Some(pattern) = &rule.value {
                 let any_producer = rule.node.is_none() && rule.op_types.is_empty();
                 for (i, (name, producer)) in values.iter().zip(&producers).enumerate() {
-                    if pattern.matches(name) && (any_producer || from_chosen(producer)) {
+                    if !name.is_empty() && pattern.matches(name) && (any_producer || from_chosen(producer)) {
                         matched = true;
                         let draft = &mut value_drafts[i];
                         draft.decide(rule);
                         draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
-                        let Fixed { range, grid, pinned, calibrator_stated } = &mut fixed[i];
+                        let Fixed { range, grid, stated_on, pinned, calibrator_stated } = &mut fixed[i];
                         // The last of the two says all.
                         if rule.range.is_some() || rule.grid.is_some() {
-                            (*range, *grid) = (rule.range, rule.grid);
+                            (*range, *grid, *stated_on) = (rule.range, rule.grid, Some(rule.place.line));
                         }
                         *pinned |= rule.activations.dtype.is_some() || rule.grid.is_some();
                         *calibrator_stated |= rule.activations.calibrator.is_some();
@@ -161,7 +168,7 @@ impl Settings {
                     draft.decide(rule);
                     draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
                     weights[i] = weights[i].with(&rule.weights);
-                    modes[i] = rule.mode.unwrap_or(modes[i]);
+                    modes[i] = rule.mode.map_or(modes[i], |mode| (mode, true));
                 }
                 let outputs = value_drafts.iter_mut().zip(&mut fixed).zip(&producers);
                 for ((draft, fixed), _) in outputs.filter(|(_, producer)| from_chosen(producer)) {
@@ -174,32 +181,48 @@ impl Settings {
             }
         }
 
-        for ((node, weights), &mode) in nodes.iter().zip(&weights).zip(&modes) {
+        for ((node, weights), &(mode, _)) in nodes.iter().zip(&weights).zip(&modes) {
             if let Some((_, why)) = weights.trouble(mode) {
                 return Err(self.cannot_run(node, why));
             }
         }
-        let of_node = |((draft, weights), mode): ((Draft, WeightSettings), Mode)| NodeSettings {
+        let of_node = |((draft, weights), (mode, mode_stated)): ((Draft, WeightSettings), (Mode, bool))| NodeSettings {
             mode,
+            mode_stated,
             quantize: draft.quantize,
             insists: draft.insists,
             reason: draft.reason,
             activations: draft.activations,
             weights,
         };
-        let of_value = |(draft, Fixed { range, grid, pinned, calibrator_stated }): (Draft, Fixed)| ValueSettings {
-            quantize: draft.quantize,
-            reason: draft.reason,
-            activations: draft.activations,
-            range,
-            grid,
-            pinned,
-            calibrator_stated,
-        };
+        let of_value =
+            |(draft, Fixed { range, grid, stated_on, pinned, calibrator_stated }): (Draft, Fixed)| ValueSettings {
+                quantize: draft.quantize,
+                reason: draft.reason,
+                activations: draft.activations,
+                range,
+                grid,
+                stated_on,
+                pinned,
+                calibrator_stated,
+            };
         Ok(Matched {
             nodes: node_drafts.into_iter().zip(weights).zip(modes).map(of_node).collect(),
             values: value_drafts.into_iter().zip(fixed).map(of_value).collect(),
         })
+    }
+
+    /// Whether each operator that `half.block` names is there.
+    fn check_blocked(&self, nodes: &[NodeKey<'_>]) -> Result<()> {
+        let absent = |name: &&String| nodes.iter().all(|node| node.op_type != name.as_str());
+        let Some(name) = self.half.block.iter().find(absent) else { return Ok(()) };
+        let nearest = names(name, nodes.iter().map(|node| node.op_type), NEAREST).into_iter().map(shown);
+        let nearest = nearest.collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "half.block: no node runs {}; the nearest in the model: {nearest}; name one, or remove it",
+            shown(name)
+        );
+        Err(self.path.as_ref().map_or_else(|| Error::other(&message), |path| Error::file(path, &message)))
     }
 
     fn wrong(&self, place: Place, message: String) -> Error {
@@ -216,7 +239,7 @@ impl Settings {
             if all.iter().any(|name| patterns.iter().any(|pattern| pattern.matches(name))) {
                 return None;
             }
-            let nearest = names(first.text(), all.into_iter(), NEAREST);
+            let nearest = names(first.text(), all.into_iter().filter(|name| !name.is_empty()), NEAREST);
             let hint = first.hint();
             let written: Vec<_> = patterns.iter().take(NEAREST).map(|pattern| shown(pattern.text())).collect();
             let written = written.join(", ");
@@ -234,6 +257,15 @@ impl Settings {
             .or_else(|| wrong("no node runs", &rule.op_types, op_types()))
             .or_else(|| wrong("no value is called", rule.value.as_slice(), values.to_vec()))
             .unwrap_or_else(|| {
+                let alone = rule.node.is_none() && rule.op_types.is_empty();
+                if let Some([from, to]) = rule.between.as_ref().filter(|_| alone) {
+                    let message = format!(
+                        "no way leads from {} to {}: name the value that comes first in the model first",
+                        shown(&from.name),
+                        shown(&to.name)
+                    );
+                    return self.wrong(from.place, message);
+                }
                 let message = "each key of match finds something, but nothing in the model matches all of them";
                 self.wrong(rule.place, message.to_owned())
             })

@@ -104,6 +104,7 @@ impl WeightSettings {
             Mode::Static if contrib => Some(("form", CONTRIB)),
             _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
             Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
+            Mode::Static | Mode::Dynamic if self.codes.is_some() => Some(("type", CODES_ALONE)),
             Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
@@ -125,7 +126,11 @@ impl WeightSettings {
 
 const CONTRIB: &str = "form: contrib is for weights alone, and for grids that each run finds; remove it, or set mode: weight-only or dynamic";
 
-const CODES: &str = "only MatMulBnb4 reads nf4 and fp4; set form: contrib, or type: int4";
+const CODES: &str =
+    "only MatMulBnb4 reads nf4 and fp4, in blocks; set form: contrib and granularity: per_block, or type: int4";
+
+const CODES_ALONE: &str = "nf4 and fp4 are for weights alone; set mode: weight-only with form: contrib and granularity: per_block, or \
+     type: int8";
 
 const NO_STEPS: &str = "nf4 and fp4 have no steps of one length; remove it";
 

@@ -212,6 +212,13 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
     let why = "half is for the modes float16 and bfloat16; set one of them, or remove this";
     fails("half: { keep_io: false }", 2, 7, why);
     fails("mode: bfloat16\nhalf: { block: [] }", 3, 16, "block names no operator; name one, or remove the key");
+    let weights = "in mode float16 no weight becomes integers; remove this, or set mode: weight-only";
+    fails("mode: float16\nweights: { type: int4 }", 3, 18, weights);
+    let rule = "mode: float16\nrules:\n- match: { op_type: Conv }\n  weights: { granularity: per_tensor }";
+    fails(rule, 5, 12, weights);
+    assert!(settings("version: 1\nmode: float16\nquantized_input: complete\nweights: { type: uint8 }").is_ok());
+    let some = "mode: float16\nweights: { type: uint8 }\nrules:\n- { match: { op_type: Conv }, mode: static }";
+    assert!(settings(&format!("version: 1\n{some}")).is_ok());
     fails(
         "mode: float16\nactivations: { type: int8 }",
         3,
@@ -223,13 +230,20 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
 #[test]
 fn a_form_and_the_types_that_need_it_fit_each_other() {
     for (text, why) in [
-        ("mode: weight-only\nweights: { type: nf4, granularity: per_block }", "only MatMulBnb4 reads nf4 and fp4"),
+        (
+            "mode: weight-only\nweights: { type: nf4, granularity: per_block }",
+            "in blocks; set form: contrib and granularity",
+        ),
         ("mode: weight-only\nweights: { form: contrib }", "set granularity: per_block"),
         ("mode: weight-only\nweights: { form: contrib, granularity: per_block, block_size: 48 }", "blocks of 16, 32"),
         ("weights: { form: contrib }", "form: contrib is for weights alone, and for grids that each run finds"),
         ("mode: dynamic\nweights: { form: contrib, granularity: per_block }", "set granularity: per_channel"),
-        ("mode: dynamic\nweights: { form: contrib, type: nf4 }", "take weights of 8 bits"),
-        ("weights: { type: fp4 }", "kernels for integer activations take weights of 8 bits"),
+        (
+            "mode: dynamic\nweights: { form: contrib, type: nf4 }",
+            "set mode: weight-only with form: contrib and granularity: per_block",
+        ),
+        ("weights: { type: fp4 }", "set mode: weight-only with form: contrib and granularity: per_block"),
+        ("weights: { type: int4 }", "kernels for integer activations take weights of 8 bits"),
     ] {
         let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");

@@ -151,7 +151,12 @@ fn rules_that_make_no_sense_are_refused() {
     let nothing = "the rule changes nothing; give mode, quantize, activations, weights, range or scale, or remove it";
     fails("  - match: { op_type: Conv }", 3, 5, nothing);
     fails("  - match: { op_type: Conv }\n    activations: {}\n    reason: r", 3, 5, nothing);
-    fails("  - match: {}\n    quantize: false", 3, 12, "match is empty; name a node, an op_type or a value");
+    fails(
+        "  - match: {}\n    quantize: false",
+        3,
+        12,
+        "match is empty; name a node, an op_type, a value, or the two values of between",
+    );
     let no_operator = "op_type names no operator; name one, or remove the key";
     fails("  - match: { op_type: [] }\n    quantize: false", 3, 23, no_operator);
     fails("  - match: { node: \"/(/\" }\n    quantize: false", 3, 20, "\"/(/\" is no regex: unclosed group");

@@ -378,3 +378,12 @@ fn a_page_of_which_little_is_known_leaves_sections_out() {
     }
     assert!(page.contains("Not known") && !page.contains("NaN") && !page.contains(">inf"), "{page}");
 }
+
+#[test]
+fn layers_come_last_in_the_text() {
+    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 0.0)] };
+    let compared = comparison(vec![output("y", Some(30.0), 0.005)], classes(0.99, Some((0.9, 0.9))));
+    let text = Comparison { layers: Some(layers), ..compared }.to_string();
+    let (before, after) = text.split_once("\nlayers ").expect("layers");
+    assert!(before.contains("agreement") && !after.contains("agreement"), "{text}");
+}

@@ -4,7 +4,7 @@ use crate::dequantize::Found;
 use crate::error::Result;
 use crate::inputs::Meaning;
 use crate::ir::{Graph, Model, NewNode, NodeId, Use, ValueId};
-use crate::quant::{KnownGrids, Params};
+use crate::quant::{Cut, KnownGrids, Params};
 use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
 
@@ -22,6 +22,29 @@ pub fn cut(model: &Model, names: &[String]) -> Result<Model> {
         graph.redirect_readers(value, fed);
     }
     Ok(model)
+}
+
+/// Rounds constants that the quantized model rounds while it runs, as if it had stored them; of one that is not float32, or that
+/// its grids do not fit, nothing is known.
+///
+/// # Errors
+/// When a constant cannot be read.
+pub fn constants_on_grids(model: &mut Model, found: &mut Found) -> Result<()> {
+    for (name, known) in std::mem::take(&mut found.rounded) {
+        let Some(value) = model.graph.find(&name) else { continue };
+        let constant = model.graph.constant(value)?.filter(|constant| constant.dtype() == DataType::Float32);
+        let Some(constant) = constant else { continue };
+        let fits = |cut: &Cut| cut.count() == known.grids.len();
+        let Some(cut) = known.cut(constant.shape()).filter(fits) else { continue };
+        let round = |(index, &number): (usize, &f32)| {
+            let grid = &known.grids[cut.grid(index)];
+            grid.dequantize(grid.quantize(number))
+        };
+        let numbers: Vec<f32> = constant.to_f32()?.iter().enumerate().map(round).collect();
+        model.graph.replace_constant(value, &Tensor::from_f32(constant.shape().to_vec(), &numbers));
+        found.grids.constants.entry(name).or_insert(known);
+    }
+    Ok(())
 }
 
 /// The model with each constant moved by as much as rounding to its grids does on average, up or down by chance that is the

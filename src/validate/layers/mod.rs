@@ -69,3 +69,6 @@ pub fn layers(
     });
     Ok(Layers { samples: rows.len(), layers: layers.collect() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::super::border::Border;
 use super::super::twin;
-use super::cut::{cut, on_grids, outputs_in_float, shaken};
+use super::cut::{constants_on_grids, cut, on_grids, outputs_in_float, shaken};
 use super::error::LayerSums;
 use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
@@ -76,6 +76,7 @@ impl<'a> Runs<'a> {
         })?;
         let mut restored = Model::from_proto(restored.to_proto()?)?;
         let cuts = outputs_in_float(&mut restored, &mut found)?;
+        constants_on_grids(&mut restored, &mut found)?;
         let types = executor.types(&file::outline(original)?, inputs)?;
         let places = places(original, (&restored, &cuts), &types, &found.grids.activations)?;
 

@@ -191,3 +191,29 @@ fn outputs_without_a_grid_have_none_to_tell() {
     let found = witnesses.sum_up(&["y".to_owned()], &[("a".to_owned(), seen)]);
     assert!((found.outputs[0].step - 0.01).abs() < 1e-9, "{}", found.outputs[0].step);
 }
+
+#[test]
+fn numbers_of_16_bits_may_differ_as_much_as_quantization() {
+    let distance = |db: f64, most: f64| Distance {
+        identical: false,
+        sqnr_db: Some(db),
+        max_abs: most,
+        steps: None,
+        not_finite: 0,
+        worst_sample: None,
+    };
+    let near = |db, most, halves| Nearness::of(&distance(db, most), &distance(28.3, 1.0), 0.01, halves);
+    assert_eq!([near(30.0, 1.2, true), near(30.0, 1.2, false)], [Nearness::Rounding, Nearness::Apart]);
+    assert_eq!([near(20.0, 1.0, true), near(30.0, 3.0, true)], [Nearness::Apart; 2]);
+    assert_eq!(near(36.0, 1.0, false), Nearness::Rounding);
+
+    // The model says whether it has such numbers.
+    let engine = Runs::default();
+    let runtime = Runtime { name: String::new(), disable_all: &engine, default: &engine };
+    let cast = |to: i64| {
+        let model = Builder::new(13).input("x", &[2]).node("Cast", &["x"], &["h"], vec![build::int("to", to)]);
+        model.node("Cast", &["h"], &["y"], vec![build::int("to", 1)]).output("y", &[2]).build()
+    };
+    let halves = |to| Witnesses::new(&runtime, &cast(to)).expect("witnesses").halves;
+    assert_eq!([halves(10), halves(16), halves(1)], [true, true, false]);
+}

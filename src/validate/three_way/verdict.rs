@@ -7,6 +7,12 @@ use std::fmt;
 /// So many dB at least lies noise that is of rounding below that of quantization.
 const ROUNDING_DB: f64 = 6.0;
 
+/// By so many dB may noise lie above that of quantization where a model has numbers of 16 bits: it is re-executed in float32, and
+/// each number that 16 bits take to another step of a grid behind them is off by as much as one that quantization takes there.
+const HALVES_DB: f64 = 3.0;
+/// How much further off than quantization is anywhere a single number may then be.
+const HALVES_MOST: f64 = 2.0;
+
 /// How far one output is from another, over all samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distance {
@@ -45,7 +51,7 @@ impl Distance {
 pub enum Verdict {
     /// The runtime computes what the re-execution does, to a step: what is left is quantization.
     Quantization,
-    /// It does to more than a step, but to far less than quantization changes: numbers between two steps, which the order of
+    /// It does to more than a step, but to far less than quantization changes (or, with numbers of 16 bits, to no more): numbers between two steps, which the order of
     /// additions pushes to one or the other, and which many layers add up.
     Rounding,
     /// It does without graph optimizations, and something else with them.
@@ -73,7 +79,7 @@ impl fmt::Display for Verdict {
 pub(in super::super) enum Nearness {
     /// To a step.
     Step,
-    /// To far less than quantization changes.
+    /// To far less than quantization changes, or to about as much where numbers of 16 bits are rounded, too.
     Rounding,
     /// Not even to that.
     Apart,
@@ -81,13 +87,15 @@ pub(in super::super) enum Nearness {
 
 impl Nearness {
     /// Of a runtime that is `found` away from the re-execution, which quantization took `lost` away from the float model.
-    pub fn of(found: &Distance, lost: &Distance, step: f64) -> Self {
+    /// `halves`: the model has numbers of 16 bits.
+    pub fn of(found: &Distance, lost: &Distance, step: f64, halves: bool) -> Self {
         if found.is_within(step) {
             return Self::Step;
         }
         // What rounding adds up to is noise of its own. A fault shows in some numbers, or in all of them, as more than that.
-        let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + ROUNDING_DB);
-        match below && found.not_finite == 0 && found.max_abs <= lost.max_abs {
+        let (margin, most) = if halves { (-HALVES_DB, HALVES_MOST) } else { (ROUNDING_DB, 1.0) };
+        let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + margin);
+        match below && found.not_finite == 0 && found.max_abs <= lost.max_abs * most {
             true => Self::Rounding,
             false => Self::Apart,
         }
