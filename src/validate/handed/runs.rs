@@ -112,7 +112,7 @@ impl<'a> Runs<'a> {
 }
 
 /// Which number of the grid it is, counted in the order of their size.
-fn on_grid(number: f32, dtype: DataType) -> Option<i32> {
+pub fn on_grid(number: f32, dtype: DataType) -> Option<i32> {
     match Float8::of(dtype) {
         None => Some(number as i32),
         Some(_) if number.is_nan() => None,

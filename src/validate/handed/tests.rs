@@ -4,6 +4,7 @@ use super::*;
 use crate::exec::{Program, Tract, Types};
 use crate::file;
 use crate::ir::build::{self, Builder};
+use crate::quant::Float8;
 use crate::tensor::{DataType, Tensor, TensorType};
 use prost::Message;
 
@@ -46,8 +47,8 @@ fn leaves(out: &'static str) -> Leaves {
 
 /// x on a grid, its Relu on a grid, the negative of that on a grid.
 fn model(dtype: DataType) -> Model {
-    let zero = Tensor::new(dtype, vec![], vec![0u8].into()).expect("a zero point");
-    let mut model = Builder::new(19).input("x", &[64]).floats("scale", &[], &[0.05]).constant("zero", &zero);
+    let zero = Tensor::new(dtype, vec![], vec![0u8; dtype.bits().expect("a size") / 8].into()).expect("a zero point");
+    let mut model = Builder::new(21).input("x", &[64]).floats("scale", &[], &[0.05]).constant("zero", &zero);
     for (op, from, number, integers, to) in
         [("Identity", "x", "n0", "q0", "d0"), ("Relu", "d0", "n1", "q1", "d1"), ("Neg", "d1", "n2", "q2", "y")]
     {
@@ -74,7 +75,7 @@ fn verdicts(found: &Handed) -> Vec<LayerVerdict> {
 #[test]
 fn what_is_left_out_is_found_in_its_layer_alone() {
     use LayerVerdict::{Across, Disagreement, Fusion, Same, Unknown};
-    for dtype in [DataType::Int8, DataType::Float8E4M3Fn, DataType::Float8E5M2] {
+    for dtype in [DataType::Int8, DataType::Int16] {
         let model = model(dtype);
         let found = seen(&model, &leaves(""), &leaves("Relu"));
         // What comes behind it is off only in the whole model.
@@ -148,4 +149,19 @@ fn integers_on_a_grid_of_the_model_are_places() {
     assert_eq!(told, [("q", DataType::Uint16, vec![]), ("p", DataType::Uint8, vec![0])]);
     assert_eq!(found[0].operators, ["DynamicQuantizeLinear", "Mul", "Reshape"]);
     assert_eq!(found[1].operators, ["Add"]);
+}
+
+#[test]
+fn float8_is_counted_number_by_number() {
+    for (dtype, kind) in [(DataType::Float8E4M3Fn, Float8::E4m3fn), (DataType::Float8E5M2, Float8::E5m2)] {
+        let mut all: Vec<f32> = (0..=255).map(|code| kind.decode(code)).filter(|number| number.is_finite()).collect();
+        all.sort_by(f32::total_cmp);
+        all.dedup();
+        let places: Vec<i32> = all.iter().map(|&number| runs::on_grid(number, dtype).expect("a number")).collect();
+        assert!(places.windows(2).all(|pair| pair[1] == pair[0] + 1), "{places:?}");
+        assert_eq!(runs::on_grid(f32::NAN, dtype), None);
+    }
+    assert_eq!(runs::on_grid(-128.0, DataType::Int8), Some(-128));
+    let nan = Apart::of([(None, None), (Some(3), None), (Some(3), Some(5))].into_iter());
+    assert!(nan.told().steps == 255 && (nan.told().share - 2.0 / 3.0).abs() < 1e-9);
 }
