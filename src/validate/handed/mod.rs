@@ -155,14 +155,14 @@ fn summed(places: &[places::Place], rows: &[Seen]) -> Handed {
     let apart = |run: usize, place: usize| {
         let sums = rows.iter().map(|row| row[run].as_ref().ok().map(|values| values[place]));
         let sums: Option<Apart> = sums.sum();
-        sums.map(|sums| sums.told())
+        sums.map(Apart::told)
     };
     let at = |run: usize, place: usize| AtLevels { disable_all: apart(run, place), default: apart(run + 1, place) };
     let accumulated: Vec<AtLevels> = (0..places.len()).map(|place| at(0, place)).collect();
     let layers = places.iter().enumerate().map(|(index, place)| {
         let alone = at(2, index);
-        let reads = place.reads.iter().filter_map(|&read| accumulated[read].default);
-        let same_before = reads.clone().count() == place.reads.len() && reads.into_iter().all(|apart| apart.steps == 0);
+        let is_same = |&read: &usize| accumulated[read].default.is_some_and(|apart| apart.steps == 0);
+        let same_before = place.reads.iter().all(is_same);
         HandedLayer {
             value: place.value.clone(),
             integers: place.integers.clone(),
