@@ -178,6 +178,10 @@ pub fn compare(
     compared.stress = validating.stress(original, written, Some(set), context)?;
     if layers {
         compared.layers = Some(samples.layers(original, written, context).map_err(|e| e.in_model(quantized))?);
+        if let (Some(runtime), Some(reference)) = (&engines.runtime, &mut compared.reference) {
+            let handed = samples.handed(written, (engines.own, runtime), context);
+            reference.layers = Some(handed.map_err(|e| e.in_model(quantized))?);
+        }
     }
     Ok(compared)
 }

@@ -3,14 +3,14 @@
 use super::engines::Validating;
 use super::{Context, Planned, planned, recorded};
 use crate::error::{Error, Result};
-use crate::exec::Tract;
+use crate::exec::{Executor, Tract};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
 use crate::policy::{self, Data, Settings, Validation};
 use crate::report::CalibrationSummary;
 use crate::tensor::TensorType;
-use crate::validate::{self, Comparison, Layers};
+use crate::validate::{self, Comparison, Handed, Layers, Runtime};
 use std::path::Path;
 
 /// What to do where no samples are named.
@@ -74,10 +74,27 @@ impl Samples {
     /// # Errors
     /// When `written` cannot be turned back, or one of them cannot be run.
     pub(super) fn layers(&self, original: &Model, written: &Model, context: &Context<'_>) -> Result<Layers> {
-        let some = inputs::spread(self.indices.len(), LAYER_SAMPLES);
-        let some: Vec<usize> = some.into_iter().map(|k| self.indices[k]).collect();
-        let set = (&self.set, some.as_slice());
+        let set = (&self.set, &*self.few());
         validate::layers(original, written, &Tract::default(), set, context.threads, context.progress)
+    }
+
+    /// The integers that the layers of `written` hand to each other in a runtime, on the same samples.
+    ///
+    /// # Errors
+    /// When the first engine cannot run it.
+    pub(super) fn handed(
+        &self,
+        written: &Model,
+        engines: (&dyn Executor, &Runtime<'_>),
+        context: &Context<'_>,
+    ) -> Result<Handed> {
+        validate::handed(written, engines, (&self.set, &self.few()), context.threads, context.progress)
+    }
+
+    /// Those on which models are compared value by value.
+    fn few(&self) -> Vec<usize> {
+        let some = inputs::spread(self.indices.len(), LAYER_SAMPLES);
+        some.into_iter().map(|k| self.indices[k]).collect()
     }
 
     /// Adds bad files that were passed over to those of calibration.

@@ -123,6 +123,14 @@ fn compared(comparison: &Comparison) -> Vec<Case> {
             let is = |fault: &Fault| matches!(fault, Fault::Disagreement { output: name, .. } if *name == output.name);
             Case::new("reference", &output.name, failed(&is), output.to_string().trim())
         }));
+        if let Some(layers) = &reference.layers {
+            let name = "what layers hand to each other";
+            cases.push(Case::new("reference-layers", name, None, layers.summary()));
+            cases.extend(layers.apart().into_iter().map(|layer| {
+                let message = layer.to_string().trim().to_owned();
+                Case { outcome: Outcome::Unsettled, message, ..Case::new("reference-layers", &layer.value, None, "") }
+            }));
+        }
     }
     if let Some(recorded) = &comparison.recorded {
         cases.extend(recorded.outputs.iter().map(|output| {

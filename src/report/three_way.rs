@@ -12,7 +12,8 @@ impl Display for ThreeWay {
                 writeln!(f, "  refused    at level {level}: {why}")?;
             }
         }
-        self.outputs.iter().try_for_each(|output| write!(f, "{output}"))
+        self.outputs.iter().try_for_each(|output| write!(f, "{output}"))?;
+        self.layers.as_ref().map_or(Ok(()), |layers| write!(f, "{layers}"))
     }
 }
 

@@ -3,6 +3,7 @@
 mod border;
 mod compare;
 mod faults;
+mod handed;
 mod kind;
 mod layers;
 mod metrics;
@@ -20,6 +21,7 @@ mod worst;
 
 pub use compare::{Comparison, compare};
 pub use faults::Fault;
+pub use handed::{AtLevels, Handed, HandedLayer, LayerVerdict, Refusal, StepsApart, handed};
 pub use layers::{LayerError, Layers, layers};
 pub use metrics::{Classification, OutputError};
 pub use record::record;

@@ -6,6 +6,7 @@ mod verdict;
 pub(super) use verdict::Nearness;
 pub use verdict::{Distance, Verdict};
 
+use super::handed::Handed;
 use super::metrics::Sums;
 use super::side::Side;
 use super::steps;
@@ -46,6 +47,9 @@ pub struct ThreeWay {
     pub default: AtLevel,
     /// Each output, in the order of the graph.
     pub outputs: Vec<RuntimeOutput>,
+    /// The integers that layers hand to each other, where layers were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Handed>,
 }
 
 /// What became of the model at one level of optimization.
@@ -203,7 +207,7 @@ impl<'a> Witnesses<'a> {
         let outputs =
             names.iter().enumerate().map(|(index, name)| self.output(index, name, samples, &levels)).collect();
         let [disable_all, default] = levels;
-        ThreeWay { runtime: self.runtime.clone(), disable_all, default, outputs }
+        ThreeWay { runtime: self.runtime.clone(), disable_all, default, outputs, layers: None }
     }
 
     fn output(&self, index: usize, name: &str, samples: &[(String, Seen)], levels: &[AtLevel; 2]) -> RuntimeOutput {

@@ -127,6 +127,44 @@ fn a_reference_says_what_quantization_does_and_what_the_runtime() {
 }
 
 #[test]
+fn layers_say_where_the_runtime_differs() {
+    let folder = folder();
+    let folder = folder.path();
+    if !is_there(folder) {
+        return;
+    }
+    let float = model();
+    let float = float.to_str().expect("Unicode");
+    let validate = |name: &str, report: &str| {
+        let args = ["validate", float, name, "-c", "policy.yaml", "--reference", "onnxruntime", "--layers", "--report"];
+        text(&tare(folder, args.into_iter().chain([report])).stdout).to_owned()
+    };
+    for format in ["qdq", "qoperator"] {
+        ends(&tare(folder, ["quantize", "-q", "-c", "policy.yaml", "-o", "q.onnx", "--format", format]), 0);
+        let printed = validate("q.onnx", "r.json");
+        assert!(printed.contains("  layers     ") && printed.contains("every layer alone "), "{printed}");
+        let told = &json(folder.join("r.json"))["reference"]["layers"];
+        let layers = told["layers"].as_array().expect("a list");
+        assert!(layers.len() > 5 && told["refused"].as_array().is_some_and(Vec::is_empty), "{told}");
+        for layer in layers {
+            for level in ["disable_all", "default"] {
+                assert!(layer["alone"][level]["steps"].as_u64().is_some_and(|steps| steps <= 1), "{layer}");
+                assert!(layer["accumulated"][level]["share"].is_number(), "{layer}");
+            }
+        }
+    }
+    validate("q.onnx", "r.html");
+    let page = read(folder.join("r.html"));
+    let page = String::from_utf8_lossy(&page);
+    for words in ["<h3>In ONNX Runtime 1.", "Every layer alone ", "QLinearConv", "All, from input to output"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    ends(&tare(folder, ["quantize", "-q", "-c", "policy.yaml", "-o", "dynamic.onnx", "--mode", "dynamic"]), 0);
+    let printed = validate("dynamic.onnx", "r.json");
+    assert!(printed.contains("  layers     no layer hands integers on"), "{printed}");
+}
+
+#[test]
 fn a_model_that_the_runtime_refuses_is_a_failed_validation() {
     let folder = folder();
     let folder = folder.path();

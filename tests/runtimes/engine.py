@@ -27,6 +27,8 @@ AGREEMENT_DB = 0.05
 CHANCE_DB = 60.0
 # Every second model of the catalogue: each is run four times over.
 EVERY = 2
+# And of these some layer by layer, in both forms.
+LAYERS_EVERY = 6
 
 
 def write(case, entry):
@@ -150,7 +152,7 @@ def validate(case, models, expect=0):
     samples = np.random.default_rng(5).normal(size=(8, 4, 8, 8)).astype(np.float32)
     np.savez(case.folder / "samples.npz", x=samples)
     report = case.folder / "report.json"
-    flags = ["--data", case.folder / "samples.npz", "--report", report, "--reference", "onnxruntime"]
+    flags = ["--data", case.folder / "samples.npz", "--report", report, "--reference", "onnxruntime", "--layers"]
     tare("validate", *paths, *flags, "--onnxruntime", LIBRARY, "-q", expect=expect)
     return json.loads(report.read_text())["reference"]
 
@@ -162,6 +164,10 @@ def fusion(suite):
         output = told["outputs"][0]
         case.expect(output["verdict"] == "fusion", f"{told}")
         case.expect(output["own_to_disable_all"]["identical"], f"{output}")
+        first, second = told["layers"]["layers"]
+        case.expect(first["verdict"] == "same" and first["accumulated"]["default"]["steps"] == 0, f"{first}")
+        case.expect(second["verdict"] == "fusion" and second["operators"] == ["Relu"], f"{second}")
+        case.expect(second["alone"]["default"]["steps"] > 1 and second["alone"]["disable_all"]["steps"] == 0, f"{second}")
 
 
 def refused_by_default(suite):
@@ -171,6 +177,60 @@ def refused_by_default(suite):
         case.expect(told["disable_all"]["refused"] is None and told["default"]["refused"], f"{told}")
         case.expect(told["outputs"][0]["verdict"] == "refused", f"{told}")
         case.expect(told["outputs"][0]["own_to_disable_all"]["identical"], f"{told}")
+        runs = {(one["run"], one["level"]) for one in told["layers"]["refused"]}
+        # What is refused stands behind the last integers.
+        case.expect(runs == {("whole", "default")}, f"{runs}")
+        case.expect([layer["verdict"] for layer in told["layers"]["layers"]] == ["same"], f"{told['layers']}")
+
+
+def showing_integers(model):
+    """A model that shows the integers that its quantizers make, and their names."""
+    model = onnx.load(model)
+    fixed = {tensor.name for tensor in model.graph.initializer}
+    made = [n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] not in fixed]
+    have = {output.name for output in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in made if name not in have)
+    return model, made
+
+
+def check_layers(case, entry, form):
+    """Each layer alone is within a step of the re-execution without optimizations, and what ONNX Runtime makes of layers by
+    default is what its own binding shows."""
+    flags, validation = write(case, entry)
+    original, quantized, report = (case.folder / name for name in ["float.onnx", "int8.onnx", "report.json"])
+    tare("quantize", original, *flags, "--format", form, "--no-validation", "-o", quantized, "-q")
+    few = {name: array[:4] for name, array in validation.items()}
+    np.savez(case.folder / "few.npz", **few)
+    what = ["validate", original, quantized, "--data", case.folder / "few.npz", "--layers", "--report", report]
+    tare(*what, "--reference", "onnxruntime", "--onnxruntime", LIBRARY, "-q", "--no-default-limits")
+    told = json.loads(report.read_text())["reference"]["layers"]
+    case.expect("why_not" not in told and not told["refused"], f"{told}")
+    layers = {layer["integers"]: layer for layer in told["layers"]}
+    case.note(f"{len(layers)} values of integers")
+    for name, layer in layers.items():
+        apart = layer["alone"]
+        case.expect(apart["disable_all"]["steps"] <= 1, f"{name}, {layer['operators']}, is a fault: {apart}")
+        good = layer["verdict"] in ["same", "rounding"]
+        case.expect(good, f"{name}, {layer['operators']}: {layer['verdict']}, {apart}, {layer['accumulated']}")
+    model, made = showing_integers(quantized)
+    case.expect(set(made) <= set(layers), f"not looked at: {set(made) - set(layers)}")
+    # As far as the two levels are apart, one of them is from the re-execution, and no further than both together.
+    shown = case.folder / "shown.onnx"
+    onnx.save(model, shown)
+    plain, default = (run(shown, few, optimize=optimize) for optimize in [False, True])
+    for name in made:
+        apart = int(np.abs(plain[name].astype(np.int64) - default[name].astype(np.int64)).max())
+        one, two = (layers[name]["accumulated"][level]["steps"] for level in ["disable_all", "default"])
+        case.expect(abs(one - two) <= apart <= one + two, f"{name}: {apart} steps between the levels, {one} and {two} told")
+
+
+def layers_of_models(suite):
+    for entry in CATALOGUE[1::LAYERS_EVERY]:
+        for form in ["qdq", "qoperator"]:
+            name = f"layers {entry.name} {form}"
+            if suite.chosen(name):
+                with suite.case(name) as case:
+                    check_layers(case, entry, form)
 
 
 def found(suite):
@@ -211,6 +271,7 @@ def main():
                 flags, validation = write(case, entry)
                 calibrate_with_both(case, flags)
                 compare_three_ways(case, flags, validation)
+    layers_of_models(suite)
     for check in [refused, another, fusion, refused_by_default, found]:
         if suite.chosen(check.__name__):
             check(suite)

@@ -21,7 +21,8 @@ pub struct Validate {
     pub judging: Judging,
     #[command(flatten)]
     pub thresholds: Thresholds,
-    /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why.
+    /// Compare every value that both models have, on up to 16 of the samples: which layer breaks, and why. With --reference
+    /// onnxruntime also the integers that layers hand to each other there.
     #[arg(long)]
     pub layers: bool,
     /// onnxruntime: run the quantized model by ONNX Runtime, too, and say what differs by quantization and what by the runtime. An

@@ -1,8 +1,8 @@
 //! Where in the network the error arises: a chart of every value, and tables of those that matter.
 
-use super::Document;
 use super::chart::{Axis, Chart, ticks};
 use super::text::{counted, db, escape, number, shortened, table};
+use super::{Document, handed};
 use crate::validate::{LayerError, Layers};
 
 const HEIGHT: f64 = 300.0;
@@ -31,6 +31,7 @@ pub fn error(document: &Document<'_>) -> String {
         }
         Ok(layers) => text.push_str(&shown(layers)),
     }
+    text.push_str(&handed::handed(document));
     text.push_str("</section>\n");
     text
 }

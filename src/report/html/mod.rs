@@ -2,6 +2,7 @@
 
 mod chart;
 mod error;
+mod handed;
 mod histograms;
 mod nodes;
 mod outputs;

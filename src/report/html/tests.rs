@@ -221,6 +221,7 @@ fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
             disable_all: AtLevel { refused: None },
             default: AtLevel { refused: refused.map(str::to_owned) },
             outputs: vec![seen],
+            layers: None,
         };
         let mut compared = comparison(vec![output("a", Some(60.0), 0.0)], None);
         compared.reference = Some(reference);

@@ -179,6 +179,15 @@ fn notes(document: &Document<'_>) -> Vec<String> {
         notes.extend(reference.outputs.iter().filter(apart).map(|output| {
             format!("{} computes output {} differently: {}.", reference.runtime, output.name, output.verdict)
         }));
+        notes.extend(reference.layers.iter().flat_map(|layers| layers.apart()).take(NAMES_SHOWN).map(|layer| {
+            format!(
+                "{} computes {} ({}) differently: {}.",
+                reference.runtime,
+                layer.value,
+                layer.operators(),
+                layer.verdict
+            )
+        }));
     }
     if let Ok(Comparison { recorded: Some(recorded), .. }) = document.compared {
         let apart = |output: &&RecordedOutput| matches!(output.verdict, Kind::Fusion | Kind::Disagreement);

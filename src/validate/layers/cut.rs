@@ -8,20 +8,19 @@ use crate::quant::{Cut, KnownGrids, Params};
 use crate::tensor::{DataType, Tensor};
 use std::collections::HashMap;
 
-/// The model whose nodes read, in the place of each value called one of `names`, a further input that stands for it. These
-/// come behind the model's own inputs, in the order of `names`.
-///
-/// # Errors
-/// When the graph has a circle.
-pub fn cut(model: &Model, names: &[String]) -> Result<Model> {
+/// The model whose nodes read, in the place of each value called one of `ends`, a further input of the type beside the name
+/// that stands for it, and these inputs. They come behind the model's own inputs, in the order of `ends`.
+pub fn cut<'a>(model: &Model, ends: impl Iterator<Item = (&'a str, DataType)>) -> (Model, Vec<ValueId>) {
     let mut model = model.clone();
     let graph = &mut model.graph;
-    for name in names {
-        let Some(value) = graph.find(name) else { continue };
-        let fed = graph.add_input(&format!("{name}_fed"), DataType::Float32);
-        graph.redirect_readers(value, fed);
-    }
-    Ok(model)
+    let feed = |(name, dtype): (&str, DataType)| {
+        let value = graph.find(name);
+        let fed = graph.add_input(&format!("{name}_fed"), dtype);
+        value.into_iter().for_each(|value| graph.redirect_readers(value, fed));
+        fed
+    };
+    let fed = ends.map(feed).collect();
+    (model, fed)
 }
 
 /// Rounds constants that the quantized model rounds while it runs, as if it had stored them; of one that is not float32, or that

@@ -9,7 +9,7 @@ mod cut;
 mod error;
 mod runs;
 
-pub(super) use cut::on_grids;
+pub(super) use cut::{cut, on_grids};
 pub use error::LayerError;
 
 use crate::error::{Error, Result};

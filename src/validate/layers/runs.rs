@@ -85,7 +85,7 @@ impl<'a> Runs<'a> {
         let shown = |model: &Model, names: &[String], at: &[usize]| {
             Ok::<_, Error>(Shown { session: Session::observing(executor, model, names.to_vec())?, at: at.to_vec() })
         };
-        let alone = cut(&restored, &names)?;
+        let (alone, _) = cut(&restored, names.iter().map(|name| (name.as_str(), DataType::Float32)));
         let shaken = shaken(&alone, &found.grids)?;
         let (whole, renamed) = match found.dynamic.is_empty() {
             true => on_grids(&restored, &found)?,
