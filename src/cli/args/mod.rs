@@ -46,7 +46,7 @@ pub enum Command {
     /// Run calibration samples and save the statistics, so that `quantize --ranges` needs no data.
     Calibrate(Calibrate),
     /// Run two models on the same samples and measure the difference.
-    Validate(Validate),
+    Validate(Box<Validate>),
     /// Run a model on samples and save inputs and outputs, for `validate --reference`.
     Record(Record),
     /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.

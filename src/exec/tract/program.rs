@@ -14,6 +14,20 @@ use std::time::{Duration, Instant};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
+/// Runs a node. It has to make all its outputs: tract looks at that in debug builds alone, and a BatchNormalization that trains
+/// makes one in the place of three, which is wrong.
+macro_rules! evaluate {
+    ($context:expr, $state:expr, $node:expr, $values:expr) => {{
+        let made = tract_onnx::tract_core::plan::eval($context, $state, $node, $values);
+        registers::tidy();
+        made.and_then(|made| {
+            let (name, wanted, found) = (&$node.name, $node.outputs.len(), made.len());
+            ensure!(found == wanted, "#{} {name:?} {}: expected {wanted} outputs, got {found}", $node.id, $node.op.name());
+            Ok(made)
+        })
+    }};
+}
+
 /// Who hears of the time that a node of the model took.
 pub type NodeTold<'a> = dyn FnMut(Label, Duration) + 'a;
 
@@ -94,9 +108,7 @@ impl Optimised {
             if let Some(Own(Sink(tap))) = node.op_as() {
                 observe::show(*tap, &values[0], observe)?;
             }
-            let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
-            registers::tidy();
-            made
+            evaluate!(context, state, node, values)
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
     }
@@ -115,8 +127,7 @@ impl Stepped for Optimised {
             let start = Instant::now();
             let results = self.plan.spawn()?.run_plan_with_eval(inputs, |context, state, node, values| {
                 let begun = told.is_some().then(Instant::now);
-                let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
-                registers::tidy();
+                let made = evaluate!(context, state, node, values);
                 if let (Some(told), Some(begun)) = (&mut told, begun) {
                     let took = begun.elapsed();
                     told(label_of(&node.name, &node.op.name(), &self.labels), took);
@@ -184,9 +195,7 @@ impl Raw {
                 return Ok(tvec!(tensor0(0u8).into()));
             }
             bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
-            let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
-            registers::tidy();
-            made
+            evaluate!(context, state, node, values)
         })?;
         results.iter().take(self.outputs).map(|value| convert::from_tract(value)).collect()
     }
@@ -210,8 +219,7 @@ impl Stepped for Raw {
                 at.set(Some(node.id));
                 let begun = told.is_some().then(Instant::now);
                 bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
-                let made = tract_onnx::tract_core::plan::eval(context, state, node, values);
-                registers::tidy();
+                let made = evaluate!(context, state, node, values);
                 if let (Some(told), Some(begun)) = (&mut told, begun) {
                     let took = begun.elapsed();
                     told(label_of(&node.name, &node.op.name(), &self.labels), took);

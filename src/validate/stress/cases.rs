@@ -144,11 +144,10 @@ impl Case {
             let centre = f64::from(low) + width / 2.0;
             match self.fill {
                 Fill::Share(share) => f64::from(low) + share * width,
-                Fill::Zero => 0.0,
                 Fill::Checkers => f64::from(if (at % columns + at / columns).is_multiple_of(2) { low } else { high }),
                 Fill::Noise(spans) => centre + (chance.between((low, high)) - centre) * spans,
                 Fill::All(number) => f64::from(number),
-                Fill::Sample | Fill::One(_) | Fill::Ids(_) | Fill::RandomIds | Fill::Flags(_) => 0.0,
+                Fill::Zero | Fill::Sample | Fill::One(_) | Fill::Ids(_) | Fill::RandomIds | Fill::Flags(_) => 0.0,
             }
         };
         let numbers: Vec<f64> = match self.fill {

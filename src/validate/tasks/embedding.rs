@@ -15,9 +15,9 @@ impl Seen {
     /// Of an output `[1,D]`, or `[1,T,D]`, of which the mean over the steps counts whose number in `mask`, if there is one, is not
     /// 0; `None` for another one.
     pub fn of(shape: &[usize], float: &[f32], quantized: &[f32], mask: Option<&[f32]>) -> Option<Self> {
-        let (steps, size) = match shape {
-            &[1, size] => (1, size),
-            &[1, steps, size] => (steps, size),
+        let (steps, size) = match *shape {
+            [1, size] => (1, size),
+            [1, steps, size] => (steps, size),
             _ => return None,
         };
         let mask = mask.filter(|mask| shape.len() == 3 && mask.len() == steps);

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Sample;
 use crate::ir::Model;
 use crate::policy::{OneOrEach, TaskName, TaskSettings};
-use crate::tensor::DataType;
+use crate::tensor::{DataType, Tensor};
 use serde::Serialize;
 use text::Charset;
 
@@ -49,6 +49,7 @@ impl Worst {
 /// How two models agree in what one output says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "task", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "there is one for each output")]
 pub enum Measure {
     /// One score per class.
     Classify(Classification),
@@ -135,9 +136,8 @@ impl Tasks {
             return Err(Error::other(format!("a task is given for the output {unknown:?}; the model has {outputs:?}")));
         }
         let of = |(index, name): (usize, &&str)| match &settings.task {
-            None => TaskName::Auto,
             Some(OneOrEach::One(task)) if index == 0 => *task,
-            Some(OneOrEach::One(_)) => TaskName::Auto,
+            None | Some(OneOrEach::One(_)) => TaskName::Auto,
             Some(each) => each.of(name).unwrap_or_default(),
         };
         let read = |path| std::fs::read_to_string(path).map_err(|e| Error::file(path, format!("cannot be read: {e}")));
@@ -191,7 +191,7 @@ impl Tasks {
             TaskName::Embed => {
                 let mask = self.mask.and_then(|mask| sample.inputs.get(mask));
                 let mask =
-                    mask.filter(|mask| mask.dtype() != DataType::String).map(|mask| mask.to_f32()).transpose()?;
+                    mask.filter(|mask| mask.dtype() != DataType::String).map(Tensor::to_f32).transpose()?;
                 let seen = embedding::Seen::of(shape, float, quantized, mask.as_deref());
                 (seen.map(Seen::Embedding), "an embedding, [1,D] or [1,T,D]")
             }
@@ -271,10 +271,9 @@ fn entries(text: &str) -> Option<usize> {
             _ if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
             (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(c),
             (None, ':') => count += 1,
-            (None, _) => {}
+            _ => {}
         }
     }
     (count > 0 && quote.is_none()).then_some(count)
