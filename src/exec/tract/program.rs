@@ -22,7 +22,12 @@ macro_rules! evaluate {
         registers::tidy();
         made.and_then(|made| {
             let (name, wanted, found) = (&$node.name, $node.outputs.len(), made.len());
-            ensure!(found == wanted, "#{} {name:?} {}: expected {wanted} outputs, got {found}", $node.id, $node.op.name());
+            ensure!(
+                found == wanted,
+                "#{} {name:?} {}: expected {wanted} outputs, got {found}",
+                $node.id,
+                $node.op.name()
+            );
             Ok(made)
         })
     }};

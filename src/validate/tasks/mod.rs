@@ -190,8 +190,7 @@ impl Tasks {
             TaskName::Ctc => (text(), "scores of characters for each step, [1,T,C]"),
             TaskName::Embed => {
                 let mask = self.mask.and_then(|mask| sample.inputs.get(mask));
-                let mask =
-                    mask.filter(|mask| mask.dtype() != DataType::String).map(Tensor::to_f32).transpose()?;
+                let mask = mask.filter(|mask| mask.dtype() != DataType::String).map(Tensor::to_f32).transpose()?;
                 let seen = embedding::Seen::of(shape, float, quantized, mask.as_deref());
                 (seen.map(Seen::Embedding), "an embedding, [1,D] or [1,T,D]")
             }
