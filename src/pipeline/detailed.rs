@@ -1,5 +1,6 @@
 //! What a page shows beyond the report: gathered only where a page is asked for.
 
+use super::engines::Validating;
 use super::reported::file_summary;
 use super::validated::{self, Compared, Pair, Samples};
 use super::{Context, Planned, TOOL};
@@ -9,7 +10,7 @@ use crate::ir::Model;
 use crate::policy::Settings;
 use crate::report::{self, Details, Document, Form};
 use crate::resolve::Resolved;
-use crate::validate::Comparison;
+use crate::validate::{Comparison, Handed};
 use std::path::Path;
 
 /// Why layers are not compared where the models are not.
@@ -28,8 +29,7 @@ pub(super) fn details(
     (compared, samples): (&Compared, Option<&Samples>),
     context: &Context<'_>,
 ) -> Result<Option<Details>> {
-    let Some(path) = settings.report.as_deref() else { return Ok(None) };
-    if Form::of(path)? != Form::Html {
+    if !is_page(settings)? {
         return Ok(None);
     }
     let compared = compared.as_ref().ok().zip(samples);
@@ -44,6 +44,35 @@ pub(super) fn details(
         details.add_values(&planned.plan, resolved, calibration);
     }
     Ok(Some(details))
+}
+
+/// Whether the report that the settings ask for is a page.
+fn is_page(settings: &Settings) -> Result<bool> {
+    let form = settings.report.as_deref().map(Form::of).transpose()?;
+    Ok(form == Some(Form::Html))
+}
+
+/// Adds what the layers of `written` hand to each other in the runtime that was asked for, which a page shows; what cannot be
+/// looked at is no error of the conversion.
+///
+/// # Errors
+/// When the report has an ending that is none.
+pub(super) fn add_handed(
+    compared: &mut Compared,
+    samples: Option<&Samples>,
+    written: &Model,
+    (settings, validating): (&Settings, &Validating),
+    context: &Context<'_>,
+) -> Result<()> {
+    let engines = validating.engines();
+    let reference = compared.as_mut().ok().and_then(|comparison| comparison.reference.as_mut());
+    if let (true, Some(reference), Some(samples), Some(runtime)) =
+        (is_page(settings)?, reference, samples, &engines.runtime)
+    {
+        let handed = samples.handed(written, (engines.own, runtime), context);
+        reference.layers = Some(handed.unwrap_or_else(|why| Handed::unknown(why.to_string())));
+    }
+    Ok(())
 }
 
 /// Writes the page of a comparison of two model files to `path`.

@@ -114,7 +114,8 @@ pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) ->
     let lock = planned.lock(settings, &resolved, &summary, (&staged, &written))?;
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
-    let compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;
+    let mut compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;
+    detailed::add_handed(&mut compared, samples.as_ref().ok(), &written, (settings, &validating), context)?;
     let ranges = calibration.as_ref().map(|calibration| (&resolved, calibration));
     let details = detailed::details(settings, &planned, &written, ranges, (&compared, samples.as_ref().ok()), context)?;
     staged.commit()?;

@@ -35,6 +35,13 @@ pub struct Handed {
     pub layers: Vec<HandedLayer>,
 }
 
+impl Handed {
+    /// Nothing was looked at, and why.
+    pub fn unknown(why: String) -> Self {
+        Self { samples: 0, why_not: Some(why), refused: Vec::new(), layers: Vec::new() }
+    }
+}
+
 /// A model that the runtime did not run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
@@ -120,7 +127,7 @@ pub fn handed(
     threads: usize,
     progress: &dyn Progress,
 ) -> Result<Handed> {
-    let nothing = |why: &str| Handed { samples: 0, why_not: Some(why.to_owned()), refused: vec![], layers: vec![] };
+    let nothing = |why: &str| Handed::unknown(why.to_owned());
     let places = places::places(quantized)?;
     if places.is_empty() {
         return Ok(nothing(
