@@ -267,6 +267,9 @@ def main():
                 check(case, build, opset, "weight-only", dtype, True, granularity, 0.1, "contrib: true\n")
     for build, (words, (text, bound)), opset in itertools.product([*NETS[:5], speech], STATIC.items(), [13, 21]):
         name = f"static-{build.__name__}-{words}-{opset}"
+        # Indices do not become integers on a grid: asking for nothing else is refused.
+        if build is lookup and "inputs:" in text and "outputs:" not in text:
+            continue
         if suite.chosen(name):
             with suite.case(name) as case:
                 check_static(case, build, opset, text, bound)
