@@ -64,6 +64,9 @@ pub struct Calibrated {
     pub source: String,
     /// How many samples there were.
     pub samples: u64,
+    /// The digest of what they came from: of the file, or of the names and digests of all files of the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
     /// Name and version of the engine that ran them, where it was another one than tract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,

@@ -110,7 +110,7 @@ impl Planned {
         &self,
         settings: &Settings,
         resolved: &Resolved,
-        summary: &CalibrationSummary,
+        (found, summary): (Found<'_>, &CalibrationSummary),
         (staged, written): (&Staged, &Model),
     ) -> Result<Option<(PathBuf, String)>> {
         let Some(path) = &settings.lock else { return Ok(None) };
@@ -124,6 +124,7 @@ impl Planned {
             calibration: Calibrated {
                 source: summary.source.clone(),
                 samples: summary.samples,
+                data_sha256: data_sha256(settings, found, summary)?,
                 engine: summary.engine.clone(),
                 statistics_sha256: summary.statistics_sha256.clone(),
             },
@@ -132,6 +133,43 @@ impl Planned {
         let lock = Lock::of(facts, &self.model.graph, &self.plan, resolved, written);
         Ok(Some((path.clone(), lock.to_json()?)))
     }
+}
+
+/// The digest of what samples or statistics came from; `None` where there were none.
+fn data_sha256(settings: &Settings, found: Found<'_>, summary: &CalibrationSummary) -> Result<Option<String>> {
+    let path = match (found.file(), &settings.calibration) {
+        (Some((_, path)), _) => path,
+        (None, Some(data)) if summary.samples > 0 => &data.source.path,
+        (None, _) => return Ok(None),
+    };
+    if !path.is_dir() {
+        return file::digest(path).map(Some);
+    }
+    let mut files = Vec::new();
+    list(path, &mut files).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
+    files.sort();
+    let mut lines = String::new();
+    for one in &files {
+        // The same on every system, wherever the folder lies.
+        let name: Vec<_> = one.strip_prefix(path).unwrap_or(one).iter().map(|part| part.to_string_lossy()).collect();
+        lines.push_str(&format!("{} {}\n", file::digest(one)?, name.join("/")));
+    }
+    Ok(Some(file::digest_bytes(lines.as_bytes())))
+}
+
+/// Adds all files in a folder and the folders in it.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        // A link to a folder may lead in a circle.
+        if entry.file_type()?.is_dir() {
+            list(&path, files)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Writes a lock.

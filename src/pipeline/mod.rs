@@ -111,7 +111,7 @@ pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) ->
     let staged = file::stage(&model, &output)?;
     let written = staged.load()?;
     planned.check_locked(&staged, &written)?;
-    let lock = planned.lock(settings, &resolved, &summary, (&staged, &written))?;
+    let lock = planned.lock(settings, &resolved, (found, &summary), (&staged, &written))?;
     let encodings = encoded::wanted(settings, &written)?;
     let samples_to_run = samples.as_ref().map_err(|why| *why);
     let mut compared = validated::compare(&planned, &written, samples_to_run, (settings, &validating), context)?;

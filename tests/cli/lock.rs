@@ -45,6 +45,11 @@ fn a_lock_that_no_longer_fits_says_what_changed() {
     let flags = ["quantize", "-q", "-c", "policy.yaml", "-o", "q.onnx", "--lock=a.lock", "--no-validation"];
     ends(&tare(folder, flags), 0);
     let lock = std::fs::read_to_string(folder.join("a.lock")).expect("a lock");
+    let calibration = &json(folder.join("a.lock"))["calibration"];
+    assert_eq!(
+        (calibration["samples"].as_u64(), calibration["data_sha256"].as_str().map(str::len)),
+        (Some(16), Some(64))
+    );
     let refused = |file: &str, more: &[&str], why: &str| {
         let flags = [&["quantize", "-c", "policy.yaml", "-o", "other.onnx", "--locked", file], more].concat();
         let output = tare(folder, flags);
