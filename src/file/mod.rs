@@ -1,6 +1,7 @@
 //! Bytes on disk to a [`Model`], and back.
 
 mod atomic;
+mod digests;
 mod external;
 mod observed;
 mod outline;
@@ -8,6 +9,7 @@ mod sink;
 mod tensors;
 
 pub use atomic::{WriteSeek, check_outputs, check_writable, folder_of, write_atomically, write_atomically_with};
+pub use digests::{digest, digest_all, digest_bytes, digests};
 pub use observed::{Exposed, with_outputs};
 pub use outline::outline;
 
@@ -17,9 +19,7 @@ use crate::proto::ModelProto;
 use atomic::{Beside, check_not_read};
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::BufRead;
 use std::path::Path;
 
 /// The largest protobuf message there can be, in bytes: 2 GiB less one.
@@ -155,25 +155,6 @@ pub fn save(model: &Model, path: &Path) -> Result<()> {
     beside(model, path)?.commit()
 }
 
-/// The SHA-256 of a file in hexadecimal.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn digest(path: &Path) -> Result<String> {
-    let failed = |e: std::io::Error| Error::file(path, format!("cannot be read: {e}"));
-    let mut file = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(path).map_err(failed)?);
-    let mut hasher = Sha256::new();
-    loop {
-        let chunk = file.fill_buf().map_err(failed)?;
-        if chunk.is_empty() {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(chunk);
-        let read = chunk.len();
-        file.consume(read);
-    }
-}
-
 /// The bytes of a model file together with those of its external data.
 ///
 /// # Errors
@@ -187,29 +168,6 @@ pub fn size(path: &Path) -> Result<u64> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let external = external::locations(&mut proto);
     external.iter().try_fold(length(path)?, |sum, location| Ok(sum + length(&folder.join(location))?))
-}
-
-/// The SHA-256 of a model file and of each file of its external data, in hexadecimal, by their names.
-///
-/// # Errors
-/// When a file cannot be read.
-pub fn digests(path: &Path) -> Result<BTreeMap<String, String>> {
-    let mut proto = decode(bytes(path)?).map_err(|e| Error::file(path, e))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let external =
-        external::locations(&mut proto).into_iter().map(|location| (location.clone(), folder.join(location)));
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let all = std::iter::once((name, path.to_path_buf())).chain(external);
-    all.map(|(name, path)| Ok((name, digest(&path)?))).collect()
-}
-
-/// The SHA-256 of `bytes` in hexadecimal.
-pub fn digest_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -153,6 +153,23 @@ fn a_model_saved_and_loaded_is_the_same_message() {
 }
 
 #[test]
+fn the_digest_of_a_folder_is_that_of_its_files_and_their_names() {
+    let write = |folder: &Path, files: &[(&str, &str)]| {
+        for (name, text) in files {
+            write_atomically(&folder.join(name), text.as_bytes()).expect("written");
+        }
+        digest_all(folder).expect("a digest")
+    };
+    let (a, b) = (folder(), folder());
+    let files = [("x/1", "one"), ("2", "two")];
+    let first = write(a.path(), &files);
+    assert_eq!(first, write(b.path(), &files));
+    assert_ne!(first, write(b.path(), &[("2", "other")]));
+    assert_ne!(first, write(b.path(), &[("2", "two"), ("3", "")]));
+    assert_eq!(digest_all(&a.path().join("2")).expect("a digest"), digest_bytes(b"two"));
+}
+
+#[test]
 fn a_digest_is_the_sha_256_of_the_bytes() {
     let folder = folder();
     let path = folder.path().join("abc");

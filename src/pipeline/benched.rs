@@ -109,7 +109,7 @@ fn engines(what: &Bench<'_>, notes: &mut Vec<String>) -> Result<Vec<(Engine, Box
 
 /// What each model is fed, and a sentence about it.
 fn fed(paths: &[PathBuf], settings: &Settings) -> Result<(Vec<Fed>, String)> {
-    let data = settings.validation.samples().or(settings.calibration.as_ref());
+    let data = settings.samples();
     let mut models: Vec<Model> = paths.iter().map(|path| file::load(path)).collect::<Result<_>>()?;
     let mut sentences = Vec::new();
     if data.is_none() {

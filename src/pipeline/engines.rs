@@ -33,7 +33,7 @@ impl Validating {
     /// # Errors
     /// When ONNX Runtime is wanted and not there.
     pub fn new(settings: &Settings, context: &Context<'_>) -> Result<Self> {
-        let data = settings.validation.samples().or(settings.calibration.as_ref());
+        let data = settings.samples();
         let preprocess = data.map_or_else(Preprocess::default, |data| data.source.preprocess.clone());
         let stress = settings.stress.clone().map(|cases| (cases, preprocess));
         let Some(Reference::Onnxruntime) = settings.reference else {

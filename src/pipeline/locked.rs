@@ -142,34 +142,7 @@ fn data_sha256(settings: &Settings, found: Found<'_>, summary: &CalibrationSumma
         (None, Some(data)) if summary.samples > 0 => &data.source.path,
         (None, _) => return Ok(None),
     };
-    if !path.is_dir() {
-        return file::digest(path).map(Some);
-    }
-    let mut files = Vec::new();
-    list(path, &mut files).map_err(|e| Error::file(path, format!("cannot be read: {e}")))?;
-    files.sort();
-    let mut lines = String::new();
-    for one in &files {
-        // The same on every system, wherever the folder lies.
-        let name: Vec<_> = one.strip_prefix(path).unwrap_or(one).iter().map(|part| part.to_string_lossy()).collect();
-        lines.push_str(&format!("{} {}\n", file::digest(one)?, name.join("/")));
-    }
-    Ok(Some(file::digest_bytes(lines.as_bytes())))
-}
-
-/// Adds all files in a folder and the folders in it.
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        // A link to a folder may lead in a circle.
-        if entry.file_type()?.is_dir() {
-            list(&path, files)?;
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
+    file::digest_all(path).map(Some)
 }
 
 /// Writes a lock.

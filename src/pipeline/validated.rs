@@ -59,7 +59,7 @@ impl Samples {
     /// # Errors
     /// When they are missing or bad.
     pub(super) fn all(settings: &Settings, open: impl FnOnce(&Data) -> Result<Dataset>) -> Result<Self> {
-        let data = named(settings).ok_or_else(|| Error::other(NO_SAMPLES))?;
+        let data = settings.samples().ok_or_else(|| Error::other(NO_SAMPLES))?;
         let set = open(data)?;
         set.describe().notes.iter().for_each(|note| tracing::warn!("{}: {note}", data.source.path.display()));
         let indices = inputs::spread(set.len(), data.samples);
@@ -110,11 +110,6 @@ impl Samples {
     }
 }
 
-/// The samples that `settings` name to run models on.
-fn named(settings: &Settings) -> Option<&Data> {
-    settings.validation.samples().or(settings.calibration.as_ref())
-}
-
 /// Two models on file, and the samples to compare them on, if some are named.
 pub struct Pair {
     pub(super) original: Model,
@@ -139,7 +134,7 @@ impl Pair {
             let set = Dataset::open(&data.source, &inputs)?;
             if is_recorded { set.with_outputs(&output_names(&original)) } else { Ok(set) }
         };
-        let samples = named(settings).map(|_| Samples::all(settings, open)).transpose()?;
+        let samples = settings.samples().map(|_| Samples::all(settings, open)).transpose()?;
         Ok(Self { original, written, samples })
     }
 }

@@ -4,7 +4,7 @@ use super::{Placement, Plan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
 use crate::policy::Matched;
-use crate::quant::GridType;
+use crate::quant::{GridType, Params};
 
 /// A range or scale that a rule states for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,16 +87,6 @@ const NO_READER: &str = "no integer node reads it, and what makes it may give fl
 /// # Errors
 /// When it is not.
 pub(super) fn check_zero_point(name: &str, dtype: GridType, zero_point: i32) -> Result<()> {
-    let (low, high) = dtype.limits();
-    if dtype.is_float() && zero_point != 0 {
-        let why = format!("has the zero_point {zero_point} by a rule of the policy; that of {dtype} is 0");
-        return Err(Error::value(name, why));
-    }
-    if !(low..=high).contains(&zero_point) {
-        let why = format!(
-            "has the zero_point {zero_point} by a rule of the policy; its type, {dtype}, reaches from {low} to {high}"
-        );
-        return Err(Error::value(name, why));
-    }
-    Ok(())
+    let grid = Params { dtype, scale: 1.0, zero_point };
+    grid.check().map_err(|why| Error::value(name, format!("has by a rule of the policy the {why}")))
 }

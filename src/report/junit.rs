@@ -1,5 +1,6 @@
 //! What was judged, as JUnit XML: a case for each demand, output and verdict, so that a CI server shows them beside other tests.
 
+use super::entities::entity;
 use crate::error::Result;
 use crate::file;
 use crate::validate::{AtLevel, Check, Comparison, Fault, Outcome};
@@ -162,12 +163,11 @@ fn compared(comparison: &Comparison) -> Vec<Case> {
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
+        if let Some(entity) = entity(c) {
+            escaped.push_str(entity);
+            continue;
+        }
         match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
             // As a reference it is not made a space in an attribute.
             '\t' | '\n' | '\r' => {
                 let _ = write!(escaped, "&#{};", u32::from(c));
@@ -204,7 +204,7 @@ mod tests {
                 "<testsuites name=\"tare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"2\" time=\"0\">"
             )
         );
-        assert!(text.contains("<testsuite name=\"a\u{fffd}&apos;b&apos;.onnx\" tests=\"4\""), "{text}");
+        assert!(text.contains("<testsuite name=\"a\u{fffd}&#39;b&#39;.onnx\" tests=\"4\""), "{text}");
         assert!(text.contains("classname=\"tare.limit\" name=\"sqnr_db (&lt;a &amp; &quot;b&quot;&gt;)\""), "{text}");
         let failure = "<failure type=\"tare.limit\" message=\"missed sqnr_db is 20.00000, wanted at least 30";
         assert!(text.contains(failure), "{text}");

@@ -2,6 +2,7 @@
 
 mod audit;
 mod details;
+mod entities;
 mod handed;
 mod html;
 mod junit;

@@ -19,7 +19,7 @@ use crate::tensor::Tensor;
 use serde::Serialize;
 
 /// How the outputs of a quantized model differ from those of its original.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Comparison {
     /// The engine that ran both.
     pub engine: String,
@@ -55,19 +55,7 @@ pub struct Comparison {
 impl Comparison {
     /// Nothing but crash tests, where there are no samples.
     pub fn of_stress(engine: String, stress: Stress) -> Self {
-        Self {
-            engine,
-            samples: 0,
-            outputs: Vec::new(),
-            classification: None,
-            tasks: Vec::new(),
-            halves: false,
-            layers: None,
-            reference: None,
-            recorded: None,
-            stress: Some(stress),
-            worst: Vec::new(),
-        }
+        Self { engine, stress: Some(stress), ..Self::default() }
     }
 
     /// Whether the quantized model fell over a crash test.

@@ -101,19 +101,7 @@ fn only_one_row_of_scores_is_a_classifiers() {
 }
 
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
-    Comparison {
-        engine: String::new(),
-        samples: 1,
-        outputs,
-        classification,
-        tasks: vec![],
-        layers: None,
-        reference: None,
-        halves: false,
-        worst: vec![],
-        recorded: None,
-        stress: None,
-    }
+    Comparison { samples: 1, outputs, classification, ..Comparison::default() }
 }
 
 /// The names of what `thresholds` misses.

@@ -70,8 +70,8 @@ fn by_labels([worsened, improved, labelled]: [usize; 3], wanted: f64) -> Check {
     Check { why: (outcome != Outcome::Met).then_some(why), ..check("top1_drop", wanted, Some(drop), outcome) }
 }
 
-/// Without labels accuracy is not known. It cannot fall by more than the share of samples whose first guess changed, and seldom does
-/// by less than a fifth of that. The share is one where the lower end of its confidence interval (one-sided, 95 %, Wilson's) is
+/// Without labels accuracy is not known. It cannot fall by more than the share of samples whose first guess changed, and is taken to
+/// fall by a fifth of that, which is a rule of thumb. The share is one where the lower end of its confidence interval (one-sided, 95 %, Wilson's) is
 /// beyond.
 fn by_agreement(classes: &Classification, drop: f64) -> Check {
     let changed = 1.0 - classes.top1_agreement;

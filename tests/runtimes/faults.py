@@ -7,6 +7,16 @@ import onnx
 from common import tare
 from onnx import numpy_helper
 
+# Models with layers of each kind.
+MODELS = (
+    "conv_relu",
+    "residual",
+    "depthwise",
+    "conv_transpose_bias",
+    "gemm_transposed",
+    "matmul_add_bias",
+    "silu",
+)
 FAULTS = ("scale", "weight", "bias")
 COMPUTE = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 CLAMPS = {"Relu", "Clip", "Add"}

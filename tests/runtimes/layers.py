@@ -12,19 +12,10 @@ import numpy as np
 import onnx
 from catalogue import CATALOGUE
 from common import Suite, run, sqnr, tare
-from faults import FAULTS, Planted, compared, excess
+from faults import FAULTS, MODELS, Planted, compared, excess
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from peer import Samples
 
-MODELS = (
-    "conv_relu",
-    "residual",
-    "depthwise",
-    "conv_transpose_bias",
-    "gemm_transposed",
-    "matmul_add_bias",
-    "silu",
-)
 # So many faults are planted in each model, and a fault counts that leaves less than this of the outputs.
 PLANTED, FELT_DB = 4, 40.0
 # From here on the program calls a value suspect.

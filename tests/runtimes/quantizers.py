@@ -22,6 +22,7 @@ import onnxruntime as ort
 from catalogue import CATALOGUE
 from common import ROOT, Suite, interface, run, sqnr, tare
 from faults import FAULTS, Planted, compared, excess
+from faults import MODELS as LAYERED
 from grids import grid_excess, grids, shown
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from peer import Samples
@@ -33,13 +34,7 @@ PYTHON = os.environ.get("QUANTIZERS")
 TIMEOUT_SECONDS = 600
 # Beside the classifier that comes with the converter.
 MODELS = (
-    "conv_relu",
-    "residual",
-    "depthwise",
-    "conv_transpose_bias",
-    "gemm_transposed",
-    "matmul_add_bias",
-    "silu",
+    *LAYERED,
     "squeeze_and_excitation",
     "mobilenet_v3_block",
     "attention",

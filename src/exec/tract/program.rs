@@ -33,6 +33,19 @@ macro_rules! evaluate {
     }};
 }
 
+/// Runs a node, and tells who wants to hear it how long that took.
+macro_rules! told_of {
+    (($told:expr, $labels:expr), $node:expr, $evaluate:expr) => {{
+        let begun = $told.is_some().then(Instant::now);
+        let made = $evaluate;
+        if let (Some(told), Some(begun)) = (&mut $told, begun) {
+            let took = begun.elapsed();
+            told(label_of(&$node.name, &$node.op.name(), &$labels), took);
+        }
+        made
+    }};
+}
+
 /// Who hears of the time that a node of the model took.
 pub type NodeTold<'a> = dyn FnMut(Label, Duration) + 'a;
 
@@ -131,13 +144,7 @@ impl Stepped for Optimised {
             let inputs = inputs_of(inputs)?;
             let start = Instant::now();
             let results = self.plan.spawn()?.run_plan_with_eval(inputs, |context, state, node, values| {
-                let begun = told.is_some().then(Instant::now);
-                let made = evaluate!(context, state, node, values);
-                if let (Some(told), Some(begun)) = (&mut told, begun) {
-                    let took = begun.elapsed();
-                    told(label_of(&node.name, &node.op.name(), &self.labels), took);
-                }
-                made
+                told_of!((told, self.labels), node, evaluate!(context, state, node, values))
             });
             let took = start.elapsed();
             results.map(|_| took)
@@ -222,14 +229,8 @@ impl Stepped for Raw {
             let start = Instant::now();
             let results = self.plan.spawn()?.run_plan_with_eval(inputs, |context, state, node, values| {
                 at.set(Some(node.id));
-                let begun = told.is_some().then(Instant::now);
                 bounds::check_run(&*node.op, &values).with_context(|| format!("#{} \"{}\"", node.id, node.name))?;
-                let made = evaluate!(context, state, node, values);
-                if let (Some(told), Some(begun)) = (&mut told, begun) {
-                    let took = begun.elapsed();
-                    told(label_of(&node.name, &node.op.name(), &self.labels), took);
-                }
-                made
+                told_of!((told, self.labels), node, evaluate!(context, state, node, values))
             });
             let took = start.elapsed();
             results.map(|_| took)

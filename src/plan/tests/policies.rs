@@ -118,7 +118,7 @@ fn a_grid_stated_of_a_value_without_one_is_told() {
     let beyond = failure(&scale.replace("128", "300"), net());
     assert_eq!(
         beyond,
-        "value \"logits\": has the zero_point 300 by a rule of the policy; its type, uint8, reaches from 0 to 255"
+        "value \"logits\": has by a rule of the policy the zero point 300; that of uint8 lies from 0 to 255"
     );
 }
 

@@ -105,6 +105,11 @@ impl Settings {
         (self.reference, self.recorded) = (None, None);
     }
 
+    /// The samples to run models on: those that validate, or else those that calibrate.
+    pub fn samples(&self) -> Option<&Data> {
+        self.validation.samples().or(self.calibration.as_ref())
+    }
+
     /// The files that are read, each with what it is.
     pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let sources = self.calibration.iter().chain(self.validation.samples()).map(|data| &data.source);

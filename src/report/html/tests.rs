@@ -37,19 +37,7 @@ fn output(name: &str, sqnr_db: Option<f64>, mse: f64) -> OutputError {
 }
 
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
-    Comparison {
-        engine: "engine".to_owned(),
-        samples: SAMPLES,
-        outputs,
-        classification,
-        tasks: vec![],
-        layers: None,
-        reference: None,
-        recorded: None,
-        stress: None,
-        halves: false,
-        worst: vec![],
-    }
+    Comparison { engine: "engine".to_owned(), samples: SAMPLES, outputs, classification, ..Comparison::default() }
 }
 
 fn classes(agreement: f64, accuracy: Option<(f64, f64)>) -> Option<Classification> {

@@ -1,5 +1,6 @@
 //! Names and numbers as they stand in the page.
 
+use super::super::entities::entity;
 use std::fmt::Write;
 
 /// `text` as it may stand between tags and in quoted attributes. What a page may not hold is replaced: control characters by
@@ -7,12 +8,11 @@ use std::fmt::Write;
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
+        if let Some(entity) = entity(c) {
+            escaped.push_str(entity);
+            continue;
+        }
         match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
             '\n' => escaped.push('\n'),
             '\0'..' ' => escaped.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER)),
             '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {

@@ -107,7 +107,7 @@ fn a_grid_of_the_policy_is_taken_as_it_is() {
         .expect_err("no uint8")
         .to_string();
     assert!(
-        error.contains("\"d\": has the zero_point 256") && error.contains("uint8, reaches from 0 to 255"),
+        error.contains("\"d\": has by a rule of the policy the zero point 256; that of uint8 lies from 0 to 255"),
         "{error}"
     );
 }

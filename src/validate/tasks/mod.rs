@@ -207,6 +207,7 @@ impl Tasks {
         let refused = || Error::value(name, format!("the task {task} reads {wanted}; this output has shape {shape:?}"));
         seen.map(Some).ok_or_else(refused)
     }
+
     /// What all samples show in the output `index`, called `name`: each with its name, in their order. `None` where there is
     /// nothing to say of all of them.
     pub fn sum_up(&self, (index, name): (usize, &str), samples: &[(&str, Option<&Seen>)]) -> Option<Measure> {

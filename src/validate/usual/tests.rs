@@ -21,19 +21,7 @@ fn output(name: &str, float: &[f32], quantized: &[f32]) -> OutputError {
 }
 
 fn comparison(outputs: Vec<OutputError>, classification: Option<Classification>) -> Comparison {
-    Comparison {
-        engine: String::new(),
-        samples: 1,
-        outputs,
-        classification,
-        tasks: vec![],
-        layers: None,
-        reference: None,
-        recorded: None,
-        stress: None,
-        halves: false,
-        worst: vec![],
-    }
+    Comparison { samples: 1, outputs, classification, ..Comparison::default() }
 }
 
 fn outcomes(comparison: &Comparison) -> Vec<(&'static str, Outcome)> {
