@@ -200,8 +200,23 @@ fn grid(
         }
         _ => range(value, settings, calibration, warnings)?,
     };
+    if let Some(params) = of_pictures(value, settings, calibration) {
+        return Ok((params, params.real_range()));
+    }
     Ok((Params::from_range(low, high, settings.scheme), (low, high)))
 }
+
+/// The grid of an input that takes pictures, if one of its type has each of their levels.
+fn of_pictures(value: &ValuePlan, settings: ActivationSettings, calibration: &Calibration) -> Option<Params> {
+    let &(scale, zero_point) =
+        calibration.pictures.get(&value.name).filter(|_| value.range == RangeSource::Observed)?;
+    let params = Params { dtype: GridType::Uint8, scale, zero_point }.stored_as(settings.scheme.dtype);
+    (settings.scheme == Scheme::new(params.dtype, false)).then_some(params)
+}
+
+/// The share of what was seen that the range of an integer output reaches beyond it: a score that is cut off is the same as
+/// the next one, and it is the largest of a sample that was not seen. It costs half a dB of the rounding of that output alone.
+const OUTPUT_HEADROOM: f32 = 1.0 / 16.0;
 
 fn range(
     value: &ValuePlan,
@@ -226,7 +241,12 @@ fn range(
             } else if seen.0 == seen.1 {
                 warnings.push((value.name.clone(), "had the same number in every sample; its range is a guess"));
             }
-            Ok(calibrate::range(statistics, settings.calibrator, settings.scheme))
+            let (low, high) = calibrate::range(statistics, settings.calibrator, settings.scheme);
+            if !value.headroom {
+                return Ok((low, high));
+            }
+            let headroom = |end: f32| (end * (1.0 + OUTPUT_HEADROOM)).clamp(f32::MIN, f32::MAX);
+            Ok((headroom(low), headroom(high)))
         }
     }
 }

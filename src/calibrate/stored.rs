@@ -7,7 +7,7 @@ use super::loudness::{Loudness, Octave};
 use super::statistics::Statistics;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::quant::ChannelAxis;
+use crate::quant::{ChannelAxis, GridType, Params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +24,9 @@ pub struct Calibration {
     pub engine: Option<String>,
     /// How many samples were run.
     pub samples: u64,
+    /// Scale and zero point of the uint8 grid of each input whose samples were pictures, where their levels are one: it has no
+    /// error.
+    pub pictures: BTreeMap<String, (f32, i32)>,
     /// Statistics by value name.
     pub values: BTreeMap<String, Statistics>,
 }
@@ -47,6 +50,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
     samples: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pictures: BTreeMap<String, (f32, i32)>,
     values: BTreeMap<String, StoredValue>,
 }
 
@@ -105,8 +110,8 @@ impl Calibration {
     pub fn to_json(&self) -> Result<String> {
         let values = self.values.iter().map(|(name, statistics)| (name.clone(), store(statistics))).collect();
         let (format, version) = (FORMAT.to_owned(), VERSION);
-        let (model, engine) = (self.model.clone(), self.engine.clone());
-        let stored = Stored { format, version, model, engine, samples: self.samples, values };
+        let (model, engine, pictures) = (self.model.clone(), self.engine.clone(), self.pictures.clone());
+        let stored = Stored { format, version, model, engine, samples: self.samples, pictures, values };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -132,7 +137,13 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        Ok(Self { model: stored.model, engine: stored.engine, samples: stored.samples, values })
+        let Stored { model, engine, samples, pictures, .. } = stored;
+        for (name, &(scale, zero_point)) in &pictures {
+            let grid = Params { dtype: GridType::Uint8, scale, zero_point };
+            grid.check()
+                .map_err(|why| Error::file(path, format!("the pictures of {name:?} have {why}; calibrate again")))?;
+        }
+        Ok(Self { model, engine, samples, pictures, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

@@ -27,6 +27,12 @@ impl Levels {
         common_level(&self.zero)
     }
 
+    /// Scale and zero point of the uint8 grid on which each level is a point, if there is one.
+    pub fn grid(&self) -> Option<(f32, i32)> {
+        let &[scale] = self.scale.as_slice() else { return None };
+        self.common_zero().filter(|_| scale > 0.0).map(|zero_point| (scale as f32, zero_point))
+    }
+
     /// The levels, whole and from 0 to 255, that are nearest to the numbers of `tensor`, as float32; NaN stays NaN.
     ///
     /// # Errors

@@ -5,9 +5,10 @@ use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::inputs::{self, Dataset, InputSpec, Levels};
+use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess};
 use crate::policy::{self, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -62,6 +63,7 @@ impl Planned {
         })?;
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
+        calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);
         skipped.extend(set.skipped());
         let summary = CalibrationSummary {
             source: data.source.path.display().to_string(),
@@ -72,6 +74,15 @@ impl Planned {
             skipped,
         };
         Ok((calibration, summary))
+    }
+
+    /// The grids that the levels of pictures are to the inputs that take them.
+    fn pictures(&self, set: &Dataset, preprocess: &Preprocess, inputs: &[InputSpec]) -> BTreeMap<String, (f32, i32)> {
+        let takes = |input: &&InputSpec| {
+            set.describe().kind == Kind::Pictures && self.folded().all(|folded| folded.name != input.name)
+        };
+        let grid = |input: &InputSpec| Some((input.name.clone(), preprocess.levels(input).ok()?.grid()?));
+        inputs.iter().filter(takes).filter_map(grid).collect()
     }
 
     /// What statistics are of: the model file, and whether it took levels in the place of what it reads.

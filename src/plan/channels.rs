@@ -10,6 +10,7 @@ impl Plan {
     /// Asks for the channels of each value that an integer layer reads, whatever the policy says of saturation: statistics
     /// serve other policies, too.
     pub(super) fn ask_for_channels(&mut self, graph: &Graph) {
+        let observes = self.values.iter().any(|value| value.range == RangeSource::Observed);
         // Where the numbers of a moved value come from, channel by channel.
         let mut origins: Vec<Option<ValueId>> = vec![None; graph.value_bound()];
         for at in 0..self.nodes.len() {
@@ -28,8 +29,13 @@ impl Plan {
                 .position(|c| c.is_weight && c.known.is_none() && own_weight(graph, node.id, c.slot));
             let Some((weight, axis)) = weight.zip(op.summed_axis(graph, node.id)) else { continue };
             let source = if axis == ChannelAxis::Second { origin } else { input };
-            // Who states a range wants nothing observed there.
-            let observed = self.value(self.root(source)).is_some_and(|root| root.range == RangeSource::Observed);
+            // Who states a range wants nothing observed there. That the grid of an integer input is known says nothing of what
+            // it holds.
+            let observed = self.value(self.root(source)).is_some_and(|root| match root.range {
+                RangeSource::Observed => true,
+                RangeSource::Grid { .. } => observes && self.io.iter().any(|one| one.value == root.id),
+                _ => false,
+            });
             let Some(&index) = self.index.get(&source).filter(|_| observed) else { continue };
             self.values[index].channels.get_or_insert(axis);
             if let Placement::Integer(integer) = &mut self.nodes[at].placement {

@@ -28,6 +28,7 @@ impl Plan {
                         channels: None,
                         layout: None,
                         kept: false,
+                        headroom: false,
                     });
                 }
             }

@@ -114,12 +114,14 @@ fn state_levels(graph: &Graph, known: &Known, matched: &mut Matched, integer: &[
 
 impl Plan {
     /// Gives outputs on a shared grid of another type a grid of their own type, too. The range of outputs is all that was
-    /// seen, unless a rule says otherwise: what is cut off are the largest scores, by which a classifier decides.
+    /// seen and some headroom, unless a rule says otherwise: what is cut off are the largest scores, by which a classifier
+    /// decides.
     pub(super) fn settle_outputs(&mut self, matched: &Matched) {
         for one in self.io.iter().filter(|one| one.output.is_some()) {
             let root = self.root(one.value);
             if let Some(&index) = self.index.get(&root).filter(|_| !matched.values[root.index()].calibrator_stated) {
                 self.values[index].settings.calibrator = Calibrator::MinMax;
+                self.values[index].headroom = true;
             }
             let own = self.value(root).map(|value| value.settings.scheme.dtype);
             let Some(&index) = self.index.get(&one.value) else { continue };

@@ -260,6 +260,8 @@ pub struct ValuePlan {
     pub layout: Option<ChannelAxis>,
     /// Whether the model itself had it on its grid, so that everybody reads it there.
     pub kept: bool,
+    /// Whether a range that is observed gets more than was seen: it is that of an integer output of the model.
+    pub headroom: bool,
 }
 
 /// Where the range of an activation comes from.

@@ -150,6 +150,7 @@ impl Plan {
                 channels: axis,
                 layout: None,
                 kept: false,
+                headroom: false,
             }),
         }
     }

@@ -51,7 +51,17 @@ impl Plan {
         let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
         let settings = settings.activations;
-        self.values.push(ValuePlan { id, name, settings, also: vec![], range, channels: None, layout: None, kept });
+        self.values.push(ValuePlan {
+            id,
+            name,
+            settings,
+            also: vec![],
+            range,
+            channels: None,
+            layout: None,
+            kept,
+            headroom: false,
+        });
     }
 
     /// Whether a value is known to have this grid.

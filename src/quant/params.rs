@@ -47,8 +47,11 @@ impl Params {
         if !self.scale.is_normal() || self.scale < 0.0 {
             return Err(format!("scale {}; expected a positive number that is not denormal", self.scale));
         }
-        let (low, high) = if dtype.is_float() { (0, 0) } else { dtype.limits() };
-        if !(low..=high).contains(&zero) {
+        let (low, high) = dtype.limits();
+        if dtype.is_float() && zero != 0 {
+            return Err(format!("zero point {zero}; that of {dtype} is 0"));
+        }
+        if !dtype.is_float() && !(low..=high).contains(&zero) {
             return Err(format!("zero point {zero}; that of {dtype} lies from {low} to {high}"));
         }
         Ok(())

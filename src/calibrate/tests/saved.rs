@@ -22,7 +22,8 @@ fn calibration() -> Calibration {
         ("loud".to_owned(), loud()),
         ("silent".to_owned(), of_samples([[0.0; 3].as_slice(), &[]])),
     ];
-    Calibration { model: "ab12".to_owned(), samples: 2, values: values.into(), ..Calibration::default() }
+    let pictures = [("x".to_owned(), (0.0078125, 127))].into();
+    Calibration { model: "ab12".to_owned(), samples: 2, pictures, values: values.into(), ..Calibration::default() }
 }
 
 /// Samples of unlike energy, one of them with a loud position.
@@ -100,6 +101,12 @@ fn damaged_statistics_are_refused_by_value() {
     ];
     let damages = damages.map(|(key, damage)| ("x", format!("/{key}"), damage)).into_iter();
     let channels = channels.map(|(key, damage)| ("second", format!("/channels/{key}"), damage));
+    for grid in [json!([0.0, 127]), json!([-1.0, 127]), json!([1.0, 256]), json!([1.0])] {
+        let mut stored: Value = serde_json::from_str(&text).expect("JSON");
+        stored["pictures"]["x"] = grid.clone();
+        let error = load(&stored.to_string()).expect_err("damaged").to_string();
+        assert!(error.contains("ranges.json"), "{grid}: {error}");
+    }
     // Beside a sound one.
     let sound = json!({"zeros": 1, "bins": [[1, 4]]});
     let octaves = octaves.map(|damage| ("x", "/octaves".to_owned(), json!({"1": damage, "2": sound.clone()})));

@@ -42,12 +42,7 @@ pub fn take_levels(
     input: ValueId,
     levels: &Levels,
 ) -> Result<std::result::Result<TakesLevels, Refusal>> {
-    let as_it_is = match (&levels.scale[..], levels.common_zero()) {
-        (&[scale], Some(zero_point)) if scale > 0.0 => {
-            Some(TakesLevels { scale: scale as f32, zero_point, changed: false })
-        }
-        _ => None,
-    };
+    let as_it_is = levels.grid().map(|(scale, zero_point)| TakesLevels { scale, zero_point, changed: false });
     let way = Way::from(graph, input, levels, usize::MAX)?;
     if let Some(as_it_is) = as_it_is.filter(|_| way.steps() == 0) {
         return Ok(Ok(as_it_is));

@@ -1,6 +1,7 @@
 //! The grids of activations.
 
 use super::*;
+use crate::quant::GridType;
 
 /// Scale and zero point behind the only node of an operator.
 fn grid_after(made: &Made, op_type: &str) -> (f32, i64) {
@@ -104,6 +105,25 @@ fn statistics_that_lack_a_value_are_an_error_that_names_it() {
     calibration.values.remove("c");
     let error = resolve(&made, &calibration).expect_err("no statistics").to_string();
     assert!(error.contains("\"c\"") && error.contains("calibrate again"), "{error}");
+}
+
+#[test]
+fn pictures_are_on_the_grid_of_their_levels_where_their_type_has_it() {
+    let model = conv(start(), "c", "y").output("y", &[1, 4, 8, 8]).build();
+    let grid_of_x = |policy: &str| {
+        let settings = Raw::parse(&format!("version: 1\n{policy}"), Path::new("p.yaml")).and_then(|raw| raw.settings());
+        let made = plan(&model.graph, &settings.expect("a policy"), &OnnxRuntimeCpu, &[], &Known::default());
+        let made = made.expect("a plan");
+        let calibration = Calibration { pictures: [("x".to_owned(), (0.5, 30))].into(), ..pretended(&made) };
+        let params = resolve(&made, &calibration).expect("grids").params(made.values[0].id).expect("a grid");
+        (params.dtype, params.scale, params.zero_point)
+    };
+    assert_eq!(grid_of_x(""), (GridType::Uint8, 0.5, 30));
+    assert_eq!(grid_of_x("activations: { type: int8 }"), (GridType::Int8, 0.5, -98));
+    for other in ["type: int16", "symmetric: true", "power_of_two: true"] {
+        assert_ne!(grid_of_x(&format!("activations: {{ {other} }}")).1, 0.5, "{other}");
+    }
+    assert_eq!(grid_of_x("rules: [{ match: { value: x }, scale: 0.25, zero_point: 3 }]"), (GridType::Uint8, 0.25, 3));
 }
 
 #[test]

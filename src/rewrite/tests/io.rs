@@ -28,6 +28,19 @@ fn integers_come_in_and_go_out_under_the_same_names() {
 }
 
 #[test]
+fn the_largest_score_of_another_sample_has_room() {
+    let model = three().build();
+    let scale = |rest: &str| {
+        let settings = settings(&format!("io: {{ outputs: uint8 }}\n{rest}"));
+        let made = plan(&model.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
+        let y = made.io.first().expect("an integer output").value;
+        resolve(&made, &pretended(&made)).expect("grids").params(y).expect("a grid").scale
+    };
+    let seen = scale("rules: [{ match: { value: y }, activations: { calibrator: minmax } }]\n");
+    assert!((scale("") / seen - 17.0 / 16.0).abs() < 1e-5, "{} beside {seen}", scale(""));
+}
+
+#[test]
 fn float_nodes_at_the_border_read_and_make_integers_too() {
     let net = Builder::new(13).input("x", &[1, 4, 8, 8]).node("Erf", &["x"], &["e"], vec![]);
     let net = conv(net, "e", "c").node("Softmax", &["c"], &["y"], vec![int("axis", 1)]).output("y", &[1, 4, 8, 8]);
