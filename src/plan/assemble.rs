@@ -36,6 +36,9 @@ pub fn plan(
     let Some(mut own) = matched.next() else { return Ok(Plan::default()) };
     let io = integer_io(graph, settings, known, &mut own)?;
     join_clamps(graph, &scope.order, settings, &mut own);
+    if settings.strict {
+        place::insist(graph, &scope.order, target, &mut own);
+    }
     let mut here = Here::of(graph, known)?;
     here.settle(graph, &scope.order, &mut own, &io, known);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;

@@ -76,7 +76,7 @@ pub(super) fn place(
         placed.candidates[id.index()] = Some(match (why.or(preferred), &forbidden[id.index()]) {
             _ if makes_no_floats(graph, id) => Candidate::NoFloats,
             (Some(reason), _) => Candidate::No(reason),
-            (None, forbidden) => match (candidate(graph, id, matched, here, target), forbidden) {
+            (None, forbidden) => match (candidate(graph, id, (matched, settings), here, target), forbidden) {
                 (Candidate::Yes(_), Some(reason)) => Candidate::No(reason.clone()),
                 (other, _) => other,
             },
@@ -93,14 +93,15 @@ pub(super) fn place(
     placed
 }
 
-/// Gives clamps that follow a layer on integers, and that only it feeds, the layer's mode, where no rule says otherwise of them:
-/// a grid that covers what the clamp cuts off would be too wide.
+/// Gives clamps that follow a layer on integers, and that only it feeds, the layer's mode and types, where no rule says otherwise
+/// of them: they vanish into the layer, whose grid is the one behind them, and one that covers what they cut off would be too
+/// wide.
 pub(super) fn join_clamps(graph: &Graph, order: &[NodeId], settings: &Settings, matched: &mut Matched) {
     let at_node: HashMap<NodeId, usize> = order.iter().enumerate().map(|(at, &id)| (id, at)).collect();
     for (at, &id) in order.iter().enumerate() {
         let own = &matched.nodes[at];
         let clamps = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Clamp && op.bounds(graph, id).is_some());
-        if !clamps || !own.quantize || own.mode_stated || own.mode == Mode::Static {
+        if !clamps || !own.quantize || own.mode_stated && own.mode != Mode::Static {
             continue;
         }
         let (Some(read), Some(made)) = (graph.node(id).input(0), graph.node(id).output(0)) else { continue };
@@ -112,11 +113,22 @@ pub(super) fn join_clamps(graph: &Graph, order: &[NodeId], settings: &Settings, 
         let joins = |role: Role| matches!(role, Role::Compute | Role::Arithmetic | Role::Clamp);
         if ops::lookup(graph, layer).is_some_and(|op| joins(op.role)) {
             matched.nodes[at].mode = Mode::Static;
-            // The grid that the layer would have is that behind the clamp.
-            if matched.values[made.index()].activations == settings.activations {
-                matched.values[made.index()].activations = matched.values[read.index()].activations;
+            let behind = &matched.values[made.index()];
+            if behind.activations == settings.activations && !behind.pinned && !behind.calibrator_stated {
+                let layers = &matched.values[read.index()];
+                let (activations, calibrator_stated) = (layers.activations, layers.calibrator_stated);
+                let behind = &mut matched.values[made.index()];
+                (behind.activations, behind.calibrator_stated) = (activations, calibrator_stated);
             }
         }
+    }
+}
+
+/// Insists on the integer kernels that accuracy would rather do without, where nothing may stay in float.
+pub(super) fn insist(graph: &Graph, order: &[NodeId], target: &dyn Target, matched: &mut Matched) {
+    for (&id, settings) in order.iter().zip(&mut matched.nodes) {
+        let float = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Float);
+        settings.insists |= float && is_static(settings) && target.has_integer_kernel(graph, id);
     }
 }
 
@@ -145,14 +157,20 @@ fn role(placed: &Placed, id: NodeId) -> Option<Role> {
     }
 }
 
-fn candidate(graph: &Graph, id: NodeId, matched: &Matched, here: &Here<'_>, target: &dyn Target) -> Candidate {
+fn candidate(
+    graph: &Graph,
+    id: NodeId,
+    (matched, own): (&Matched, &NodeSettings),
+    here: &Here<'_>,
+    target: &dyn Target,
+) -> Candidate {
     let Some(op) = ops::lookup(graph, id) else {
         return Candidate::No(format!("{} has no integer form", graph.node(id).op_type()));
     };
     if let Some(reason) = (op.unless)(graph, id).filter(|_| !pads_on_grid(graph, id, matched, here)) {
         return Candidate::No(reason);
     }
-    if op.role == Role::Float {
+    if op.role == Role::Float && !(own.insists && target.has_integer_kernel(graph, id)) {
         return Candidate::No(format!("{} needs more than eight bits in its input", op.op_type));
     }
     if op.role == Role::Lookup && graph.node(id).input(1).is_none_or(|v| graph.is_constant(v)) {

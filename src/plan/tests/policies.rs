@@ -68,7 +68,7 @@ fn each_node_has_its_own_mode() {
     let (nodes, values) = listing_by(policy, three());
     assert_eq!(nodes[0], "Conv Conv_c: float: the policy's rule on line 5");
     assert_eq!(nodes[1], "Conv Conv_d: integer, weight int8 symmetric per channel on axis 0");
-    assert_eq!(nodes[2], "Conv Conv_y: float, weight int4 symmetric per channel on axis 0");
+    assert_eq!(nodes[2], "Conv Conv_y: float, weight int4 asymmetric in blocks of 4 along axis 1");
     assert_eq!(values.iter().map(|v| &v[..2]).collect::<Vec<_>>(), ["c:", "d:"]);
 }
 

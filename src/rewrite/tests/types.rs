@@ -237,6 +237,39 @@ fn floats_of_eight_bits_take_the_whole_range_and_keep_small_numbers() {
 }
 
 #[test]
+fn a_clamp_behind_a_layer_has_the_type_that_a_rule_gives_the_layer() {
+    let net = || conv(start().node("Relu", &["c"], &["r"], vec![]), "r", "y").output("y", &[1, 4, 8, 8]);
+    let rule = "rules: [{ match: { op_type: Conv }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&(minmax("") + rule), net());
+    assert!(types(&made).iter().all(|dtype| *dtype == DataType::Uint16), "{:?}", types(&made));
+    // Another rule may still say otherwise of what it makes.
+    let other = "rules: [{ match: { op_type: Conv }, activations: { type: uint16 } }, { match: { value: r }, activations: { type: uint8 } }]\n";
+    assert!(types(&quantized_by(&(minmax("") + other), net())).contains(&DataType::Uint8));
+}
+
+#[test]
+fn a_join_reads_all_in_its_own_type_whatever_a_rule_says_of_one_value() {
+    let net = conv(conv(start(), "c", "d"), "c", "e").node("Add", &["d", "e"], &["s"], vec![]);
+    let net = conv(net, "s", "y").output("y", &[1, 4, 8, 8]);
+    let rule = "rules: [{ match: { value: d }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&(minmax("") + rule), net);
+    let add = made.the("Add");
+    assert!(types(&made).contains(&DataType::Uint16));
+    assert_eq!([0, 1].map(|slot| made.activation(add, slot).1.dtype()), [DataType::Uint8; 2]);
+}
+
+#[test]
+fn weights_beside_sixteen_bits_need_no_room_for_sums() {
+    let scale = |rules: &str| {
+        let made = quantized_by(&(minmax("") + rules), three());
+        let scales = made.constant(made.named("Conv_d"), 1)[1].to_f32().expect("scales").into_owned();
+        scales.into_iter().sum::<f32>()
+    };
+    let by_value = scale("rules: [{ match: { value: '*' }, activations: { type: uint16 } }]\n");
+    assert_eq!(by_value, scale("rules: [{ match: { node: '*' }, activations: { type: uint16 } }]\n"));
+}
+
+#[test]
 fn floats_and_integers_stand_beside_each_other_but_not_in_one_node() {
     let rule =
         "rules: [{ match: { node: Conv_d }, activations: { type: float8e4m3fn }, weights: { type: float8e5m2 } }]\n";
