@@ -51,6 +51,12 @@ fn head(out: &mut String, facts: &Facts, mode: Mode) {
     };
     let written = |extension: &str| string(&format!("{}.{kind}.{extension}", facts.stem));
     let _ = writeln!(out, "version: 1\nmodel: {}", string(&facts.model));
+    comment(
+        out,
+        0,
+        "Whose integer kernels decide what becomes integers: ONNX Runtime's on a CPU, which NNAPI, XNNPACK and QNN follow.",
+    );
+    out.push_str("target: onnxruntime\n");
     let _ = write!(out, "output: {}\nreport: {}\n\n", written("onnx"), written("json"));
 }
 
@@ -203,7 +209,7 @@ fn dims(out: &mut String, facts: &Facts) {
     comment(
         out,
         0,
-        "The model leaves these dimensions open, beside the batch, and so does what is written. Runtimes on phones and DSPs often \
+        "The model leaves these dimensions open, and so does what is written. Runtimes on phones and DSPs often \
          take fixed ones only (with numbers in the place of N); all samples must then have these sizes.",
     );
     let sizes = facts.open.iter().map(|dim| {
@@ -246,7 +252,7 @@ fn numbers(out: &mut String, facts: &Facts, mode: Mode) {
         0,
         match mode {
             Mode::WeightOnly => {
-                "One scale for each output channel. int4 and uint4, best with granularity: per_block, are for large products with \
+                "One scale for each output channel. int4 and uint4, with granularity: per_block, are for large products with \
                  matrices, and raise the model to opset 21."
             }
             _ => "One scale for each output channel; per_tensor only for runtimes that take nothing else.",

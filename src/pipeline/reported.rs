@@ -5,7 +5,7 @@ use super::{Planned, TOOL};
 use crate::error::Result;
 use crate::exec::Types;
 use crate::file;
-use crate::plan::{Idle, NodePlan, Placement};
+use crate::plan::{Idle, NodePlan, Placement, Stored};
 use crate::policy::{QuantizedInput, Settings};
 use crate::quant::GridType;
 use crate::report::{CalibrationSummary, FileSummary, Report, SplitLayer, UnusedGrid, summarize};
@@ -64,10 +64,17 @@ pub fn report(
     let mut unused: Vec<_> =
         unused.map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() }).collect();
     let encodings = planned.encoded.as_ref().map(|encoded| encoded.summary(&mut unused));
+    warnings.extend(two_bit_caution(planned).map(str::to_owned));
+    let (model, output) = (file_summary(&planned.path)?, file_summary(output)?);
+    if output.bytes > model.bytes {
+        warnings.push(
+            "the file is larger than the one it is made from: what was added takes more than integers save".to_owned(),
+        );
+    }
     Ok(Report {
         tool: TOOL.to_owned(),
-        model: file_summary(&planned.path)?,
-        output: file_summary(output)?,
+        model,
+        output,
         policy_sha256: planned.policy_sha256(settings),
         calibration,
         placement: summarize(&planned.plan, &planned.model.graph, &planned.target, Some(resolved), types),
@@ -115,6 +122,17 @@ fn half_caution(planned: &Planned) -> Option<&'static str> {
     planned.plan.walk(&planned.model.graph, &mut |_, node| {
         if let Placement::Half(half) = &node.placement {
             caution = caution.or_else(|| planned.target.caution_half(half.kind));
+        }
+    });
+    caution
+}
+
+/// What has to be known before a model is run that stores weights in 2 bits, if there is something.
+fn two_bit_caution(planned: &Planned) -> Option<&'static str> {
+    let mut caution = None;
+    planned.plan.walk(&planned.model.graph, &mut |graph, node| {
+        for constant in node.placement.constants().iter().filter(|constant| constant.form == Stored::Plain) {
+            caution = caution.or_else(|| planned.target.caution_stored(graph, node.id, constant.scheme.dtype));
         }
     });
     caution

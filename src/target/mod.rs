@@ -25,6 +25,9 @@ pub trait Target {
     /// The same of a model whose nodes compute in this type of 16 bits.
     fn caution_half(&self, kind: HalfType) -> Option<&'static str>;
 
+    /// The same of a node whose weight is stored as this type, for DequantizeLinear to turn back.
+    fn caution_stored(&self, graph: &Graph, node: NodeId, dtype: GridType) -> Option<&'static str>;
+
     /// Whether the kernel needs a quantized output; a node of which it is not true may give float numbers.
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool;
 }

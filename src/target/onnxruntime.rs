@@ -96,6 +96,11 @@ const FLOAT8_E5M2: &str = "activations are float8e5m2, in whose steps ONNX Runti
 const BFLOAT16: &str = "nodes compute in bfloat16, which ONNX Runtime has next to no kernels for on a CPU: it refuses to load the \
      model there, for the first node that has none; mode float16 is for it";
 
+/// As of 1.31.1: above basic it puts DequantizeLinear and MatMul together to a MatMulNBits, whose products are wrong for most
+/// numbers of columns.
+const TWO_BITS: &str = "weights of matrix products are stored in 2 bits, which ONNX Runtime's fusion multiplies wrongly: load the \
+     model with graph optimizations no higher than basic, or set form: contrib with granularity: per_block";
+
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {
         "onnxruntime"
@@ -122,6 +127,10 @@ impl Target for OnnxRuntimeCpu {
             HalfType::Float16 => None,
             HalfType::Bfloat16 => Some(BFLOAT16),
         }
+    }
+
+    fn caution_stored(&self, graph: &Graph, node: NodeId, dtype: GridType) -> Option<&'static str> {
+        (dtype.bits() == 2 && graph.node(node).is("MatMul")).then_some(TWO_BITS)
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {

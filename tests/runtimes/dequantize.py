@@ -69,7 +69,7 @@ WAYS = {
     "weights-int8": ours("", "mode: weight-only"),
     "weights-int4": ours("", "mode: weight-only\nweights: { type: int4, granularity: per_block }"),
     "contrib": ours("", "contrib: true\nactivations: { type: uint16 }"),
-    "contrib-int4": ours("", "contrib: true\nmode: weight-only\nweights: { type: int4 }"),
+    "contrib-int4": ours("", "contrib: true\nmode: weight-only\nweights: { type: int4, granularity: per_channel }"),
     "float8": ours("", "activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }"),
     "weights-float8": ours("", "mode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }"),
     "ort-qdq": static(QuantFormat.QDQ),

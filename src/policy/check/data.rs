@@ -27,8 +27,16 @@ impl Raw {
             return Err(self.wrong("data.reference", why));
         }
         let recorded = recorded.into_iter().next();
-        if recorded.is_some() && data.validation.as_ref().is_some_and(|v| v.path.is_some()) {
-            let why = "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)";
+        if let Some(path) = &recorded
+            && data.validation.as_ref().is_some_and(|v| v.path.is_some())
+        {
+            let mut why = "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)".to_owned();
+            if !path.exists() {
+                let found = path.display();
+                why = format!(
+                    "there is no {found}; reference is onnxruntime, or a recording: an .npz, or a folder of ONNX test data"
+                );
+            }
             return Err(self.wrong("data.reference", why));
         }
         let validation = match data.validation {

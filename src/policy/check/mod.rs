@@ -36,8 +36,8 @@ impl Raw {
         self.check_activations("activations", &activations, false)?;
         let mut percentile = DEFAULT_PERCENTILE;
         let activations = ActivationSettings::default().with(&activations, &mut percentile);
-        let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default());
         let mode = self.mode.unwrap_or_default();
+        let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default());
         if let Some((key, why)) = weights.trouble(mode) {
             return Err(self.wrong(&format!("weights.{key}"), why));
         }
@@ -275,27 +275,11 @@ impl Raw {
         Err(self.wrong(key, format!("activations of {read} do not go with weights of {own}; {ALIKE}")))
     }
 
-    fn check_thresholds(&self, t: Thresholds) -> Result<()> {
-        let limits = [
-            ("top1_drop", t.top1_drop, 1.0),
-            ("top1_agreement", t.top1_agreement, 1.0),
-            ("top5_agreement", t.top5_agreement, 1.0),
-            ("f1", t.f1, 1.0),
-            ("iou", t.iou, 1.0),
-            ("text_match", t.text_match, 1.0),
-            ("neighbours", t.neighbours, 1.0),
-            ("sqnr_db", t.sqnr_db, f64::MAX),
-            ("mse", t.mse, f64::MAX),
-            ("relative_mse", t.relative_mse, f64::MAX),
-            ("cosine", t.cosine, 1.0),
-            ("max_abs", t.max_abs, f64::MAX),
-        ];
-        for (key, limit, most) in limits {
-            let Some(limit) = limit.filter(|limit| !(0.0..=most).contains(limit)) else { continue };
-            let allowed = if most < 2.0 { "from 0 to 1" } else { "a finite number, 0 or above" };
-            return Err(self.wrong(&format!("thresholds.{key}"), format!("{key} must be {allowed}; found {limit}")));
+    fn check_thresholds(&self, thresholds: Thresholds) -> Result<()> {
+        match thresholds.trouble() {
+            Some((key, why)) => Err(self.wrong(&format!("thresholds.{key}"), format!("{key} {why}"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
     /// Whether the limits that are usual in the field hold for what is left out: `top1_drop` 0.02, or 0.005 where nodes compute
-    /// in 16 bits, and `relative_mse` 0.01.
+    /// in 16 bits, 0.95 of what a task measures, and `relative_mse` 0.01.
     #[schemars(extend("default" = true))]
     pub defaults: Option<bool>,
     /// By how much the share of right first guesses, or of texts that are read rightly, may fall, from 0 to 1. Needs labels.
@@ -56,6 +56,29 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
+    /// The first limit that no result could be held against: its name, and what it must be.
+    pub fn trouble(&self) -> Option<(&'static str, String)> {
+        let limits = [
+            ("top1_drop", self.top1_drop, 1.0),
+            ("top1_agreement", self.top1_agreement, 1.0),
+            ("top5_agreement", self.top5_agreement, 1.0),
+            ("f1", self.f1, 1.0),
+            ("iou", self.iou, 1.0),
+            ("text_match", self.text_match, 1.0),
+            ("neighbours", self.neighbours, 1.0),
+            ("sqnr_db", self.sqnr_db, f64::MAX),
+            ("mse", self.mse, f64::MAX),
+            ("relative_mse", self.relative_mse, f64::MAX),
+            ("cosine", self.cosine, 1.0),
+            ("max_abs", self.max_abs, f64::MAX),
+        ];
+        limits.into_iter().find_map(|(key, limit, most)| {
+            let limit = limit.filter(|limit| !(0.0..=most).contains(limit))?;
+            let allowed = if most < 2.0 { "from 0 to 1" } else { "a finite number, 0 or above" };
+            Some((key, format!("must be {allowed}; found {limit}")))
+        })
+    }
+
     /// Whether any limit is stated.
     pub fn is_any_stated(&self) -> bool {
         Self { defaults: None, ..*self } != Self::default()

@@ -4,6 +4,7 @@ mod activations;
 mod canonical;
 mod pattern;
 mod weights;
+mod written;
 
 pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
 pub use pattern::Pattern;

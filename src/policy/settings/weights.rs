@@ -20,6 +20,8 @@ pub struct WeightSettings {
     pub scheme: Scheme,
     /// How many scales there are.
     pub granularity: Granularity,
+    /// Whether symmetry and granularity are stated, and not what is best for the type.
+    pub is_stated: [bool; 2],
     /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
     pub block_size: usize,
     /// How integers that only weights are stored as stand in the model.
@@ -39,6 +41,7 @@ impl Default for WeightSettings {
             avoid_saturation: true,
             scheme,
             granularity: Granularity::PerChannel,
+            is_stated: [false; 2],
             block_size: DEFAULT_BLOCK_SIZE,
             form: WeightForm::Qdq,
             codes: None,
@@ -51,9 +54,17 @@ impl Default for WeightSettings {
 impl WeightSettings {
     /// The same with what `over` says instead.
     pub(in crate::policy) fn with(self, over: &Weights) -> Self {
+        let is_stated = [over.symmetric.is_some(), over.granularity.is_some()];
+        let [symmetric_stated, granularity_stated] = [0, 1].map(|key| self.is_stated[key] || is_stated[key]);
+        let dtype = over.dtype.map_or(self.scheme.dtype, GridType::from);
+        // Of fewer than 8 bits one scale for each channel leaves little, and blocks whose zero may lie anywhere leave most.
+        let blocks = dtype.bits() < 8 && !granularity_stated;
         let scheme = Scheme {
-            dtype: over.dtype.map_or(self.scheme.dtype, GridType::from),
-            symmetric: over.symmetric.unwrap_or(self.scheme.symmetric),
+            dtype,
+            symmetric: match symmetric_stated {
+                true => over.symmetric.unwrap_or(self.scheme.symmetric),
+                false => !blocks,
+            },
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
         };
@@ -61,7 +72,12 @@ impl WeightSettings {
         Self {
             avoid_saturation: over.avoid_saturation.unwrap_or(self.avoid_saturation),
             scheme,
-            granularity: over.granularity.unwrap_or(self.granularity),
+            granularity: match granularity_stated {
+                true => over.granularity.unwrap_or(self.granularity),
+                false if blocks => Granularity::PerBlock,
+                false => Granularity::PerChannel,
+            },
+            is_stated: [symmetric_stated, granularity_stated],
             block_size: over.block_size.unwrap_or(self.block_size),
             form: over.form.unwrap_or(self.form),
             codes: over.dtype.map_or(self.codes, codes),

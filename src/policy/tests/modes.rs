@@ -22,6 +22,57 @@ fn what_runs_the_samples_is_read_and_the_engine_that_calibrates_counts() {
 }
 
 #[test]
+fn the_policy_as_used_can_be_saved_and_run() {
+    let same = |text: &str| {
+        let used = settings(&format!("version: 1\n{text}")).unwrap();
+        let written = serde_yaml::to_string(&used.written()).unwrap();
+        // Paths are from where the program runs.
+        let again = Raw::parse(&written, Path::new("again.yaml")).and_then(|raw| raw.settings());
+        let again = again.unwrap_or_else(|why| panic!("{why}: {written}"));
+        assert_eq!(again.canonical(), used.canonical(), "{written}");
+        assert_eq!((&again.model, &again.output), (&used.model, &used.output), "{written}");
+    };
+    same("");
+    same("model: m.onnx\noutput: o.onnx\nstrict: true\nio: { inputs: uint8, fold_normalization: true }");
+    same(
+        "data: { calibration: { path: c, samples: 7, on_bad_file: skip, on_bad_value: skip }, engine: onnxruntime, \
+          preprocess: { size: [8, 9], mean: [0.5, 0.25, 0.125], fit: crop, layout: nhwc, channels: bgr } }",
+    );
+    same("data: { calibration: { path: c }, validation: { path: v, labels: l.csv, samples: 9 } }");
+    same("data: { calibration: { path: c }, validation: { samples: 0 } }");
+    same("mode: weight-only\nweights: { type: int4, form: contrib, block_size: 64 }\ncontrib: true");
+    same("mode: weight-only\nweights: { type: int4, granularity: per_channel }");
+    same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: true");
+    same("mode: dynamic\nweights: { granularity: per_tensor, symmetric: false, avoid_saturation: false }");
+    same("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\nquantized_input: complete");
+    same(
+        "activations: { calibrator: percentile, percentile: 99.5, power_of_two: true }\ndims: { N: 3 }\nformat: qoperator",
+    );
+    same(
+        "prepare: { fuse_patterns: false }\nrules:\n- { match: { op_type: [Conv, Gemm], node: 'a/*' }, mode: float16 }\n\
+          - { match: { between: [a, b] }, quantize: false, reason: why }\n\
+          - { match: { value: x }, scale: 0.5, zero_point: 3, activations: { type: uint16 } }\n\
+          - { match: { value: y }, range: [-1, 2.5] }",
+    );
+}
+
+#[test]
+fn few_bits_come_in_blocks_where_the_policy_does_not_say() {
+    let of = |text: &str| settings(&format!("version: 1\nmode: weight-only\nweights: {{ {text} }}")).unwrap().weights;
+    let blocks = of("type: int4");
+    assert_eq!((blocks.granularity, blocks.block_size, blocks.scheme.symmetric), (Granularity::PerBlock, 32, false));
+    assert!(of("type: int2, symmetric: true").scheme.symmetric);
+    let channels = of("type: int4, granularity: per_channel");
+    assert_eq!((channels.granularity, channels.scheme.symmetric), (Granularity::PerChannel, true));
+    assert_eq!(of("type: uint8").granularity, Granularity::PerChannel);
+    // A rule with another type is as the policy would be with it.
+    let mixed = blocks.with(&Weights { dtype: Some(WeightTypeName::Int8), ..Weights::default() });
+    assert_eq!(mixed, WeightSettings::default());
+    let few = mixed.with(&Weights { dtype: Some(WeightTypeName::Int4), ..Weights::default() });
+    assert_eq!(few, blocks);
+}
+
+#[test]
 fn crash_tests_are_all_or_some_and_no_part_of_the_output() {
     let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
     assert_eq!(of("stress: all").stress, Some(StressCases::All));
@@ -56,7 +107,13 @@ fn a_recording_is_a_reference_that_brings_the_samples() {
         "reference is onnxruntime, one recording (an .npz, or a folder of ONNX test data), or one of each",
     );
     fails(
-        "data: { reference: a.npz, validation: { path: x } }",
+        "data: { reference: onnxruntim, validation: { path: x } }",
+        2,
+        20,
+        "there is no dir/onnxruntim; reference is onnxruntime, or a recording: an .npz, or a folder of ONNX test data",
+    );
+    fails(
+        &format!("data: {{ reference: '{}', validation: {{ path: x }} }}", env!("CARGO_MANIFEST_DIR")),
         2,
         20,
         "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)",
@@ -167,7 +224,7 @@ fn operators_on_integers_are_for_mode_static() {
 fn the_runtimes_own_domain_spares_a_newer_opset() {
     let opset = |text: &str| settings(&format!("version: 1\n{text}")).unwrap().opset();
     let wide = "activations: { type: uint16 }\n";
-    let four = "mode: weight-only\nweights: { type: int4 }\n";
+    let four = "mode: weight-only\nweights: { type: int4, granularity: per_channel }\n";
     let blocks = "mode: weight-only\nweights: { type: int4, granularity: per_block }\n";
     let both = |text: &str| [opset(text), opset(&format!("{text}contrib: true\n"))];
     assert_eq!([both(wide), both(four), both(blocks)], [[21, 13], [21, 13], [21, 21]]);
