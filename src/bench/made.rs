@@ -3,15 +3,13 @@
 use crate::chance::Chance;
 use crate::error::{Error, Result};
 use crate::inputs::InputSpec;
-use crate::ir::{Model, OpenAxis};
+use crate::ir::{Model, OpenAxis, says_length};
 use crate::tensor::{DataType, Tensor, element_count};
 use half::{bf16, f16};
 use std::collections::BTreeSet;
 
 /// An input may take so many bytes; a size that was mistyped must not exhaust the memory.
 const MOST_BYTES: usize = 1 << 31;
-/// Parts of the names of dimensions that are no batch, first as they may be.
-const LENGTHS: [&str; 8] = ["seq", "len", "time", "frame", "token", "chunk", "sample", "num"];
 
 /// Inputs that were made.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +29,8 @@ fn close(model: &mut Model) -> Result<Vec<String>> {
     let several = |value| model.graph.stated_type(value).is_some_and(|ty| ty.dims.len() > 1);
     let inner: BTreeSet<&str> = open.iter().filter(|o| o.axis > 0).map(|o| o.name.as_str()).collect();
     let is_batch = |name: &str| {
-        let lower = name.to_lowercase();
         // A name without meaning, as `?`, may stand for anything.
-        !inner.contains(name) && !LENGTHS.iter().any(|part| lower.contains(part))
+        !inner.contains(name) && !says_length(name)
     };
     // By its own name an input says nothing about the first of its axes.
     let unnamed = |name: &str, value| name == format!("{}[0]", model.graph.value(value).name());

@@ -151,7 +151,7 @@ fn the_text_says_what_was_found() {
         "pretended, 1 thread; 25 rounds, 50 runs of each\n",
         "  0.250  0.250 .. 0.250  ",
         "\n  c.onnx: it broke\n",
-        "busy machine: others had the processor for 50.0 % of the time; without that\n",
+        "busy machine: others had the processor for 50.0 % of the time; in processor time\n",
         "\n  b.onnx      25.00  0.250  0.250 .. 0.250\n",
         "where the time goes, mean of one run: a.onnx | b.onnx\n",
         "\n  and 1 more operator\n",

@@ -125,7 +125,11 @@ impl Measurement {
 fn busy(f: &mut Formatter<'_>, names: &[String], models: &[Timed]) -> fmt::Result {
     let shares = models.iter().filter_map(|model| model.processor_share);
     let Some(least) = shares.min_by(f64::total_cmp).filter(|&share| share < BUSY) else { return Ok(()) };
-    writeln!(f, "  busy machine: others had the processor for {} of the time; without that", percent(1.0 - least))?;
+    writeln!(
+        f,
+        "  busy machine: others had the processor for {} of the time; in processor time",
+        percent(1.0 - least)
+    )?;
     let head = ["", "median ms", "ratio", "10 .. 90 %"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
     for (index, (name, timed)) in names.iter().zip(models).enumerate() {

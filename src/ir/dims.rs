@@ -26,6 +26,15 @@ pub struct OpenAxis {
     pub name: String,
 }
 
+/// Parts of the names of dimensions that are no batch, first as they may be.
+const LENGTHS: [&str; 8] = ["seq", "len", "time", "frame", "token", "chunk", "sample", "num"];
+
+/// Whether a dimension of this name is a length and no batch.
+pub fn says_length(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    LENGTHS.iter().any(|part| lower.contains(part))
+}
+
 fn dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
     match info.r#type.as_mut()?.value.as_mut()? {
         type_proto::Value::TensorType(tensor) => Some(&mut tensor.shape.as_mut()?.dim),

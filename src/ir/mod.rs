@@ -27,7 +27,7 @@ pub mod build;
 mod tests;
 
 pub use attributes::Attributes;
-pub use dims::{Fixed, OpenAxis};
+pub use dims::{Fixed, OpenAxis, says_length};
 pub use edit::NewNode;
 pub use functions::{FunctionId, FunctionUses, Functions};
 pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};

@@ -88,12 +88,13 @@ impl Comparison {
             );
         }
         let fell = self.stress.iter().flat_map(|stress| stress.cases.iter().filter(|case| case.is_failed()));
-        faults.extend(
-            fell.map(|case| Fault::Stress {
-                case: case.name.clone(),
-                what: format!("{}, {}", case.what, case.verdict),
-            }),
-        );
+        faults.extend(fell.map(|case| Fault::Stress {
+            case: case.name.clone(),
+            what: match (&case.runtime, case.verdict.is_bad()) {
+                (Some(runtime), false) => format!("{}, {runtime}", case.what),
+                _ => format!("{}, {}", case.what, case.verdict),
+            },
+        }));
         faults
     }
 }

@@ -2,7 +2,7 @@
 
 use super::compare::Comparison;
 use super::metrics::{Classification, OutputError};
-use super::tasks::Measure;
+use super::tasks::{Measure, Measured};
 use super::thresholds::{Check, LimitOf, Outcome};
 use crate::policy::Thresholds;
 
@@ -11,6 +11,8 @@ const DROP: f64 = 0.02;
 const DROP_HALF: f64 = 0.005;
 /// The mean squared error that is usual for outputs that are no classes, and whose numbers span a range of 1.
 const MSE: f64 = 0.01;
+/// The share of what a float model says that its quantized one says, too, from which nobody need look.
+const AGREEMENT: f64 = 0.95;
 /// Of so many samples whose first guess changed, accuracy loses one or more.
 const CHANGED: f64 = 5.0;
 /// Deviations of a normal distribution above which a twentieth lies.
@@ -42,6 +44,7 @@ pub(super) fn usual(thresholds: &Thresholds, comparison: &Comparison) -> Vec<Che
             _ => None,
         }));
     }
+    checks.extend(comparison.tasks.iter().filter_map(|task| by_task(thresholds, task)));
     if thresholds.mse.is_none() && thresholds.relative_mse.is_none() {
         checks.extend(by_error(comparison, classes.map(|classes| classes.output.as_str())));
     }
@@ -94,6 +97,26 @@ fn by_agreement(classes: &Classification, drop: f64) -> Check {
         why: (outcome != Outcome::Met).then_some(why),
         ..check("top1_agreement", 1.0 - drop, Some(classes.top1_agreement), outcome)
     }
+}
+
+/// What a task says where nobody states what is wanted of it. How much of what differs is worse, only labels tell: it is never
+/// missed.
+fn by_task(thresholds: &Thresholds, task: &Measured) -> Option<Check> {
+    let (threshold, found) = task.measure.share();
+    let stated = match &task.measure {
+        Measure::Classify(_) => return None,
+        // Labels tell more.
+        Measure::Ctc(text) if text.labelled > 0 => return None,
+        Measure::Ctc(_) => thresholds.text_match,
+        Measure::Embed(_) => thresholds.neighbours,
+        Measure::Segment(_) | Measure::SegmentClasses(_) => thresholds.iou,
+        Measure::Yolo(_) => thresholds.f1,
+    };
+    let found = found.filter(|_| stated.is_none())?;
+    let outcome = if found >= AGREEMENT { Outcome::Met } else { Outcome::Unsettled };
+    let why = "how much of what differs is worse, labels would tell".to_owned();
+    let why = (outcome != Outcome::Met).then_some(why);
+    Some(Check { output: Some(task.output.clone()), why, ..check(threshold, AGREEMENT, Some(found), outcome) })
 }
 
 /// Of all outputs but the one of `classes`, or their parts, the one of the largest error.

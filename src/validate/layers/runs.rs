@@ -11,7 +11,7 @@ use crate::file;
 use crate::ir::{Model, NodeId, ValueId};
 use crate::quant::{HalfType, Params};
 use crate::tensor::{DataType, Tensor, TensorType};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A value that both models have.
 pub(super) struct Place {
@@ -187,19 +187,26 @@ fn places(
             places.push(Place { name: name.to_owned(), node, op_type, has_bodies: false, axis: 1, grid: Some(grid) });
         }
     }
+    // What comes from bodies before the next value that both models have.
+    let mut from_bodies: HashSet<ValueId> = HashSet::new();
     for id in graph.topological()? {
         let node = graph.node(id);
+        let reads = node.inputs().iter().flatten();
+        let has_bodies = graph.body_count(id) > 0 || reads.clone().any(|read| from_bodies.contains(read));
         for &value in node.outputs().iter().flatten() {
             let name = graph.value(value).name();
             let made = common(name).and_then(|value| original.graph.value(value).producer());
-            let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else { continue };
+            let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else {
+                from_bodies.extend(has_bodies.then_some(value));
+                continue;
+            };
             let before = node.input(0).filter(|_| cuts.contains(&id)).and_then(|value| graph.value(value).producer());
             let maker = graph.node(before.or_else(|| twin::rounded_by(graph, id)).unwrap_or(id));
             places.push(Place {
                 name: name.to_owned(),
                 node: if maker.name().is_empty() { name } else { maker.name() }.to_owned(),
                 op_type: maker.op_type().to_owned(),
-                has_bodies: graph.body_count(id) > 0,
+                has_bodies,
                 // Products have their channels last, everything that convolves has them behind the batch.
                 axis: if maker.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
                 grid: grids.get(name).copied(),

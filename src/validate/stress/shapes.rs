@@ -1,6 +1,6 @@
 //! Which sizes the dimensions take that both models leave open.
 
-use crate::ir::Model;
+use crate::ir::{Model, says_length};
 use crate::tensor::Tensor;
 
 /// An axis as long as this many times its usual length makes for an extreme aspect.
@@ -23,9 +23,11 @@ pub struct Open {
 }
 
 impl Open {
-    /// Whether it is a batch: the first of several axes.
+    /// Whether it is a batch: the first of several axes, whose name does not say that it is a length.
     fn is_batch(&self, base: &[Tensor]) -> bool {
-        self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
+        // By its own name an input says nothing about its axes.
+        !(says_length(&self.name) && !self.name.ends_with(']'))
+            && self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
     }
 }
 

@@ -24,11 +24,16 @@ impl Seen {
         Self { both_and_either: vec![counts], same: [same, float.len() as u64] }
     }
 
-    /// Of a score per class for each pixel, classes along axis 1 of four or, where that one is longer than the last, along the last;
-    /// `None` for an output that holds none.
+    /// Of a score per class for each pixel, classes along axis 1 of four or along the last; `None` for an output that holds none.
+    /// Two axes of one length are height and width; where that does not tell, classes are fewer than either.
     pub fn classes(shape: &[usize], float: &[f32], quantized: &[f32]) -> Option<Self> {
         let &[batch, first, second, third] = shape else { return None };
-        let (classes, pixels, stride) = match first <= third {
+        let classes_first = match (first == second, second == third) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => first <= third,
+        };
+        let (classes, pixels, stride) = match classes_first {
             true => (first, second * third, second * third),
             false => (third, first * second, 1),
         };

@@ -92,6 +92,8 @@ impl Measure {
 pub(super) struct Tasks {
     /// Of each output.
     each: Vec<TaskName>,
+    /// The first output of floats, which a task without an output's name is about.
+    first: usize,
     mask_above: f32,
     charset: Option<Charset>,
     /// The classes that a detector's metadata name, if it is one.
@@ -135,8 +137,11 @@ impl Tasks {
         if let Some(unknown) = named.into_iter().find(|name| !outputs.contains(name)) {
             return Err(Error::other(format!("a task is given for the output {unknown:?}; the model has {outputs:?}")));
         }
+        // Integers are handed through, or are what others said already.
+        let float = |value| graph.element_type(value).is_none_or(DataType::is_float);
+        let first = graph.outputs().position(float).unwrap_or(0);
         let of = |(index, name): (usize, &&str)| match &settings.task {
-            Some(OneOrEach::One(task)) if index == 0 => *task,
+            Some(OneOrEach::One(task)) if index == first => *task,
             None | Some(OneOrEach::One(_)) => TaskName::Auto,
             Some(each) => each.of(name).unwrap_or_default(),
         };
@@ -147,6 +152,7 @@ impl Tasks {
         let shown = graph.inputs().map(|v| graph.value(v).name()).position(|name| name == MASK);
         Ok(Self {
             each: outputs.iter().enumerate().map(of).collect(),
+            first,
             mask_above: settings.mask_above,
             charset: characters.map(Charset::new),
             detects: classes.filter(|_| model.metadata(TASK) == Some("detect")),
@@ -175,10 +181,20 @@ impl Tasks {
             let label = (self.charset.as_ref(), sample.text.as_deref());
             text::Seen::of(shape, float, quantized, label).map(Seen::Text)
         };
+        if let Some(label) = sample.label.filter(|&label| label as usize >= float.len())
+            && (task == TaskName::Classify || task == TaskName::Auto && index == self.first)
+            && classes().is_some()
+        {
+            let (sample, count) = (&sample.name, float.len());
+            let why = format!(
+                "has {count} classes, and the sample {sample} is labelled {label}: labels count from 0; correct them, or set task: none"
+            );
+            return Err(Error::value(name, why));
+        }
         let (seen, wanted) = match task {
             TaskName::None => return Ok(None),
             TaskName::Auto => {
-                let first = index == 0;
+                let first = index == self.first;
                 let reads = self.charset.as_ref().is_some_and(|charset| {
                     shape.len() == 3 && shape.last().is_some_and(|&classes| charset.fits(classes))
                 });

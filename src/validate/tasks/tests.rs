@@ -111,7 +111,10 @@ fn pixels_have_the_class_of_the_highest_score_on_either_axis() {
     let (last, last_q) = (steps(3, &float), steps(3, &quantized));
     let turned = |rows: &[f32]| (0..12).map(|k| rows[k % 4 * 3 + k / 4]).collect::<Vec<f32>>();
     let (first, first_q) = (turned(&last), turned(&last_q));
-    let samples: [Shown<'_>; 2] = [(&[1, 3, 1, 4], &first, &first_q, None), (&[1, 4, 1, 3], &last, &last_q, None)];
+    let mut samples: Vec<Shown<'_>> =
+        vec![(&[1, 3, 1, 4], &first, &first_q, None), (&[1, 4, 1, 3], &last, &last_q, None)];
+    // More classes than pixels to a side.
+    samples.extend([(&[1, 3, 2, 2][..], &first[..], &first_q[..], None), (&[1, 2, 2, 3], &last, &last_q, None)]);
     for sample in samples {
         let Some(Measure::SegmentClasses(masks)) = measured(TaskName::SegmentClasses, &[], &[sample]) else {
             panic!("masks")

@@ -50,7 +50,8 @@ impl Seen {
         (charset, label): (Option<&Charset>, Option<&str>),
     ) -> Option<Self> {
         let (&[1, steps, classes] | &[steps, 1, classes] | &[steps, classes]) = shape else { return None };
-        if classes < 2 || steps == 0 {
+        // One row of scores is a classifier's.
+        if classes < 2 || steps == 0 || matches!(shape, [1, _]) {
             return None;
         }
         let best = |scores: &[f32]| -> Vec<usize> {

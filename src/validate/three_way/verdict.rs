@@ -7,6 +7,10 @@ use std::fmt;
 /// So many dB at least lies noise that is of rounding below that of quantization.
 const ROUNDING_DB: f64 = 6.0;
 
+/// Off by no more steps than these, it need only be no more than that of quantization: a few numbers at the edge of a step make
+/// half of all noise where there is little.
+const FEW_STEPS: f64 = 4.0;
+
 /// By so many dB may noise lie above that of quantization where a model has numbers of 16 bits: it is re-executed in float32, and
 /// each number that 16 bits take to another step of a grid behind them is off by as much as one that quantization takes there.
 const HALVES_DB: f64 = 3.0;
@@ -93,7 +97,11 @@ impl Nearness {
             return Self::Step;
         }
         // What rounding adds up to is noise of its own. A fault shows in some numbers, or in all of them, as more than that.
-        let (margin, most) = if halves { (-HALVES_DB, HALVES_MOST) } else { (ROUNDING_DB, 1.0) };
+        let (margin, most) = match halves {
+            true => (-HALVES_DB, HALVES_MOST),
+            false if found.is_within(step * FEW_STEPS) => (0.0, 1.0),
+            false => (ROUNDING_DB, 1.0),
+        };
         let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + margin);
         match below && found.not_finite == 0 && found.max_abs <= lost.max_abs * most {
             true => Self::Rounding,

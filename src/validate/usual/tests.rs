@@ -1,7 +1,7 @@
 //! Limits that are usual, on comparisons made by hand.
 
 use super::super::metrics::{Ranking, Sums};
-use super::super::tasks::Measured;
+use super::super::tasks::{Measured, Overlap};
 use super::*;
 
 /// So many samples of a classifier: worsened, improved and unchanged ones, with labels or without.
@@ -46,6 +46,20 @@ fn a_loss_counts_where_it_is_no_chance() {
         let compared = Comparison { halves, ..comparison(y(), Some(classes(counts, true))) };
         assert_eq!(outcomes(&compared), [("top1_drop", outcome)], "{counts:?}, {halves}");
     }
+}
+
+#[test]
+fn what_a_task_loses_is_to_be_looked_at() {
+    let masks = |iou: f64| {
+        let (iou, worst) = (Some(iou), None);
+        let measure = Measure::Segment(Overlap { samples: 1, iou, iou_mean: iou, worst, agreement: 1.0 });
+        let task = Measured { output: "y".to_owned(), measure };
+        Comparison { tasks: vec![task], ..comparison(vec![output("y", &[1.0], &[1.0])], None) }
+    };
+    assert_eq!(outcomes(&masks(0.96))[0], ("iou", Outcome::Met));
+    assert_eq!(outcomes(&masks(0.94))[0], ("iou", Outcome::Unsettled));
+    let stated = Thresholds { iou: Some(0.5), ..Thresholds::default() };
+    assert!(usual(&stated, &masks(0.94)).iter().all(|check| check.threshold != "iou"));
 }
 
 #[test]
@@ -103,7 +117,7 @@ fn of_several_outputs_the_worst_is_named_and_boxes_and_scores_are_apart() {
         scores: parts(4..5),
     };
     boxes.tasks.push(Measured { output: "y".to_owned(), measure: Measure::Yolo(found) });
-    assert_eq!(outcomes(&boxes), [("relative_mse", Outcome::Missed)]);
+    assert_eq!(outcomes(&boxes), [("f1", Outcome::Met), ("relative_mse", Outcome::Missed)]);
 }
 
 #[test]
