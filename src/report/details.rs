@@ -34,8 +34,10 @@ pub struct Details {
     pub samples: Vec<WorstSample>,
     /// Bytes of constants by element type: of the float model, and of the quantized one.
     pub types: [BTreeMap<String, u64>; 2],
-    /// The policy as used, as YAML.
+    /// The policy as used, with paths, as YAML that can be saved and run.
     pub policy: String,
+    /// All that its digest is of, as YAML.
+    pub digested: String,
     /// The policy file: its path, and what it says.
     pub policy_file: Option<(String, String)>,
 }
@@ -126,7 +128,8 @@ impl Details {
             weights: spreads(weights_of, plan)?,
             samples,
             types: [constants(&float.graph)?, constants(&quantized.graph)?],
-            policy: serde_yaml::to_string(&settings.canonical()).map_err(Error::other)?,
+            policy: serde_yaml::to_string(&settings.written()).map_err(Error::other)?,
+            digested: serde_yaml::to_string(&settings.canonical()).map_err(Error::other)?,
             policy_file: file,
         })
     }
@@ -177,6 +180,10 @@ fn constants(graph: &Graph) -> Result<BTreeMap<String, u64>> {
         }
     }
     for id in graph.node_ids() {
+        let stored = graph.node(id).is("Constant").then(|| graph.node(id).attributes().tensor("value"));
+        if let Some(constant) = stored.transpose()?.flatten() {
+            *bytes.entry(constant.dtype().to_string()).or_default() += constant.bytes().len() as u64;
+        }
         for index in 0..graph.body_count(id) {
             for (dtype, more) in constants(&graph.body(id, index)?)? {
                 *bytes.entry(dtype).or_default() += more;

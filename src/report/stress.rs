@@ -51,6 +51,10 @@ impl Display for Stress {
 impl Display for StressCase {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): {}", self.name, self.what, self.verdict)?;
+        // The re-execution may stand what the runtime does not.
+        if self.verdict == StressVerdict::Ok && self.runtime.is_some() {
+            f.write_str(" as re-executed")?;
+        }
         if let Some(why) = &self.refused {
             write!(f, ": {}", why.chars().take(WORDS).collect::<String>())?;
             f.write_str(if why.chars().count() > WORDS { "..." } else { "" })?;

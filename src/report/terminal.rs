@@ -131,7 +131,7 @@ impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.samples {
             0 => writeln!(f, "validation   no samples, nothing but crash tests, both models run by {}", self.engine)?,
-            samples => writeln!(f, "validation   {samples} other samples, both models run by {}", self.engine)?,
+            samples => writeln!(f, "validation   {samples} samples, both models run by {}", self.engine)?,
         }
         self.outputs.iter().try_for_each(|output| writeln!(f, "  output     {output}"))?;
         if let Some(classes) = &self.classification {

@@ -36,10 +36,7 @@ fn a_recording_of_either_model_is_told_and_compared() {
     // The flag takes the place of the policy's samples, whose number stays.
     let flags = ["quantize", "-c", "policy.yaml", "-o", "r.onnx", "--reference", "float.npz"];
     let printed = run(&flags, 0);
-    assert!(
-        printed.contains("validation   6 other samples") && printed.contains("recorded of the float model"),
-        "{printed}"
-    );
+    assert!(printed.contains("validation   6 samples") && printed.contains("recorded of the float model"), "{printed}");
 
     std::fs::create_dir(folder.join("samples")).expect("a folder");
     std::fs::copy(folder.join("float.npz"), folder.join("samples/one.npz")).expect("a copy");

@@ -1,6 +1,6 @@
 //! `tare bench`, and what runs one model for it.
 
-use super::groups::{Samples, raw};
+use super::groups::{MOST_THREADS, Samples, raw};
 use super::parse::{dim, word};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -48,9 +48,6 @@ pub struct Bench {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
-
-/// The threads that anybody may ask for.
-const MOST_THREADS: usize = 1024;
 
 impl Bench {
     /// The policy with all flags over it: `--data` are the samples that are run.

@@ -48,7 +48,7 @@ pub struct Data {
     #[command(flatten)]
     pub set: Samples,
     /// Samples, and pieces of weights, that are worked on side by side; by default as many as there are cores. The result is the same.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// What runs the samples: tract, which is built in, or onnxruntime, whose library is loaded.
     #[arg(long)]
@@ -83,8 +83,16 @@ impl Data {
     /// How many samples run side by side.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.threads.unwrap_or_else(cores).clamp(1, 1024)
+        self.threads.unwrap_or_else(cores).min(MOST_THREADS)
     }
+}
+
+/// The threads that anybody may ask for.
+pub(super) const MOST_THREADS: usize = 1024;
+
+fn threads(text: &str) -> std::result::Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_THREADS).contains(number));
+    number.ok_or_else(|| format!("expected 1 to {MOST_THREADS}"))
 }
 
 /// Samples, and how pictures become tensors.

@@ -43,7 +43,8 @@ pub enum Command {
     Inspect(Model),
     /// List what would be done, without running anything.
     Plan(Model),
-    /// Run calibration samples and save the statistics, so that `quantize --ranges` needs no data.
+    /// Run calibration samples and save the statistics, so that `quantize --ranges` needs no data. Without samples of their own to
+    /// validate on, every fifth is held back for that, as `quantize` does: both find the same ranges.
     Calibrate(Calibrate),
     /// Run two models on the same samples and measure the difference.
     Validate(Box<Validate>),

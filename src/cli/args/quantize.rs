@@ -68,8 +68,8 @@ pub struct Quantize {
     /// Where the report goes: a page for people (.html) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Where the lock goes, with which the model can be converted again without samples. By itself: beside the output, as
-    /// OUTPUT.lock.
+    /// Where the lock goes, with which the model can be converted again without samples. By itself: beside the output, with
+    /// the ending .lock.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = BESIDE)]
     pub lock: Option<PathBuf>,
     /// Where the grids of the quantized model go, as AIMET encodings for the model that `tare dequantize` makes of it.

@@ -3,7 +3,7 @@
 use super::groups::{Data, Judging, raw};
 use clap::Args;
 use std::path::PathBuf;
-use tare::error::Result;
+use tare::error::{Error, Result};
 use tare::policy::{self, Overrides, Settings};
 
 #[derive(Args)]
@@ -47,7 +47,10 @@ impl Validate {
         raw.override_with(&self.judging.over(over)?);
         let mut settings = raw.settings()?;
         self.thresholds.over(&mut settings.thresholds);
-        Ok(settings)
+        match settings.thresholds.trouble() {
+            Some((limit, why)) => Err(Error::other(format!("the limit {limit} {why}"))),
+            None => Ok(settings),
+        }
     }
 }
 

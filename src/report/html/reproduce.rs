@@ -49,8 +49,10 @@ pub fn reproduce(document: &Document<'_>) -> String {
     if document.report.is_some() {
         let _ = write!(
             text,
-            "<details><summary>The policy as used, with every default</summary>\n<pre tabindex=\"0\">{}</pre></details>\n",
-            escape(&details.policy)
+            "<details><summary>The policy as used, to save and run</summary>\n<pre tabindex=\"0\">{}</pre></details>\n\
+             <details><summary>What its digest is of: every key with its default</summary>\n<pre tabindex=\"0\">{}</pre></details>\n",
+            escape(&details.policy),
+            escape(&details.digested)
         );
     }
     if let Some((path, policy)) = &details.policy_file {

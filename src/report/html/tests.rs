@@ -79,6 +79,7 @@ fn details() -> Details {
         samples: vec![],
         types: Default::default(),
         policy: String::new(),
+        digested: String::new(),
         policy_file: None,
     }
 }
@@ -235,7 +236,7 @@ fn few_samples_suspects_and_a_larger_file_are_noted() {
     few.samples = 20;
     let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)] };
     let details = Details { layers: Ok(layers), ..details() };
-    let verdict = verdict(&document(Ok(&few), &details, &[file(30), file(30)]));
+    let verdict = verdict(&document(Ok(&few), &details, &[file(30), file(31)]));
     assert_eq!((verdict.answer, verdict.notes.len()), (Answer::YesBut, 3));
     assert!(verdict.notes[0].contains("20 samples") && verdict.notes[1].contains("its weights or bias, by 9.0 dB"));
 }
@@ -265,6 +266,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         samples: vec![WorstSample { error: sample, picture }],
         types: [("float32", 90), ("int8", 20)].map(|(name, bytes)| [(name.to_owned(), bytes)].into()),
         policy: HOSTILE.to_owned(),
+        digested: HOSTILE.to_owned(),
         policy_file: Some((HOSTILE.to_owned(), HOSTILE.to_owned())),
         ..details()
     };

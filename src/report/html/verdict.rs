@@ -212,8 +212,9 @@ fn notes(document: &Document<'_>) -> Vec<String> {
             notes.push(format!("{layers} off by more than the types explain: {}{more}.", names.join(", ")));
         }
     }
-    if document.quantized.bytes >= document.float.bytes {
-        notes.push("The file is not smaller than the float model.".to_owned());
+    // A report says it itself.
+    if document.report.is_none() && document.quantized.bytes > document.float.bytes {
+        notes.push("The file is larger than the float model.".to_owned());
     }
     let Some(report) = document.report else { return notes };
     let placement = &report.placement;
