@@ -26,8 +26,8 @@ impl Open {
     /// Whether it is a batch: the first of several axes, whose name does not say that it is a length.
     fn is_batch(&self, base: &[Tensor]) -> bool {
         // By its own name an input says nothing about its axes.
-        !(says_length(&self.name) && !self.name.ends_with(']'))
-            && self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
+        let is_length = says_length(&self.name) && !self.name.ends_with(']');
+        !is_length && self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
     }
 }
 
