@@ -45,6 +45,8 @@ AGREEMENT_DB = 0.05
 CHANCE_DB = 60.0
 # So much further below the noise of quantization lies that of rounding (docs/validation.md).
 ROUNDING_DB = 6.0
+# So few steps are rounding, too, where quantization changes more than half a one.
+FEW_STEPS = 4.0
 # The same where nodes compute in 16 bits: noise this much above that of quantization, and a difference so many times as large.
 HALVES_DB, HALVES_MOST = 3.0, 2.0
 # float32 beside a step.
@@ -144,6 +146,8 @@ def near(found, lost, halves):
     16 bits, which are run again in 32: each number that float16 rounds across the middle between two steps of a grid is off by one."""
     if found[1] <= found[2] * SLACK:
         return "step"
+    if found[1] <= found[2] * FEW_STEPS * SLACK and lost[1] > found[2] / 2 * SLACK:
+        return "rounding"
     margin, most = (-HALVES_DB, HALVES_MOST) if halves else (ROUNDING_DB, 1.0)
     return "rounding" if found[0] >= lost[0] + margin and found[1] <= lost[1] * most else "apart"
 

@@ -58,20 +58,22 @@ pub fn cases(inputs: &[Input], base: &[Tensor], open: &[Open]) -> Vec<Case> {
     let any = |what: fn(&Input) -> bool| inputs.iter().any(what);
     let mut all = Vec::new();
     let shapes: Vec<Vec<usize>> = base.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    let pictures = shapes.iter().any(|shape| shape.len() == 4);
+    let seen = |what: &str, word: &str| if pictures { format!("{what}: {word}") } else { what.to_owned() };
     let mut add = |name: &str, what: &str, fill: Fill, counts: bool| {
         all.push(Case { name: name.to_owned(), what: what.to_owned(), fill, shapes: shapes.clone(), counts });
     };
     if any(|input| matches!(input.kind, Kind::Numbers(_))) {
-        add("lowest", "every number the lowest: black", Share(0.0), true);
-        add("highest", "every number the highest: white", Share(1.0), true);
-        add("middle", "every number between: grey", Share(0.5), true);
-        add("zero", "every number 0: silence", Zero, true);
+        add("lowest", &seen("every number the lowest", "black"), Share(0.0), true);
+        add("highest", &seen("every number the highest", "white"), Share(1.0), true);
+        add("middle", &seen("every number between", "grey"), Share(0.5), true);
+        add("zero", "every number 0", Zero, true);
         add("checkers", "lowest and highest in turn", Checkers, true);
         add("noise", "noise from lowest to highest", Noise(1.0), true);
     }
     if any(Input::takes_any_number) {
         add("below", "every number ten spans below the lowest", Share(-BEYOND), true);
-        add("above", "every number ten spans above the highest: glare", Share(1.0 + BEYOND), true);
+        add("above", &seen("every number ten spans above the highest", "glare"), Share(1.0 + BEYOND), true);
         add("loud", "noise over ten spans", Noise(BEYOND), true);
         add("huge", "noise over a million spans", Noise(HUGE), false);
         add("one-nan", "a sample with one NaN", One(f32::NAN), false);

@@ -7,8 +7,8 @@ use std::fmt;
 /// So many dB at least lies noise that is of rounding below that of quantization.
 const ROUNDING_DB: f64 = 6.0;
 
-/// Off by no more steps than these, it need only be no more than that of quantization: a few numbers at the edge of a step make
-/// half of all noise where there is little.
+/// So few steps are rounding that adds up, too, where more than the output itself is rounded: on few samples quantization may
+/// happen to change little.
 const FEW_STEPS: f64 = 4.0;
 
 /// By so many dB may noise lie above that of quantization where a model has numbers of 16 bits: it is re-executed in float32, and
@@ -97,13 +97,11 @@ impl Nearness {
             return Self::Step;
         }
         // What rounding adds up to is noise of its own. A fault shows in some numbers, or in all of them, as more than that.
-        let (margin, most) = match halves {
-            true => (-HALVES_DB, HALVES_MOST),
-            false if found.is_within(step * FEW_STEPS) => (0.0, 1.0),
-            false => (ROUNDING_DB, 1.0),
-        };
+        let (margin, most) = if halves { (-HALVES_DB, HALVES_MOST) } else { (ROUNDING_DB, 1.0) };
         let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + margin);
-        match below && found.not_finite == 0 && found.max_abs <= lost.max_abs * most {
+        let near = below && found.not_finite == 0 && found.max_abs <= lost.max_abs * most;
+        let deep = !lost.is_within(step / 2.0);
+        match near || deep && found.is_within(step * FEW_STEPS) {
             true => Self::Rounding,
             false => Self::Apart,
         }
