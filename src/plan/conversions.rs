@@ -22,10 +22,13 @@ impl Plan {
             outputs.filter_map(|v| self.index.get(&v)).for_each(|&index| made[index] = true);
             let Some(settings) = integer.settings else { continue };
             let inputs = integer.activations.iter().filter_map(|&slot| graph.node(node.id).input(slot));
-            let joins = integer.activations.len() > 1;
-            let inputs = inputs.filter_map(|v| self.index.get(&v)).filter(|&&index| joins || !pinned(self, index));
-            for index in inputs {
-                let types = wanted.entry(*index).or_default();
+            let inputs: Vec<usize> = inputs.filter_map(|v| self.index.get(&v).copied()).collect();
+            let dtype = |index: usize| pinned(self, index).then(|| self.values[index].settings.scheme.dtype);
+            let alike = inputs.first().is_some_and(|&first| inputs.iter().all(|&index| dtype(index) == dtype(first)));
+            // One type that rules give all that it reads is that of the join, too.
+            let joins = integer.activations.len() > 1 && !alike;
+            for index in inputs.into_iter().filter(|&index| joins || !pinned(self, index)) {
+                let types = wanted.entry(index).or_default();
                 if types.iter().all(|known| known.scheme.dtype != settings.scheme.dtype) {
                     types.push(settings);
                 }

@@ -249,13 +249,18 @@ fn a_clamp_behind_a_layer_has_the_type_that_a_rule_gives_the_layer() {
 
 #[test]
 fn a_join_reads_all_in_its_own_type_whatever_a_rule_says_of_one_value() {
-    let net = conv(conv(start(), "c", "d"), "c", "e").node("Add", &["d", "e"], &["s"], vec![]);
-    let net = conv(net, "s", "y").output("y", &[1, 4, 8, 8]);
+    let net = || {
+        let net = conv(conv(start(), "c", "d"), "c", "e").node("Add", &["d", "e"], &["s"], vec![]);
+        conv(net, "s", "y").output("y", &[1, 4, 8, 8])
+    };
     let rule = "rules: [{ match: { value: d }, activations: { type: uint16 } }]\n";
-    let made = quantized_by(&(minmax("") + rule), net);
+    let made = quantized_by(&(minmax("") + rule), net());
     let add = made.the("Add");
     assert!(types(&made).contains(&DataType::Uint16));
     assert_eq!([0, 1].map(|slot| made.activation(add, slot).1.dtype()), [DataType::Uint8; 2]);
+    let rule = "rules: [{ match: { value: '*' }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&(minmax("") + rule), net());
+    assert!(types(&made).iter().all(|dtype| *dtype == DataType::Uint16), "{:?}", types(&made));
 }
 
 #[test]
