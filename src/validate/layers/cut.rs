@@ -100,16 +100,14 @@ pub fn outputs_in_float(model: &mut Model, found: &mut Found) -> Result<Vec<Node
         let graph = &mut model.graph;
         let quantizer = graph.value(output).producer().filter(|&id| graph.node(id).is("QuantizeLinear"));
         let Some(numbers) = quantizer.and_then(|id| graph.node(id).input(0)) else { continue };
-        let (name, before) = (graph.value(output).name().to_owned(), graph.value(numbers).name().to_owned());
+        let name = graph.value(output).name().to_owned();
         let (low, high) = grid.real_range();
         let bound = |graph: &mut Graph, end: f32| graph.add_initializer(&name, &Tensor::from_f32(vec![], &[end]));
         let inputs = vec![Some(numbers), Some(bound(graph, low)), Some(bound(graph, high))];
         let (cut, clipped) = graph.add_node(NewNode { op_type: "Clip", name: &name, inputs, ints: vec![] }, &name);
         graph.hand_over_name(output, clipped, &format!("{name}_integers"));
         graph.set_element_type(clipped, DataType::Float32);
-        if let Some(grid) = found.grids.activations.get(&before).copied() {
-            found.grids.activations.insert(name, grid);
-        }
+        found.grids.activations.insert(name, grid);
         cuts.push(cut);
     }
     Ok(cuts)

@@ -19,6 +19,21 @@ fn paired(scales: &[f32]) -> Model {
     net.node("MatMul", &["x", "d"], &["y"], vec![]).output("y", &[16, 4]).build()
 }
 
+#[test]
+fn the_grid_of_an_integer_output_is_that_of_what_makes_it() {
+    let zero = Tensor::new(DataType::Uint8, vec![], vec![128u8].into()).expect("a zero point");
+    let model = net().floats("s", &[], &[0.25]).constant("z", &zero).node("MatMul", &["x", "w"], &["m"], vec![]);
+    let model = model.node("QuantizeLinear", &["m", "s", "z"], &["y"], vec![]);
+    let mut model = model.output("y", &[16, 4]).build();
+    let output = model.graph.find("y").expect("an output");
+    model.graph.set_element_type(output, DataType::Uint8);
+    model.set_metadata("tare.io.y", r#"{"scale":0.25,"zero_point":128}"#);
+    let said = of_product(&model);
+    // Nothing but the rounding of the output is wrong, and it is as large as its step says.
+    assert!(said.alone_db.is_some() && said.alone_db == said.accumulated_db, "{said:?}");
+    assert!(said.grid_excess_db.is_some() && said.weights_excess_db.is_some_and(|db| db < 0.1), "{said:?}");
+}
+
 /// What is said of `y`.
 fn of_product(quantized: &Model) -> LayerError {
     let float = net().node("MatMul", &["x", "w"], &["y"], vec![]).output("y", &[16, 4]).build();
