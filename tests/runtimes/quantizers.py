@@ -45,8 +45,8 @@ AGREEMENT_DB = 0.05
 CHANCE_DB = 60.0
 # So much further below the noise of quantization lies that of rounding (docs/validation.md).
 ROUNDING_DB = 6.0
-# So few steps are rounding, too, where quantization changes more than half a one.
-FEW_STEPS = 4.0
+# Of so few numbers, so many steps are rounding, too, where quantization changes more than half a one.
+FEW_NUMBERS, FEW_STEPS = 100, 4.0
 # The same where nodes compute in 16 bits: noise this much above that of quantization, and a difference so many times as large.
 HALVES_DB, HALVES_MOST = 3.0, 2.0
 # float32 beside a step.
@@ -137,8 +137,8 @@ def quantize_elsewhere(suite, models):
 
 
 def distance(step, reference, found):
-    """Noise in dB below the signal, and the largest difference."""
-    return sqnr(reference, found), float(np.max(np.abs(reference - found))), step
+    """Noise in dB below the signal, the largest difference, the step that tells, and how many numbers there are."""
+    return sqnr(reference, found), float(np.max(np.abs(reference - found))), step, found.size
 
 
 def near(found, lost, halves):
@@ -146,7 +146,7 @@ def near(found, lost, halves):
     16 bits, which are run again in 32: each number that float16 rounds across the middle between two steps of a grid is off by one."""
     if found[1] <= found[2] * SLACK:
         return "step"
-    if found[1] <= found[2] * FEW_STEPS * SLACK and lost[1] > found[2] / 2 * SLACK:
+    if found[3] < FEW_NUMBERS and found[1] <= found[2] * FEW_STEPS * SLACK and lost[1] > found[2] / 2 * SLACK:
         return "rounding"
     margin, most = (-HALVES_DB, HALVES_MOST) if halves else (ROUNDING_DB, 1.0)
     return "rounding" if found[0] >= lost[0] + margin and found[1] <= lost[1] * most else "apart"
@@ -185,6 +185,9 @@ def expect_outputs(case, model, made, report, way):
         case.note(f"{name} {lost[0]:.1f} dB, {told['verdict']}")
         case.expect(told["verdict"] == verdict(*away), f"{name}: {told['verdict']}, expected {verdict(*away)} of {away}")
         case.expect(away[0] != "apart", f"{name}: ONNX Runtime shows something else than the re-execution")
+        if way == "modelopt-float16":
+            shown_db = sqnr(own[name].reshape(reference.shape), levels[0][name])
+            case.expect(shown_db >= lost[0], f"{name}: ONNX Runtime is {shown_db:.1f} dB from the re-execution")
 
 
 def expect_classes(case, model, made, report):

@@ -104,6 +104,7 @@ fn answer(comparison: &Comparison, details: &Details) -> Answer {
 fn a_recording_that_disagrees_is_shown_and_noted() {
     let apart = |verdict| {
         let away = || Distance {
+            count: 1000,
             identical: false,
             sqnr_db: Some(12.5),
             max_abs: 3.0,
@@ -192,8 +193,15 @@ fn what_was_not_compared_is_not_known_and_what_is_not_finite_is_no() {
 
 #[test]
 fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
-    let distance =
-        Distance { identical: true, sqnr_db: None, max_abs: 0.0, steps: None, not_finite: 0, worst_sample: None };
+    let distance = Distance {
+        count: 1000,
+        identical: true,
+        sqnr_db: None,
+        max_abs: 0.0,
+        steps: None,
+        not_finite: 0,
+        worst_sample: None,
+    };
     let by = |refused: Option<&str>, verdict| {
         let seen = RuntimeOutput {
             name: HOSTILE.to_owned(),

@@ -194,7 +194,8 @@ fn outputs_without_a_grid_have_none_to_tell() {
 
 #[test]
 fn numbers_of_16_bits_may_differ_as_much_as_quantization() {
-    let distance = |db: f64, most: f64| Distance {
+    let of = |count: u64, db: f64, most: f64| Distance {
+        count,
         identical: false,
         sqnr_db: Some(db),
         max_abs: most,
@@ -202,13 +203,17 @@ fn numbers_of_16_bits_may_differ_as_much_as_quantization() {
         not_finite: 0,
         worst_sample: None,
     };
+    let distance = |db, most| of(1000, db, most);
     let near = |db, most, halves| Nearness::of(&distance(db, most), &distance(28.3, 1.0), 0.01, halves);
     assert_eq!([near(30.0, 1.2, true), near(30.0, 1.2, false)], [Nearness::Rounding, Nearness::Apart]);
     assert_eq!([near(20.0, 1.0, true), near(30.0, 3.0, true)], [Nearness::Apart; 2]);
     assert_eq!(near(36.0, 1.0, false), Nearness::Rounding);
-    // A few numbers at the edge of a step are no fault, however little noise there is.
-    let near = |db, most| Nearness::of(&distance(db, most), &distance(40.0, 0.05), 0.01, false);
-    assert_eq!([near(39.0, 0.03), near(39.0, 0.045)], [Nearness::Rounding, Nearness::Apart]);
+    // Few numbers are told by their steps, however little noise there is.
+    let near = |count, most| Nearness::of(&of(count, 39.0, most), &of(count, 40.0, 0.05), 0.01, false);
+    assert_eq!(
+        [near(8, 0.03), near(8, 0.045), near(100, 0.03)],
+        [Nearness::Rounding, Nearness::Apart, Nearness::Apart]
+    );
 
     // The model says whether it has such numbers.
     let engine = Runs::default();

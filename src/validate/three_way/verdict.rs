@@ -7,8 +7,9 @@ use std::fmt;
 /// So many dB at least lies noise that is of rounding below that of quantization.
 const ROUNDING_DB: f64 = 6.0;
 
-/// So few steps are rounding that adds up, too, where more than the output itself is rounded: on few samples quantization may
-/// happen to change little.
+/// Of so few numbers, noise is a matter of chance: quantization may happen to change them little.
+const FEW_NUMBERS: u64 = 100;
+/// So many steps are then rounding that adds up, too, where more than the output itself is rounded.
 const FEW_STEPS: f64 = 4.0;
 
 /// By so many dB may noise lie above that of quantization where a model has numbers of 16 bits: it is re-executed in float32, and
@@ -20,6 +21,9 @@ const HALVES_MOST: f64 = 2.0;
 /// How far one output is from another, over all samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distance {
+    /// How many numbers were compared.
+    #[serde(skip)]
+    pub count: u64,
     /// Whether there is no difference at all.
     pub identical: bool,
     /// Signal to noise ratio in dB; `None` when there is no noise, or no signal.
@@ -38,8 +42,17 @@ impl Distance {
     /// Over samples with their names, in their order; `step` is what differences are measured in.
     pub(in super::super) fn of(samples: &[(&str, Sums)], step: f64) -> Self {
         let OutputError { identical, sqnr_db, max_abs, not_finite, worst_sample, .. } = OutputError::of("", samples);
+        let count = samples.iter().map(|(_, sums)| sums.count).sum();
         let steps = (step > 0.0).then(|| max_abs / step);
-        Self { identical, sqnr_db, max_abs, steps, not_finite, worst_sample: worst_sample.filter(|_| !identical) }
+        Self {
+            count,
+            identical,
+            sqnr_db,
+            max_abs,
+            steps,
+            not_finite,
+            worst_sample: worst_sample.filter(|_| !identical),
+        }
     }
 
     /// Whether no number is off by more than a step, give or take the rounding of float32.
@@ -100,8 +113,8 @@ impl Nearness {
         let (margin, most) = if halves { (-HALVES_DB, HALVES_MOST) } else { (ROUNDING_DB, 1.0) };
         let below = found.sqnr_db.zip(lost.sqnr_db).is_some_and(|(found, lost)| found >= lost + margin);
         let near = below && found.not_finite == 0 && found.max_abs <= lost.max_abs * most;
-        let deep = !lost.is_within(step / 2.0);
-        match near || deep && found.is_within(step * FEW_STEPS) {
+        let by_chance = found.count < FEW_NUMBERS && !lost.is_within(step / 2.0);
+        match near || by_chance && found.is_within(step * FEW_STEPS) {
             true => Self::Rounding,
             false => Self::Apart,
         }
