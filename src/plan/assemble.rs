@@ -37,7 +37,7 @@ pub fn plan(
     let io = integer_io(graph, settings, known, &mut own)?;
     join_clamps(graph, &scope.order, settings, &mut own);
     if settings.strict {
-        place::insist(graph, &scope.order, target, &mut own);
+        place::insist(graph, &scope.order, &mut own);
     }
     let mut here = Here::of(graph, known)?;
     here.settle(graph, &scope.order, &mut own, &io, known);

@@ -33,7 +33,9 @@ impl Plan {
             // it holds.
             let observed = self.value(self.root(source)).is_some_and(|root| match root.range {
                 RangeSource::Observed => true,
-                RangeSource::Grid { .. } => observes && self.io.iter().any(|one| one.value == root.id),
+                RangeSource::Grid { .. } => {
+                    observes && self.io.iter().any(|one| one.output.is_none() && one.value == root.id)
+                }
                 _ => false,
             });
             let Some(&index) = self.index.get(&source).filter(|_| observed) else { continue };

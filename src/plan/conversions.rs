@@ -4,57 +4,65 @@
 use super::{IntegerNode, NodePlan, Placement, Plan, RangeSource, ValuePlan};
 use crate::ir::Graph;
 use crate::policy::{ActivationSettings, Matched};
-use std::collections::HashMap;
 
 impl Plan {
     /// Gives each value the types that its readers want. What integers make keeps its type and is converted; what comes in
     /// float is quantized for each of them. A value whose type a rule states is read in that one, but by nodes that read
     /// several activations: those of a join are all of its own type.
     pub(super) fn settle_types(&mut self, graph: &Graph, matched: &Matched) {
-        let mut wanted: HashMap<usize, Vec<ActivationSettings>> = HashMap::new();
-        let pinned = |plan: &Self, index: usize| matched.values[plan.values[index].id.index()].pinned;
-        let mut made = vec![false; self.values.len()];
-        // What comes in as integers has the type that it comes in.
-        self.io.iter().filter_map(|one| self.index.get(&one.value)).for_each(|&index| made[index] = true);
-        for node in &self.nodes {
-            let Placement::Integer(integer) = &node.placement else { continue };
-            let outputs = graph.node(node.id).outputs().iter().flatten().copied().chain(integer.end);
-            outputs.filter_map(|v| self.index.get(&v)).for_each(|&index| made[index] = true);
-            let Some(settings) = integer.settings else { continue };
-            let inputs = integer.activations.iter().filter_map(|&slot| graph.node(node.id).input(slot));
-            let inputs: Vec<usize> = inputs.filter_map(|v| self.index.get(&v).copied()).collect();
-            let dtype = |index: usize| pinned(self, index).then(|| self.values[index].settings.scheme.dtype);
-            let alike = inputs.first().is_some_and(|&first| inputs.iter().all(|&index| dtype(index) == dtype(first)));
-            // One type that rules give all that it reads is that of the join, too.
-            let joins = integer.activations.len() > 1 && !alike;
-            for index in inputs.into_iter().filter(|&index| joins || !pinned(self, index)) {
-                let types = wanted.entry(index).or_default();
-                if types.iter().all(|known| known.scheme.dtype != settings.scheme.dtype) {
-                    types.push(settings);
-                }
-            }
-        }
-        for (index, made) in made.into_iter().enumerate() {
-            let id = self.values[index].id;
-            let Some(mut types) = wanted.remove(&index) else { continue };
-            let root = self.root(id);
+        let pinned: Vec<bool> = self.values.iter().map(|value| matched.values[value.id.index()].pinned).collect();
+        let made = self.made_as_integers(graph);
+        for (index, mut types) in self.wanted_types(graph, &pinned).into_iter().enumerate() {
+            let value = &self.values[index];
+            let root = self.root(value.id);
             let own = |plan: &Self| plan.value(root).map(|value| value.settings.scheme.dtype);
-            let moved = matches!(self.values[index].range, RangeSource::SameAs(_));
-            let known = matches!(self.values[index].range, RangeSource::Known(_));
-            if !made
-                && !moved
-                && !known
-                && !pinned(self, index)
+            let has_own = matches!(value.range, RangeSource::SameAs(_) | RangeSource::Known(_));
+            let free = !made[index] && !has_own && !pinned[index];
+            // Where nobody wants the type that it would have, the one that keeps most comes first.
+            if let Some(&widest) = types.iter().filter(|_| free).rev().max_by_key(|ty| ty.scheme.dtype.bits())
                 && types.iter().all(|ty| Some(ty.scheme.dtype) != own(self))
             {
-                // Nobody wants the type that it would have: the one that keeps most comes first.
-                types.sort_by_key(|ty| std::cmp::Reverse(ty.scheme.dtype.bits()));
-                self.values[index].settings = types[0];
+                self.values[index].settings = widest;
             }
             types.retain(|ty| Some(ty.scheme.dtype) != own(self));
             self.values[index].also = types;
         }
         self.widen_weights(graph);
+    }
+
+    /// Whether each value is made by integers, or comes in as such: it has the type that it comes in.
+    fn made_as_integers(&self, graph: &Graph) -> Vec<bool> {
+        let outside = self.io.iter().map(|one| one.value);
+        let made = self.nodes.iter().filter_map(|node| match &node.placement {
+            Placement::Integer(integer) => {
+                Some(graph.node(node.id).outputs().iter().flatten().copied().chain(integer.end))
+            }
+            _ => None,
+        });
+        let mut all = vec![false; self.values.len()];
+        outside.chain(made.flatten()).filter_map(|v| self.index.get(&v)).for_each(|&index| all[index] = true);
+        all
+    }
+
+    /// The types in which nodes read each value; none where the value is `pinned` to its own.
+    fn wanted_types(&self, graph: &Graph, pinned: &[bool]) -> Vec<Vec<ActivationSettings>> {
+        let mut wanted: Vec<Vec<ActivationSettings>> = vec![Vec::new(); self.values.len()];
+        for node in &self.nodes {
+            let Placement::Integer(integer) = &node.placement else { continue };
+            let Some(settings) = integer.settings else { continue };
+            let inputs = integer.activations.iter().filter_map(|&slot| graph.node(node.id).input(slot));
+            let inputs: Vec<usize> = inputs.filter_map(|v| self.index.get(&v).copied()).collect();
+            let stated = |index: usize| pinned[index].then(|| self.values[index].settings.scheme.dtype);
+            let alike = inputs.windows(2).all(|pair| stated(pair[0]) == stated(pair[1]));
+            // One type that rules give all that it reads is that of the join, too.
+            let joins = integer.activations.len() > 1 && !alike;
+            for index in inputs.into_iter().filter(|&index| joins || !pinned[index]) {
+                if wanted[index].iter().all(|known| known.scheme.dtype != settings.scheme.dtype) {
+                    wanted[index].push(settings);
+                }
+            }
+        }
+        wanted
     }
 
     /// Lets weights be as large as they are where what they multiply is not of 8 bits: those kernels add in more than 16 bits.

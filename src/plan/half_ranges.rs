@@ -1,6 +1,6 @@
 //! What samples show of nodes in 16 bits: the numbers that float16 does not hold.
 
-use super::{HalfNode, Placement, Plan, RangeSource, ValuePlan};
+use super::{HalfNode, Placement, Plan, ValuePlan};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::policy::Matched;
 use crate::quant::HalfType;
@@ -18,18 +18,7 @@ impl Plan {
             for value in half.values(graph, id) {
                 if !std::mem::replace(&mut seen[value.index()], true) {
                     let settings = matched.values[value.index()].activations;
-                    let (name, range) = (graph.value(value).name().to_owned(), RangeSource::Observed);
-                    watched.push(ValuePlan {
-                        id: value,
-                        name,
-                        settings,
-                        range,
-                        also: vec![],
-                        channels: None,
-                        layout: None,
-                        kept: false,
-                        headroom: false,
-                    });
+                    watched.push(ValuePlan::observed(graph, value, settings));
                 }
             }
         }

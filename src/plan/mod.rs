@@ -286,6 +286,23 @@ pub enum RangeSource {
     SameAs(ValueId),
 }
 
+impl ValuePlan {
+    /// Of a value of `graph` whose range is observed, and nothing else known.
+    fn observed(graph: &Graph, id: ValueId, settings: ActivationSettings) -> Self {
+        Self {
+            id,
+            name: graph.value(id).name().to_owned(),
+            settings,
+            also: Vec::new(),
+            range: RangeSource::Observed,
+            channels: None,
+            layout: None,
+            kept: false,
+            headroom: false,
+        }
+    }
+}
+
 impl Plan {
     /// The plan of a value, if it gets a grid.
     pub fn value(&self, id: ValueId) -> Option<&ValuePlan> {

@@ -171,8 +171,7 @@ fn integer_node(
         // In a transposed convolution of groups, channels at the same place of their groups share an index, and so a scale.
         let per_channel = settings.weights.granularity == Granularity::PerChannel;
         let scheme = settings.weights.scheme;
-        let guarded = settings.weights.guarded() && settings.activations.scheme.dtype.bits() == 8;
-        let sum_order = op.sum_order(graph, id, &shape).filter(|_| guarded);
+        let sum_order = op.sum_order(graph, id, &shape).filter(|_| settings.weights.guarded());
         let axis = op.weight_axis(graph, id, &shape).filter(|_| per_channel);
         if !here.knows(graph, id, slot) {
             check_alike(graph, id, settings)?;

@@ -141,17 +141,10 @@ impl Plan {
         }
         match self.watched.iter_mut().find(|watched| watched.id == value) {
             Some(watched) => watched.channels = axis,
-            None => self.watched.push(ValuePlan {
-                id: value,
-                name: graph.value(value).name().to_owned(),
-                settings: matched.values[value.index()].activations,
-                range: RangeSource::Observed,
-                also: vec![],
-                channels: axis,
-                layout: None,
-                kept: false,
-                headroom: false,
-            }),
+            None => {
+                let settings = matched.values[value.index()].activations;
+                self.watched.push(ValuePlan { channels: axis, ..ValuePlan::observed(graph, value, settings) });
+            }
         }
     }
 }

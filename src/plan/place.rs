@@ -125,10 +125,10 @@ pub(super) fn join_clamps(graph: &Graph, order: &[NodeId], settings: &Settings, 
 }
 
 /// Insists on the integer kernels that accuracy would rather do without, where nothing may stay in float.
-pub(super) fn insist(graph: &Graph, order: &[NodeId], target: &dyn Target, matched: &mut Matched) {
+pub(super) fn insist(graph: &Graph, order: &[NodeId], matched: &mut Matched) {
     for (&id, settings) in order.iter().zip(&mut matched.nodes) {
         let float = ops::lookup(graph, id).is_some_and(|op| op.role == Role::Float);
-        settings.insists |= float && is_static(settings) && target.has_integer_kernel(graph, id);
+        settings.insists |= float && is_static(settings);
     }
 }
 

@@ -48,20 +48,8 @@ impl Plan {
             (Some((low, high)), ..) => RangeSource::Given(low, high),
             (None, Some((scale, zero_point)), _) => RangeSource::Grid { scale, zero_point },
         };
-        let name = graph.value(id).name().to_owned();
         self.index.insert(id, self.values.len());
-        let settings = settings.activations;
-        self.values.push(ValuePlan {
-            id,
-            name,
-            settings,
-            also: vec![],
-            range,
-            channels: None,
-            layout: None,
-            kept,
-            headroom: false,
-        });
+        self.values.push(ValuePlan { range, kept, ..ValuePlan::observed(graph, id, settings.activations) });
     }
 
     /// Whether a value is known to have this grid.
