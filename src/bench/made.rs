@@ -28,13 +28,9 @@ fn close(model: &mut Model) -> Result<Vec<String>> {
     let open = model.graph.open_axes();
     let several = |value| model.graph.stated_type(value).is_some_and(|ty| ty.dims.len() > 1);
     let inner: BTreeSet<&str> = open.iter().filter(|o| o.axis > 0).map(|o| o.name.as_str()).collect();
-    let is_batch = |name: &str| {
-        // A name without meaning, as `?`, may stand for anything.
-        !inner.contains(name) && !says_length(name)
-    };
-    // By its own name an input says nothing about the first of its axes.
-    let unnamed = |name: &str, value| name == format!("{}[0]", model.graph.value(value).name());
-    let batch = |o: &&OpenAxis| o.axis == 0 && several(o.input) && (unnamed(&o.name, o.input) || is_batch(&o.name));
+    // A name without meaning, as `?`, may stand for anything.
+    let is_batch = |name: &str| !inner.contains(name) && !says_length(name);
+    let batch = |o: &&OpenAxis| o.axis == 0 && several(o.input) && is_batch(&o.name);
     let (batches, others): (Vec<_>, Vec<_>) = open.iter().partition(|o| batch(o));
     let batches: BTreeSet<String> = batches.into_iter().map(|o| o.name.clone()).collect();
     let others: Vec<_> = others.into_iter().filter(|o| !batches.contains(&o.name)).collect();

@@ -29,10 +29,10 @@ pub struct OpenAxis {
 /// Parts of the names of dimensions that are no batch, first as they may be.
 const LENGTHS: [&str; 8] = ["seq", "len", "time", "frame", "token", "chunk", "sample", "num"];
 
-/// Whether a dimension of this name is a length and no batch.
+/// Whether a dimension of this name is a length and no batch. `input[axis]`, which names one by the input, does not say so.
 pub fn says_length(name: &str) -> bool {
     let lower = name.to_lowercase();
-    LENGTHS.iter().any(|part| lower.contains(part))
+    !lower.ends_with(']') && LENGTHS.iter().any(|part| lower.contains(part))
 }
 
 fn dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {

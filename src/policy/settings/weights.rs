@@ -20,8 +20,10 @@ pub struct WeightSettings {
     pub scheme: Scheme,
     /// How many scales there are.
     pub granularity: Granularity,
-    /// Whether symmetry and granularity are stated, and not what is best for the type.
-    pub is_stated: [bool; 2],
+    /// Whether somebody said if they are symmetric, and it is not what is best for the type.
+    pub symmetric_stated: bool,
+    /// The same of the granularity.
+    pub granularity_stated: bool,
     /// How many weights make a block where the granularity is [`Granularity::PerBlock`]. Never zero.
     pub block_size: usize,
     /// How integers that only weights are stored as stand in the model.
@@ -41,7 +43,8 @@ impl Default for WeightSettings {
             avoid_saturation: true,
             scheme,
             granularity: Granularity::PerChannel,
-            is_stated: [false; 2],
+            symmetric_stated: false,
+            granularity_stated: false,
             block_size: DEFAULT_BLOCK_SIZE,
             form: WeightForm::Qdq,
             codes: None,
@@ -54,8 +57,8 @@ impl Default for WeightSettings {
 impl WeightSettings {
     /// The same with what `over` says instead.
     pub(in crate::policy) fn with(self, over: &Weights) -> Self {
-        let is_stated = [over.symmetric.is_some(), over.granularity.is_some()];
-        let [symmetric_stated, granularity_stated] = [0, 1].map(|key| self.is_stated[key] || is_stated[key]);
+        let symmetric_stated = self.symmetric_stated || over.symmetric.is_some();
+        let granularity_stated = self.granularity_stated || over.granularity.is_some();
         let dtype = over.dtype.map_or(self.scheme.dtype, GridType::from);
         // Of fewer than 8 bits one scale for each channel leaves little, and blocks whose zero may lie anywhere leave most.
         let blocks = dtype.bits() < 8 && !granularity_stated;
@@ -77,7 +80,8 @@ impl WeightSettings {
                 false if blocks => Granularity::PerBlock,
                 false => Granularity::PerChannel,
             },
-            is_stated: [symmetric_stated, granularity_stated],
+            symmetric_stated,
+            granularity_stated,
             block_size: over.block_size.unwrap_or(self.block_size),
             form: over.form.unwrap_or(self.form),
             codes: over.dtype.map_or(self.codes, codes),

@@ -25,9 +25,7 @@ pub struct Open {
 impl Open {
     /// Whether it is a batch: the first of several axes, whose name does not say that it is a length.
     fn is_batch(&self, base: &[Tensor]) -> bool {
-        // By its own name an input says nothing about its axes.
-        let is_length = says_length(&self.name) && !self.name.ends_with(']');
-        !is_length && self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
+        !says_length(&self.name) && self.at.iter().any(|&(input, axis)| axis == 0 && base[input].shape().len() > 1)
     }
 }
 
