@@ -51,11 +51,7 @@ fn head(out: &mut String, facts: &Facts, mode: Mode) {
     };
     let written = |extension: &str| string(&format!("{}.{kind}.{extension}", facts.stem));
     let _ = writeln!(out, "version: 1\nmodel: {}", string(&facts.model));
-    comment(
-        out,
-        0,
-        "Whose integer kernels decide what becomes integers: ONNX Runtime's on a CPU, which NNAPI, XNNPACK and QNN follow.",
-    );
+    comment(out, 0, "Whose integer kernels decide what becomes integers: ONNX Runtime's on a CPU.");
     out.push_str("target: onnxruntime\n");
     let _ = write!(out, "output: {}\nreport: {}\n\n", written("onnx"), written("json"));
 }
