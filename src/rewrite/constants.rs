@@ -239,7 +239,7 @@ impl Constants {
         let made;
         let (grids, integers) = match (plan.axis, plan.block) {
             (Some(axis), Some(size)) => {
-                let (found, integers) = in_blocks(tensor, plan, (axis, size), bits);
+                let (found, integers) = in_blocks(tensor, plan, (axis, size), bits)?;
                 made = found;
                 (made.as_slice(), integers)
             }

@@ -1,5 +1,6 @@
 //! Weights in blocks as operands of ONNX Runtime's own operators: MatMulNBits, MatMulBnb4 and GatherBlockQuantized.
 
+use super::clusters;
 use super::weights::in_blocks;
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
@@ -102,7 +103,13 @@ type Tensors = (Tensor, Tensor, Option<Tensor>);
 
 /// The codes of all rows one behind the other, two in a byte, the first above, and the scale of each block.
 fn of_codes(rows: &Tensor, book: CodeBook, size: usize, least_error: bool) -> Result<Tensors> {
-    let (scales, mut codes) = book.quantize(&rows.to_f32()?, size, least_error);
+    let numbers = rows.to_f32()?;
+    let (mut scales, mut codes) = book.quantize(&numbers, size, least_error);
+    if clusters::spread(rows, (&scales, &codes), (book, size)) {
+        let blocks = scales.len();
+        (scales, codes) = book.quantize(&numbers, numbers.len(), least_error);
+        scales = vec![scales[0]; blocks];
+    }
     codes.resize(codes.len().next_multiple_of(2), book.zero());
     let packed: Vec<u8> = codes.chunks(2).map(|two| two[0] << 4 | two[1]).collect();
     let codes = Tensor::new(DataType::Uint8, vec![packed.len()], Bytes::from(packed))?;
@@ -114,7 +121,7 @@ fn of_codes(rows: &Tensor, book: CodeBook, size: usize, least_error: bool) -> Re
 fn of_integers(rows: &Tensor, plan: &ConstantPlan, size: usize, table: bool) -> Result<Tensors> {
     let (count, length) = (rows.shape()[0], rows.shape()[1]);
     let (bits, signed) = (plan.scheme.dtype.bits(), plan.scheme.dtype.limits().0 < 0);
-    let (grids, mut integers) = in_blocks(rows, plan, (1, size), 8);
+    let (grids, mut integers) = in_blocks(rows, plan, (1, size), 8)?;
     let middle = 1u8 << (bits - 1);
     let unsigned = |q: u8| if signed { q.wrapping_add(middle) } else { q };
     integers.iter_mut().for_each(|q| *q = unsigned(*q));

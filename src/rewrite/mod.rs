@@ -1,6 +1,7 @@
 //! Carries out a resolved plan: the float graph becomes one with QuantizeLinear and DequantizeLinear nodes.
 
 mod carried;
+mod clusters;
 mod collapse;
 mod constants;
 mod contrib;

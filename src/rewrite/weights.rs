@@ -1,5 +1,6 @@
 //! The grids of weights and of other constants.
 
+use super::clusters;
 use crate::error::Result;
 use crate::plan::ConstantPlan;
 use crate::quant::{self, AxisParams, Blocks, Channel, Moments, Params};
@@ -17,8 +18,8 @@ pub(super) struct Around<'a> {
     pub bias: Option<(&'a [f32], f32)>,
 }
 
-/// The grids of a constant: one, or one for each channel; those of blocks are made by [`in_blocks`]. A weight's are those of least error behind its layer, and widened
-/// where the bias asks for it.
+/// The grids of a constant: one, or one for each channel; those of blocks are made by [`in_blocks`]. A weight's are those of
+/// least error behind its layer, and widened where the bias asks for it.
 pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -> Result<Vec<Params>> {
     debug_assert_eq!(tensor.dtype(), DataType::Float32);
     if let Some(known) = &plan.known {
@@ -51,12 +52,30 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
         }
     }
     settle_steps(plan, &mut grids);
+    if let Some(one) = clusters::one_grid(tensor, (plan, None), &grids, around)? {
+        grids.fill(one);
+    }
     Ok(grids)
 }
 
-/// A weight in blocks of `size` along `axis`: the grid of each block, and the integers, each in `bits` bits. They are made piece by piece, so that of
-/// a weight in a mapped file little is in memory at any time.
+/// A weight in blocks of `size` along `axis`: the grid of each block, and the integers, each in `bits` bits.
 pub(super) fn in_blocks(
+    tensor: &Tensor,
+    plan: &ConstantPlan,
+    (axis, size): (usize, usize),
+    bits: u32,
+) -> Result<(Vec<Params>, Vec<u8>)> {
+    let plan = ConstantPlan { axis: Some(axis), ..plan.clone() };
+    let made = round_blocks(tensor, &plan, (axis, size), bits);
+    let Some(one) = clusters::one_grid(tensor, (&plan, Some(size)), &made.0, &Around::default())? else {
+        return Ok(made);
+    };
+    let known = Some(vec![one; made.0.len()].into());
+    Ok(round_blocks(tensor, &ConstantPlan { known, ..plan }, (axis, size), bits))
+}
+
+/// Rounds block by block and piece by piece, so that of a weight in a mapped file little is in memory at any time.
+fn round_blocks(
     tensor: &Tensor,
     plan: &ConstantPlan,
     (axis, size): (usize, usize),

@@ -23,8 +23,8 @@ fn stored(weights: &[f32], policy: &str) -> Vec<f32> {
     outputs[0].to_f32().expect("numbers").into_owned()
 }
 
-/// Every scheme of mode weight-only, with whether a scale serves the whole tensor, a channel, or less.
-fn schemes() -> Vec<(String, &'static str)> {
+/// Every scheme of mode weight-only.
+fn schemes() -> Vec<String> {
     let mut all = Vec::new();
     for range in ["minmax", "least_error"] {
         for dtype in ["int8", "uint8", "int4", "uint4", "int2", "uint2"] {
@@ -35,17 +35,14 @@ fn schemes() -> Vec<(String, &'static str)> {
                     "per_block, block_size: 16",
                     "per_block, block_size: 16, form: contrib",
                 ] {
-                    let kind = granularity.split(',').next().unwrap_or_default();
-                    let scheme =
-                        format!("type: {dtype}, symmetric: {symmetric}, granularity: {granularity}, range: {range}");
-                    all.push((scheme, kind));
+                    all.push(format!(
+                        "type: {dtype}, symmetric: {symmetric}, granularity: {granularity}, range: {range}"
+                    ));
                 }
             }
         }
         for dtype in ["nf4", "fp4"] {
-            let scheme =
-                format!("type: {dtype}, granularity: per_block, block_size: 16, form: contrib, range: {range}");
-            all.push((scheme, "per_block"));
+            all.push(format!("type: {dtype}, granularity: per_block, block_size: 16, form: contrib, range: {range}"));
         }
     }
     all
@@ -57,7 +54,7 @@ fn zeros_of_a_pruned_weight_stay_zeros() {
     // Not about zero, so that zero points are not in the middle.
     weights.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 3 == 0 { 0.0 } else { *v + 0.4 });
     weights[..16 * OUTER].iter_mut().step_by(OUTER).for_each(|v| *v = 0.0);
-    for (scheme, _) in schemes() {
+    for scheme in schemes() {
         let found = stored(&weights, &format!("mode: weight-only\nweights: {{ {scheme} }}\n"));
         assert!(weights.iter().zip(&found).all(|(w, f)| *w != 0.0 || *f == 0.0), "{scheme}");
         assert!(found.iter().any(|f| *f != 0.0), "{scheme}");
@@ -89,33 +86,52 @@ fn zeros_are_the_zero_point_where_activations_are_integers_too() {
     }
 }
 
+fn distinct(numbers: impl Iterator<Item = f32>) -> usize {
+    let mut bits: Vec<u32> = numbers.map(|v| (v + 0.0).to_bits()).collect();
+    bits.sort_unstable();
+    bits.dedup();
+    bits.len()
+}
+
+fn clustered(values: &[f32]) -> Vec<f32> {
+    noise(INNER * OUTER, 5).iter().map(|v| values[(v.abs() * 997.0) as usize % values.len()]).collect()
+}
+
 #[test]
 fn a_weight_of_few_values_does_not_get_more() {
     let values = [-0.71f32, -0.2, 0.0, 0.05, 0.33, 0.9];
-    let weights: Vec<f32> = noise(INNER * OUTER, 5).iter().map(|v| values[(v.abs() * 997.0) as usize % 6]).collect();
-    let distinct = |numbers: &mut dyn Iterator<Item = f32>| {
-        let mut bits: Vec<u32> = numbers.map(|v| (v + 0.0).to_bits()).collect();
-        bits.sort_unstable();
-        bits.dedup();
-        bits.len()
-    };
-    for (scheme, kind) in schemes() {
-        let found = stored(&weights, &format!("mode: weight-only\nweights: {{ {scheme} }}\n"));
-        let count = match kind {
-            "per_tensor" => distinct(&mut found.iter().copied()),
-            "per_channel" => {
-                let channel = |c: usize| distinct(&mut found.iter().skip(c).step_by(OUTER).copied());
-                (0..OUTER).map(channel).max().unwrap_or_default()
-            }
-            // A block of 16 along the inputs of a channel.
-            _ => {
-                let block = |i: usize| {
-                    let (from, c) = (i / OUTER * 16, i % OUTER);
-                    distinct(&mut (from..(from + 16).min(INNER)).map(|row| found[row * OUTER + c]))
-                };
-                (0..INNER.div_ceil(16) * OUTER).map(block).max().unwrap_or_default()
-            }
+    for scheme in schemes() {
+        // No more than two bits can hold.
+        let few = if scheme.contains("int2") { &values[1..5] } else { &values[..] };
+        let found = stored(&clustered(few), &format!("mode: weight-only\nweights: {{ {scheme} }}\n"));
+        let count = distinct(found.iter().copied());
+        assert!((2..=few.len()).contains(&count), "{scheme}: {count}");
+    }
+    for policy in ["mode: static\n", "mode: dynamic\n", "mode: static\nweights: { granularity: per_tensor }\n"] {
+        let made = quantized_by(policy, matrix(&clustered(&values)));
+        let constant = |name: &str| {
+            let value = made.graph().find(name).expect(name);
+            made.graph().constant(value).expect("a tensor").expect("a constant").to_f32().expect("numbers").into_owned()
         };
-        assert!(count <= values.len(), "{scheme}: {count}");
+        let (integers, scales) = (constant("w_quantized"), constant("w_scale"));
+        let found = integers.iter().enumerate().map(|(i, q)| q * scales[if scales.len() == 1 { 0 } else { i % OUTER }]);
+        assert!(distinct(found) <= values.len(), "{policy}");
+    }
+}
+
+#[test]
+fn what_is_not_clustered_has_its_own_grids() {
+    let scheme = "mode: weight-only\nweights: { type: int8, granularity: per_channel }\n";
+    // Each channel has its own size.
+    let alone: Vec<f32> =
+        noise(INNER * OUTER, 6).iter().enumerate().map(|(i, v)| v / (1 << (i % OUTER)) as f32).collect();
+    // Each has one number, which its own grid holds exactly.
+    let even: Vec<f32> = (0..INNER * OUTER).map(|i| 1.0 / (1 << (i % OUTER)) as f32).collect();
+    for weights in [alone, even] {
+        let found = stored(&weights, scheme);
+        let last = |numbers: &[f32]| numbers.iter().skip(OUTER - 1).step_by(OUTER).copied().collect::<Vec<f32>>();
+        let (wanted, found) = (last(&weights), last(&found));
+        let step = wanted.iter().fold(0f32, |most, w| most.max(w.abs())) / 127.0;
+        assert!(wanted.iter().zip(&found).all(|(w, f)| (w - f).abs() <= step), "{wanted:?} {found:?}");
     }
 }
