@@ -67,6 +67,8 @@ fn walk(
     inside: bool,
     (done, found): (&mut Done, &mut Found),
 ) -> Result<()> {
+    // Other quantizers leave the types of the float values that were; these are to have their names again.
+    graph.free_unused_names();
     let mut walk = Walk {
         opset,
         inside,

@@ -261,6 +261,20 @@ impl Graph {
         self.values[value.index()].info = None;
     }
 
+    /// Frees the names of values that nothing makes or reads, of which a file only states types.
+    pub fn free_unused_names(&mut self) {
+        for index in 0..self.values.len() {
+            let value = &self.values[index];
+            if value.source == Source::Nowhere && value.uses.is_empty() {
+                let id = ValueId(index as u32);
+                if self.by_name.get(&value.name) == Some(&id) {
+                    self.by_name.remove(&value.name);
+                }
+                self.forget(id);
+            }
+        }
+    }
+
     /// Removes nodes and constants that no output needs, except constants listed as graph inputs.
     pub fn remove_unused(&mut self) {
         let mut unused: Vec<NodeId> = self.node_ids().collect();

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from catalogue import CATALOGUE
 from common import Suite, run, sqnr, tare
-from faults import FAULTS, MODELS, Planted, compared, excess
+from faults import COMPUTE, FAULTS, MODELS, Planted, compared, excess
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from peer import Samples
 
@@ -70,6 +70,8 @@ def check(case, entry, make):
     report = compared(case, original, make(case.folder, original, calibration), validation)
     layers = {layer["value"]: layer for layer in report["layers"]["layers"]}
     case.note(f"{len(layers)} values")
+    computed = sum(node.op_type in COMPUTE for node in model.graph.node)
+    case.expect(len(layers) >= computed, f"{computed} layers, and only {len(layers)} values")
     suspects = [layer["value"] for layer in layers.values() if excess(layer) >= SUSPECT_DB]
     # Another quantizer's ranges may be what is wrong.
     case.expect(not suspects or make not in OURS, f"suspects in a sound model: {suspects}")

@@ -7,6 +7,7 @@
 
 mod cut;
 mod error;
+mod names;
 mod runs;
 
 pub(super) use cut::{cut, on_grids};

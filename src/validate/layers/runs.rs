@@ -4,6 +4,7 @@ use super::super::border::Border;
 use super::super::twin;
 use super::cut::{constants_on_grids, cut, on_grids, outputs_in_float, shaken};
 use super::error::LayerSums;
+use super::names::follow_clamps;
 use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
@@ -75,6 +76,7 @@ impl<'a> Runs<'a> {
             Error::other(format!("layers are compared with the quantized model turned back, which fails: {e}"))
         })?;
         let mut restored = Model::from_proto(restored.to_proto()?)?;
+        follow_clamps(&original.graph, &mut restored.graph, &mut found);
         let cuts = outputs_in_float(&mut restored, &mut found)?;
         constants_on_grids(&mut restored, &mut found)?;
         let types = executor.types(&file::outline(original)?, inputs)?;
