@@ -28,6 +28,7 @@ pub mod quant;
 pub mod report;
 pub mod resolve;
 pub mod rewrite;
+pub mod sensitivity;
 pub mod target;
 pub mod tensor;
 pub mod threads;

@@ -26,6 +26,8 @@ mod other_commands;
 mod page;
 #[path = "cli/recorded.rs"]
 mod recorded;
+#[path = "cli/sensitivity.rs"]
+mod sensitivity;
 #[path = "cli/stress.rs"]
 mod stress;
 

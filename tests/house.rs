@@ -34,6 +34,7 @@ const ROOMS: &[&str] = &[
     "rewrite",
     "lock",
     "validate",
+    "sensitivity",
     "diff",
     "report",
     "bench",

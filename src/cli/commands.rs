@@ -2,7 +2,8 @@
 
 use super::Verdict;
 use super::args::{
-    Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Validate,
+    Bench, BenchProcess, Calibrate, Data, Dequantize, Diff, Init, Model, Output, Quantize, Record, Sensitivity,
+    Validate,
 };
 use super::progress::Bars;
 use std::path::{Path, PathBuf};
@@ -152,6 +153,30 @@ pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
             "{gone} quantizations taken out, {operators} operators on integers and {stored} stored tensors made float"
         ));
         print(format_args!(" -> {}\n", args.output.display()));
+    }
+    Ok(Verdict::Good)
+}
+
+pub fn sensitivity(args: &Sensitivity, output: &Output) -> Result<Verdict> {
+    let (settings, samples) = (args.settings()?, args.samples()?);
+    if let Some(path) = args.report.as_deref().filter(|path| Form::of(path).is_ok_and(|form| form == Form::Html)) {
+        return Err(Error::file(path, "is to be a page, and sensitivity is written as JSON; name a .json"));
+    }
+    args.report.as_deref().map(Form::of).transpose()?;
+    let mut read = settings.files();
+    read.extend(args.ranges.as_deref().map(|path| ("file of statistics", path)));
+    let written: Vec<&Path> = args.report.iter().chain(&args.resume).map(PathBuf::as_path).collect();
+    file::check_outputs(&written, &read)?;
+    let bars = Bars::new(output.quiet);
+    let none = KnownGrids::default();
+    let context = context(&args.data, &bars, &none);
+    let how = pipeline::Measuring { metric: args.metric(), samples, resume: args.resume.as_deref() };
+    let measured = pipeline::sensitivity(&settings, args.found(), &how, &context)?;
+    if let Some(path) = &args.report {
+        report::save_json(&measured, path)?;
+    }
+    if !output.quiet {
+        print(&measured);
     }
     Ok(Verdict::Good)
 }

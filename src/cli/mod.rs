@@ -54,6 +54,7 @@ fn run(cli: &Cli) -> Result<Verdict> {
         Command::Validate(args) => commands::validate(args, output),
         Command::Record(args) => commands::record(args, output),
         Command::Dequantize(args) => commands::dequantize(args, output),
+        Command::Sensitivity(args) => commands::sensitivity(args, output),
         Command::Diff(args) => commands::diff(args, output),
         Command::Bench(args) => commands::bench(args, output),
         Command::BenchProcess(args) => commands::bench_process(args),

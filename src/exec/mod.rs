@@ -4,11 +4,13 @@
 mod onnxruntime;
 mod quiet;
 mod session;
+mod switched;
 mod timed;
 mod tract;
 
 pub use onnxruntime::{Level, OnnxRuntime};
 pub use session::Session;
+pub use switched::{Ran, Switched, Switches};
 pub use timed::{Loaded, NodeTime, Timed, Timer, Timing, types_of};
 pub use tract::Tract;
 

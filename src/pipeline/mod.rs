@@ -12,6 +12,7 @@ mod locked;
 mod planned;
 mod recorded;
 mod reported;
+mod sensitivity;
 mod validated;
 
 pub use advised::init;
@@ -19,6 +20,9 @@ pub use benched::{Bench, alone, bench};
 pub use detailed::save_comparison;
 pub use planned::Planned;
 pub use recorded::record;
+#[cfg(test)]
+pub use sensitivity::rewritten;
+pub use sensitivity::{Measuring, Sensitivity, sensitivity};
 
 use crate::dequantize;
 use crate::diff::{self, Difference};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// Sums over one sample's output, from which every measure follows.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sums {
+pub struct Sums {
     pub count: u64,
     pub reference: f64,
     pub quantized: f64,
@@ -130,7 +130,7 @@ pub struct Classification {
 
 /// What one sample adds to a [`Classification`].
 #[derive(Debug, Clone)]
-pub(super) struct Ranking {
+pub struct Ranking {
     pub float: Vec<usize>,
     pub quantized: Vec<usize>,
     pub label: Option<u32>,

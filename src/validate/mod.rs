@@ -19,11 +19,13 @@ mod twin;
 mod usual;
 mod worst;
 
+pub use border::Border;
 pub use compare::{Comparison, compare};
 pub use faults::Fault;
 pub use handed::{AtLevels, Handed, HandedLayer, LayerVerdict, Refusal, StepsApart, handed};
-pub use layers::{LayerError, Layers, layers};
+pub use layers::{LayerError, Layers, Restored, layers};
 pub use metrics::{Classification, OutputError};
+pub(crate) use metrics::{Ranking, Sums};
 pub use record::record;
 pub use recorded::{Recorded, RecordedOf, RecordedOutput};
 pub use stress::{CaseOutput, Saturated, Stress, StressCase, StressInput, StressOptions, StressVerdict, stress};

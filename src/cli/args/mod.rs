@@ -9,6 +9,7 @@ mod init;
 mod parse;
 mod quantize;
 mod record;
+mod sensitivity;
 mod validate;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,6 +22,7 @@ pub use groups::{Data, Model};
 pub use init::Init;
 pub use quantize::Quantize;
 pub use record::Record;
+pub use sensitivity::Sensitivity;
 pub use validate::Validate;
 
 /// Post-training quantization of ONNX models.
@@ -52,6 +54,8 @@ pub enum Command {
     Record(Record),
     /// Turn a quantized model back into a float one: Q/DQ pairs, operators on integers and dynamic quantization.
     Dequantize(Dequantize),
+    /// Say what each layer costs: the damage when it alone is quantized, what is left when it alone is not, and why.
+    Sensitivity(Box<Sensitivity>),
     /// Say what differs between two models: structure, grids, stored numbers. Exit code 1 where something does.
     Diff(Diff),
     /// Measure how fast models run, side by side: latency, load time, peak memory, and which nodes take the time.

@@ -28,6 +28,7 @@ mod rounded;
 mod simulate;
 mod softmax;
 mod states;
+mod switched;
 mod timed;
 mod types;
 mod unpack;

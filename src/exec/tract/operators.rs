@@ -3,6 +3,7 @@
 use super::own::{Kernel, Own, Stock, Wired, shaped_like_first, wrapped};
 use super::{
     attention, axes, branches, corners, dynamic, extreme, float8, lstm, pad, products, qdq, rounded, softmax, states,
+    switched,
 };
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -46,6 +47,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
         Ok((shaped_like_first(Reverse(node.get_attr::<i64>("axis")? as usize), 1, None), vec![]))
     });
     operators.insert("TareStates", states::build);
+    operators.insert("TareSwitch", switched::build);
     operators.insert("Celu", |context, node| {
         let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.0);
         rewired(context, node, "stock Celu", move |_, prefix, model, inputs| celu(alpha, prefix, model, inputs))

@@ -12,6 +12,7 @@ mod runs;
 
 pub(super) use cut::{cut, on_grids};
 pub use error::LayerError;
+pub use runs::Restored;
 
 use crate::error::{Error, Result};
 use crate::exec::Executor;

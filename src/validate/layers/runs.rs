@@ -47,6 +47,33 @@ impl Shown<'_> {
     }
 }
 
+/// A quantized model turned back to float, with its constants as it has them and the grids that its activations were on.
+pub struct Restored {
+    /// The float model.
+    pub model: Model,
+    /// What it had quantized.
+    pub found: Found,
+    /// The nodes that cut off what lies beyond the grids of outputs.
+    pub(super) cuts: Vec<NodeId>,
+}
+
+impl Restored {
+    /// That of `written`.
+    ///
+    /// # Errors
+    /// When it cannot be turned back.
+    pub fn of(written: &Model) -> Result<Self> {
+        let mut model = written.clone();
+        let (_, mut found) = dequantize::take_apart(&mut model).map_err(|e| {
+            Error::other(format!("layers are looked at in the quantized model turned back to float, which fails: {e}"))
+        })?;
+        let mut model = Model::from_proto(model.to_proto()?)?;
+        let cuts = outputs_in_float(&mut model, &mut found)?;
+        constants_on_grids(&mut model, &mut found)?;
+        Ok(Self { model, found, cuts })
+    }
+}
+
 /// What is run for each sample.
 pub(super) struct Runs<'a> {
     places: Vec<Place>,
@@ -71,14 +98,8 @@ impl<'a> Runs<'a> {
         let twin = |model: &Model| Ok::<_, Error>(twin::in_float32(model)?.map(|twin| twin.model));
         let (float_twin, quantized_twin) = (twin(float)?, twin(quantized)?);
         let (original, written) = (float_twin.as_ref().unwrap_or(float), quantized_twin.as_ref().unwrap_or(quantized));
-        let mut restored = written.clone();
-        let (_, mut found) = dequantize::take_apart(&mut restored).map_err(|e| {
-            Error::other(format!("layers are compared with the quantized model turned back, which fails: {e}"))
-        })?;
-        let mut restored = Model::from_proto(restored.to_proto()?)?;
+        let Restored { model: mut restored, mut found, cuts } = Restored::of(written)?;
         follow_clamps(&original.graph, &mut restored.graph, &mut found);
-        let cuts = outputs_in_float(&mut restored, &mut found)?;
-        constants_on_grids(&mut restored, &mut found)?;
         let types = executor.types(&file::outline(original)?, inputs)?;
         let places = places(original, (&restored, &cuts), &types, &found.grids.activations)?;
 

@@ -1,0 +1,326 @@
+//! Programs some of whose parts are rounded or not from run to run, and which compute again only what that changes.
+//!
+//! A model is compiled twice, with its constants as they are and with all of them rounded. tract makes the same nodes of both, so
+//! that any layer may be taken from either. Activations are rounded in nodes of our own, TareSwitch, which pass on what they read
+//! where they are off.
+
+use super::super::{Ran, Switched, Switches};
+use super::failure::{Failure, Labels, guarded, labelled};
+use super::operators::Built;
+use super::own::{Kernel, Own, shaped_like_first};
+use super::qdq::{ROUND, clamp};
+use super::{Tract, convert, message::Message, registers};
+use crate::error::{Error, Result};
+use crate::quant::Params;
+use crate::tensor::{Tensor, TensorType};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_hir::internal::*;
+
+/// The operator of a node whose attribute `index` tells which switch it is.
+///
+/// # Errors
+/// When it does not.
+pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
+    let index = usize::try_from(node.get_attr::<i64>("index")?)?;
+    Ok((shaped_like_first(Point(index), 1, None), vec![]))
+}
+
+/// Passes its input on; whether it is rounded there is up to whoever runs the node.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+struct Point(usize);
+
+impl Kernel for Point {
+    fn name(&self) -> StaticName {
+        "TareSwitch".into()
+    }
+
+    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        Ok(inputs)
+    }
+}
+
+/// What is left of float32 numbers on `grid`, as QuantizeLinear and DequantizeLinear leave it.
+fn rounded(value: TValue, grid: &Params) -> TractResult<TValue> {
+    let mut tensor = value.into_tensor();
+    let mut view = tensor.try_as_plain_ram_mut()?;
+    let numbers = view.as_slice_mut::<f32>()?;
+    if grid.dtype.is_float() {
+        numbers.iter_mut().for_each(|x| *x = grid.dequantize(grid.quantize(*x)));
+    } else {
+        let (smallest, largest) = grid.dtype.limits();
+        let (low, high) = ((smallest - grid.zero_point) as f32, (largest - grid.zero_point) as f32);
+        // The sum less what was added is the rounded number of steps, and exact.
+        numbers.iter_mut().for_each(|x| *x = (clamp(*x / grid.scale, low, high) + ROUND - ROUND) * grid.scale);
+    }
+    Ok(tensor.into_tvalue())
+}
+
+type Values = TVec<TValue>;
+
+/// The program of one model twice.
+struct Twofold {
+    /// With constants as they are, and rounded.
+    plans: [Arc<TypedRunnableModel>; 2],
+    grids: Vec<Params>,
+    /// The switch that each node is, or the layer that it is a part of, as an index into what is on.
+    switch: Vec<Option<usize>>,
+    /// The input that each node is.
+    source: Vec<Option<usize>>,
+    /// What nobody needs any more after each step.
+    done: Vec<Vec<usize>>,
+    labels: Labels,
+}
+
+/// What one run computed: the values of each node that can be kept.
+struct Kept {
+    on: Vec<bool>,
+    values: Vec<Option<Values>>,
+    outputs: Vec<Tensor>,
+}
+
+impl Ran for Kept {
+    fn outputs(&self) -> &[Tensor] {
+        &self.outputs
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl Tract {
+    /// A program that rounds or does not round from run to run: see [`Switched`].
+    ///
+    /// # Errors
+    /// As [`Executor::compile`](super::Executor::compile), and when tract cannot analyse the model for inputs of these types.
+    pub fn switched(
+        &self,
+        models: [&[u8]; 2],
+        inputs: &[TensorType],
+        switches: &Switches<'_>,
+    ) -> Result<Box<dyn Switched>> {
+        let [float, rounded] = models.map(|model| {
+            let message = guarded(|| Message::read(&self.onnx, model, true))?;
+            let program = guarded(|| self.optimised(&message, inputs, &[]))?;
+            Ok::<_, Error>((program.plan, message.labels))
+        });
+        let ((float, labels), (rounded, _)) = (float?, rounded?);
+        let (order, count) = (float.order_without_consts(), float.model().nodes().len());
+        let unlike = || {
+            Error::Engine("tract makes programs of different structure of the float and the rounded model".to_owned())
+        };
+        let structure = |plan: &TypedRunnableModel| {
+            let node = |node: &TypedNode| (node.op.name().into_owned(), node.inputs.clone(), node.outputs.len());
+            plan.model().nodes().iter().map(node).collect::<Vec<_>>()
+        };
+        if structure(&float) != structure(&rounded) || order != rounded.order_without_consts() {
+            return Err(unlike());
+        }
+        let layers: HashMap<&str, usize> =
+            switches.layers.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let mut switch = vec![None; count];
+        let mut folded = Vec::new();
+        for &id in order {
+            let (node, other) = (float.model().node(id), rounded.model().node(id));
+            if let Some(Own(Point(index))) = node.op_as() {
+                switch[id] = Some(*index);
+                continue;
+            }
+            let constant = |plan: &TypedRunnableModel, i: &OutletId| {
+                plan.model().node(i.node).op_as::<Const>().map(|c| c.val().clone())
+            };
+            let same = node.same_as(other) && node.inputs.iter().all(|i| constant(&float, i) == constant(&rounded, i));
+            if same {
+                continue;
+            }
+            let label = labelled(&node.name, &labels);
+            match label.as_ref().and_then(|label| layers.get(label.name.as_str())) {
+                Some(layer) => switch[id] = Some(switches.grids.len() + layer),
+                None => folded.push(id),
+            }
+        }
+        if let Some(&id) = folded.first() {
+            // A table that is looked up at fixed places, say, is a constant of whoever reads what was found.
+            let found = |layer: &usize| switch.contains(&Some(switches.grids.len() + layer));
+            let missing: Vec<usize> = (0..switches.layers.len()).filter(|layer| !found(layer)).collect();
+            let &[layer] = missing.as_slice() else {
+                let node = float.model().node(id);
+                let label = labelled(&node.name, &labels).map_or_else(|| node.name.clone(), |label| label.name);
+                let why =
+                    "has rounded constants, but which layer they belong to cannot be told: leave that layer in float";
+                return Err(Error::node(label, node.op.name(), why));
+            };
+            folded.iter().for_each(|&id| switch[id] = Some(switches.grids.len() + layer));
+        }
+        let mut source = vec![None; count];
+        for (index, outlet) in float.model().inputs.iter().enumerate() {
+            source[outlet.node] = Some(index);
+        }
+        let mut last = vec![usize::MAX; count];
+        for (step, &id) in order.iter().enumerate() {
+            last[id] = step;
+            float.model().node(id).inputs.iter().for_each(|i| last[i.node] = step);
+        }
+        float.model().outputs.iter().for_each(|o| last[o.node] = usize::MAX);
+        let mut done = vec![Vec::new(); order.len()];
+        for (id, &step) in last.iter().enumerate().filter(|(_, step)| **step < order.len()) {
+            done[step].push(id);
+        }
+        Ok(Box::new(Twofold { plans: [float, rounded], grids: switches.grids.to_vec(), switch, source, done, labels }))
+    }
+}
+
+/// One walk through a program.
+struct Walk<'a> {
+    of: &'a Twofold,
+    states: [Option<SimpleState<TypedFact, Box<dyn TypedOp>>>; 2],
+    inputs: &'a [TValue],
+}
+
+impl Walk<'_> {
+    /// What node `id` makes of `read`, which has a value for each input that is no constant.
+    fn compute(
+        &mut self,
+        id: usize,
+        on: &[bool],
+        mut read: impl FnMut(&mut Self, OutletId) -> TractResult<TValue>,
+    ) -> TractResult<Values> {
+        let of = self.of;
+        if let Some(index) = of.source[id] {
+            return Ok(tvec!(self.inputs.get(index).context("an input is missing")?.clone()));
+        }
+        let is_on = of.switch[id].is_some_and(|switch| on[switch]);
+        let side = usize::from(is_on && of.switch[id].is_some_and(|switch| switch >= of.grids.len()));
+        let plan = &of.plans[side];
+        let mut values = tvec!();
+        for &outlet in &plan.model().node(id).inputs {
+            values.push(match plan.model().node(outlet.node).op_as::<Const>() {
+                Some(constant) => constant.val().clone().into_tvalue(),
+                None => read(self, outlet)?,
+            });
+        }
+        if let Some(grid) = of.switch[id].and_then(|switch| of.grids.get(switch)) {
+            return Ok(if is_on { tvec!(rounded(values.remove(0), grid)?) } else { values });
+        }
+        let state = match &mut self.states[side] {
+            Some(state) => state,
+            empty => {
+                let mut state = plan.spawn()?;
+                state.turn_state.values = vec![None; plan.model().nodes().len()];
+                empty.insert(state)
+            }
+        };
+        let made = state.compute_one_with_inputs(id, values);
+        registers::tidy();
+        made?;
+        state.turn_state.values[id].take().context("a node made nothing")
+    }
+
+    /// What node `id` made in the run before; computed again where that was not kept.
+    fn before(&mut self, outlet: OutletId, kept: &Kept, again: &mut HashMap<usize, Values>) -> TractResult<TValue> {
+        if let Some(values) = &kept.values[outlet.node] {
+            return Ok(values[outlet.slot].clone());
+        }
+        if let Some(values) = again.get(&outlet.node) {
+            return Ok(values[outlet.slot].clone());
+        }
+        let values = self.compute(outlet.node, &kept.on, |walk, from| walk.before(from, kept, again))?;
+        let value = values[outlet.slot].clone();
+        again.insert(outlet.node, values);
+        Ok(value)
+    }
+}
+
+impl Twofold {
+    fn walk<'a>(&'a self, inputs: &'a [TValue]) -> Walk<'a> {
+        Walk { of: self, states: [None, None], inputs }
+    }
+
+    fn inputs(inputs: &[Tensor]) -> TractResult<Vec<TValue>> {
+        inputs.iter().map(|t| Ok(convert::to_tract(t)?.into_tvalue())).collect()
+    }
+
+    fn order(&self) -> &[usize] {
+        self.plans[0].order_without_consts()
+    }
+
+    /// The outputs, of which `value` has those that the run before did not make.
+    fn outputs(&self, mut value: impl FnMut(OutletId) -> TractResult<TValue>) -> TractResult<Vec<Tensor>> {
+        let model = self.plans[0].model();
+        let output = |outlet: &OutletId| match model.node(outlet.node).op_as::<Const>() {
+            Some(constant) => convert::from_tract(constant.val()),
+            None => convert::from_tract(&*value(*outlet)?),
+        };
+        model.outputs.iter().map(output).collect()
+    }
+
+    fn whole(&self, inputs: &[TValue], on: &[bool]) -> TractResult<Kept> {
+        let model = self.plans[0].model();
+        let mut values: Vec<Option<Values>> = vec![None; model.nodes().len()];
+        let mut walk = self.walk(inputs);
+        for (step, &id) in self.order().iter().enumerate() {
+            let read = |_: &mut Walk<'_>, from: OutletId| {
+                Ok(values[from.node].as_ref().context("not computed")?[from.slot].clone())
+            };
+            let made = walk.compute(id, on, read)?;
+            values[id] = Some(made);
+            // Operands in the layout of a kernel may be many times as large as what they are made of.
+            for &gone in &self.done[step] {
+                if model.node(gone).outputs.iter().any(|o| o.fact.exotic_fact.is_some()) {
+                    values[gone] = None;
+                }
+            }
+        }
+        let outputs = self.outputs(|o| Ok(values[o.node].as_ref().context("not computed")?[o.slot].clone()))?;
+        Ok(Kept { on: on.to_vec(), values, outputs })
+    }
+
+    fn again(&self, kept: &Kept, inputs: &[TValue], on: &[bool]) -> TractResult<Vec<Tensor>> {
+        let model = self.plans[0].model();
+        let mut values: Vec<Option<Values>> = vec![None; model.nodes().len()];
+        let mut changed = vec![false; model.nodes().len()];
+        let mut again = HashMap::new();
+        let mut walk = self.walk(inputs);
+        for (step, &id) in self.order().iter().enumerate() {
+            let other = self.switch[id].is_some_and(|switch| on[switch] != kept.on[switch]);
+            if other || model.node(id).inputs.iter().any(|i| changed[i.node]) {
+                let read = |walk: &mut Walk<'_>, from: OutletId| match &values[from.node] {
+                    Some(made) => Ok(made[from.slot].clone()),
+                    None => walk.before(from, kept, &mut again),
+                };
+                let made = walk.compute(id, on, read)?;
+                let is_point = self.switch[id].is_some_and(|switch| switch < self.grids.len());
+                changed[id] = !is_point || kept.values[id].as_ref() != Some(&made);
+                values[id] = Some(made);
+            }
+            for &gone in &self.done[step] {
+                values[gone] = None;
+            }
+        }
+        let mut value = |o: OutletId| match &values[o.node] {
+            Some(made) => Ok(made[o.slot].clone()),
+            None => walk.before(o, kept, &mut again),
+        };
+        self.outputs(&mut value)
+    }
+}
+
+impl Switched for Twofold {
+    fn run(&self, inputs: &[Tensor], on: &[bool]) -> Result<Box<dyn Ran>> {
+        let run = || self.whole(&Self::inputs(inputs)?, on);
+        let kept = guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))?;
+        Ok(Box::new(kept))
+    }
+
+    fn vary(&self, ran: &dyn Ran, inputs: &[Tensor], on: &[bool]) -> Result<Vec<Tensor>> {
+        let kept = ran.as_any().downcast_ref::<Kept>();
+        let kept = kept.ok_or_else(|| Error::other("the run is one of another engine"))?;
+        let run = || self.again(kept, &Self::inputs(inputs)?, on);
+        guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))
+    }
+}

@@ -1,0 +1,88 @@
+//! A model of any size beside brute force: what reuse saves, and whether the rankings are the same.
+//!
+//!     SENSITIVITY_POLICY=policy.yaml cargo test --release --lib sensitivity::tests::real -- --ignored --nocapture
+//!
+//! The policy names model and samples (`data.validation`). Both ways run on one thread and are told in seconds of its processor time.
+
+use super::brute::variant;
+use super::*;
+use crate::exec::Session;
+use crate::inputs::{Dataset, spread};
+use crate::pipeline::{Context, Found};
+use crate::policy::Validation;
+use crate::progress::Silent;
+use crate::quant::KnownGrids;
+use crate::sensitivity::sums::{Row, Total};
+
+/// One of the variants of a unit.
+type Way<'a> = &'a dyn Fn(&runs::OfUnit) -> Option<usize>;
+
+/// Seconds that this thread has had the processor.
+fn seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("nanoseconds") / 1e9
+}
+
+#[test]
+#[ignore = "takes minutes, and a policy that SENSITIVITY_POLICY names"]
+fn the_ranking_is_that_of_brute_force_and_costs_less() {
+    let path = std::env::var("SENSITIVITY_POLICY").expect("SENSITIVITY_POLICY names a policy");
+    let settings = crate::policy::load(path.as_ref()).expect("a policy").settings().expect("settings");
+    crate::threads::limit(1);
+    let known = KnownGrids::default();
+    let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
+    let done = crate::pipeline::rewritten(&settings, Found::Samples, &context).expect("a conversion");
+    let Validation::Samples(data) = &settings.validation else { panic!("the policy names no data.validation") };
+    let set = Dataset::open(&data.source, &done.planned.inputs().expect("inputs")).expect("samples");
+    let indices = spread(set.len(), data.samples);
+
+    let before = seconds();
+    let parts = Parts::of(&done.planned.model, &done.written).expect("parts");
+    let variants = Variants::of(&parts);
+    let state = State { totals: vec![Total::default(); variants.count()], ..State::default() };
+    let own = runs::run(&parts, &variants, (&set, &indices), state, &Keeper::new(None), &Silent).expect("a run");
+    let own_seconds = seconds() - before;
+
+    let inputs: Vec<Vec<Tensor>> =
+        set.read(&indices).map(|sample| parts.inputs(&sample.expect("a sample").inputs).expect("inputs")).collect();
+    let executor = Tract::default();
+    let (mut loading, mut running) = (0.0, 0.0);
+    let mut outputs = |on: &[bool]| {
+        let model = variant(&parts, on);
+        let before = seconds();
+        let session = Session::new(&executor, &model, vec![]).expect("a model");
+        session.program(&inputs[0]).expect("a program");
+        let loaded = seconds();
+        let run = |inputs: &Vec<Tensor>| session.run(inputs, &mut |_, _, _| {}).expect("a run");
+        let all: Vec<Vec<Tensor>> = inputs.iter().map(run).collect();
+        loading += loaded - before;
+        running += seconds() - loaded;
+        all
+    };
+    let float = outputs(&parts.all(false));
+    let total = |found: Vec<Vec<Tensor>>| {
+        let mut total = Total::default();
+        float.iter().zip(found).for_each(|(float, found)| total.add(&Row::of(float, &found, None).expect("outputs")));
+        total
+    };
+    let brute: Vec<Total> = variants.switches().map(|on| total(outputs(on))).collect();
+    println!("{} units, {} variants, {} samples", parts.units.len(), variants.count(), indices.len());
+    println!("reuse: {own_seconds:.1} s; brute force: {loading:.1} s to load, {running:.1} s to run");
+    println!("share of loading and running {:.3}", own_seconds / (loading + running));
+    println!("share of running alone {:.3}", own_seconds / running);
+
+    let worst =
+        own.totals.iter().zip(&brute).map(|(a, b)| (a.damage().by(Metric::Sqnr) - b.damage().by(Metric::Sqnr)).abs());
+    println!("largest difference {} dB", worst.filter(|d| d.is_finite()).fold(0.0, f64::max));
+    let order = |totals: &[Total], of: Way<'_>| {
+        let places = variants.units.iter().enumerate().filter_map(|(unit, places)| Some((unit, of(places)?)));
+        let mut ranked: Vec<(f64, usize)> =
+            places.map(|(unit, place)| (totals[place].damage().by(Metric::Sqnr), unit)).collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ranked.into_iter().map(|(_, unit)| unit).collect::<Vec<_>>()
+    };
+    let ways: [Way<'_>; 4] = [&|of| Some(of.alone), &|of| Some(of.float), &|of| of.weights, &|of| of.activations];
+    for way in ways {
+        assert_eq!(order(&own.totals, way), order(&brute, way));
+    }
+}
