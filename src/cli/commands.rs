@@ -159,9 +159,6 @@ pub fn dequantize(args: &Dequantize, output: &Output) -> Result<Verdict> {
 
 pub fn sensitivity(args: &Sensitivity, output: &Output) -> Result<Verdict> {
     let (settings, samples) = (args.settings()?, args.samples()?);
-    if let Some(path) = args.report.as_deref().filter(|path| Form::of(path).is_ok_and(|form| form == Form::Html)) {
-        return Err(Error::file(path, "is to be a page, and sensitivity is written as JSON; name a .json"));
-    }
     args.report.as_deref().map(Form::of).transpose()?;
     let mut read = settings.files();
     read.extend(args.ranges.as_deref().map(|path| ("file of statistics", path)));
@@ -173,7 +170,7 @@ pub fn sensitivity(args: &Sensitivity, output: &Output) -> Result<Verdict> {
     let how = pipeline::Measuring { metric: args.metric(), samples, resume: args.resume.as_deref() };
     let measured = pipeline::sensitivity(&settings, args.found(), &how, &context)?;
     if let Some(path) = &args.report {
-        report::save_json(&measured, path)?;
+        measured.save(path)?;
     }
     if !output.quiet {
         print(&measured);

@@ -9,7 +9,7 @@ use crate::file;
 use crate::inputs;
 use crate::ir::Model;
 use crate::policy::{Settings, Validation};
-use crate::report::{CalibrationSummary, FileSummary};
+use crate::report::{self, CalibrationSummary, FileSummary, Form, Measured};
 use crate::sensitivity::{self, Evidence, Metric, Parts, Subject, Task};
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
@@ -34,6 +34,9 @@ pub struct Sensitivity {
     pub model: FileSummary,
     /// SHA-256 of the policy as used, in hexadecimal.
     pub policy_sha256: String,
+    /// That policy, to save and run.
+    #[serde(skip)]
+    pub policy: String,
     /// Where ranges came from.
     pub calibration: CalibrationSummary,
     /// The layers.
@@ -97,9 +100,27 @@ pub fn sensitivity(
         tool: TOOL.to_owned(),
         model,
         policy_sha256: policy_sha256(settings),
+        policy: serde_yaml::to_string(&settings.written()).map_err(Error::other)?,
         calibration: summary,
         measured,
     })
+}
+
+impl Sensitivity {
+    /// Writes it as a page or as JSON, as the ending of `path` says.
+    ///
+    /// # Errors
+    /// When the ending is none of these, or the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        match Form::of(path)? {
+            Form::Json => report::save_json(self, path),
+            Form::Html => {
+                let (tool, policy) = (self.tool.as_str(), (self.policy.as_str(), self.policy_sha256.as_str()));
+                let (model, calibration, measured) = (&self.model, &self.calibration, &self.measured);
+                report::save_sensitivity(&Measured { tool, model, calibration, policy, measured }, path)
+            }
+        }
+    }
 }
 
 /// A model as it would be written, and what it is from.

@@ -16,7 +16,7 @@ mod three_way;
 
 pub use audit::{Inspected, audit};
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
-pub use html::{Document, page};
+pub use html::{Document, Measured, page, sensitivity};
 pub use junit::{JUnit, save_junit};
 pub use placement::{FloatGroup, PlacementSummary, summarize};
 pub(crate) use terminal::size;
@@ -253,6 +253,14 @@ pub fn save_json(what: &impl Serialize, path: &Path) -> Result<()> {
 /// When the file cannot be written.
 pub fn save_page(document: &Document<'_>, path: &Path) -> Result<()> {
     crate::file::write_atomically(path, page(document).as_bytes())
+}
+
+/// Writes what each layer costs as a page, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_sensitivity(document: &Measured<'_>, path: &Path) -> Result<()> {
+    crate::file::write_atomically(path, sensitivity(document).as_bytes())
 }
 
 #[cfg(test)]

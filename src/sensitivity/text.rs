@@ -9,8 +9,8 @@ const SHOWN: usize = 20;
 const NAMES: usize = 5;
 
 impl Metric {
-    /// What it is called.
-    fn title(self, labelled: bool) -> &'static str {
+    /// What it is called; `labelled`: whether answers are compared with labels.
+    pub fn title(self, labelled: bool) -> &'static str {
         match (self, labelled) {
             (Self::Sqnr, _) => "SQNR",
             (Self::Mse, _) => "mean squared error",
@@ -23,7 +23,7 @@ impl Metric {
     }
 
     /// A gain in words.
-    fn gain(self, gain: Option<f64>) -> String {
+    pub fn gain(self, gain: Option<f64>) -> String {
         match (self, gain) {
             (_, None) => "all".to_owned(),
             (Self::Sqnr, Some(db)) => format!("{db:+.1} dB"),

@@ -37,6 +37,17 @@ fn what_each_layer_costs_is_ranked_and_taken_up_again() {
     assert_eq!(again, told);
     let (_, threads) = measure(&["--threads", "3"]);
     assert_eq!(threads, told);
+    let output = tare(
+        folder,
+        ["sensitivity", "-c", "policy.yaml", "--samples", "4", "--resume", "state.json", "--report", "s.html"],
+    );
+    ends(&output, 0);
+    let page = std::fs::read_to_string(folder.join("s.html")).expect("a page");
+    let worst = nodes[0]["node"].as_str().expect("a name");
+    assert!(
+        page.contains(worst) && page.contains("Which layers cost accuracy?") && !page.contains("<script"),
+        "{page}"
+    );
     let (printed, by_class) = measure(&["--metric", "top1"]);
     assert!(printed.contains("samples with another highest class") && by_class["labelled"] == false, "{printed}");
 
@@ -53,7 +64,7 @@ fn what_each_layer_costs_is_ranked_and_taken_up_again() {
         (vec!["--mode", "float32"], "nothing of the model is quantized"),
         (vec!["--mode", "float16"], "compute in 16 bits"),
         (vec!["--samples", "0"], "leaves nothing to run"),
-        (vec!["--report", "s.html"], "s.html: is to be a page"),
+        (vec!["--report", "s.pdf"], "s.pdf"),
         (vec!["--resume", "policy.yaml"], "policy.yaml"),
     ] {
         let args = ["sensitivity", "-c", "policy.yaml"];

@@ -38,7 +38,7 @@ pub struct Sensitivity {
     /// Where what was measured so far is kept after each sample. A measurement that was stopped goes on from there.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Where all that was measured goes, as JSON.
+    /// Where all that was measured goes: a page for people (.html) or JSON (.json), as its ending says.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }

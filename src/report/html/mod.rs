@@ -9,6 +9,7 @@ mod outputs;
 mod page;
 mod reproduce;
 mod samples;
+mod sensitivity;
 mod sizes;
 mod stress;
 mod summary;
@@ -18,6 +19,7 @@ mod verdict;
 mod weights;
 
 pub use page::page;
+pub use sensitivity::{Measured, sensitivity};
 
 use super::details::Details;
 use super::{FileSummary, PlacementSummary, Report};

@@ -22,8 +22,28 @@ pub fn page(document: &Document<'_>) -> String {
         ("stress", "Crash tests", stress::stress(document)),
         ("reproduce", "To make it again", reproduce::reproduce(document)),
     ];
-    let name = document.quantized.path.rsplit(['/', '\\']).next().unwrap_or_default();
-    let (name, words) = (escape(name), verdict.answer.words());
+    let lead = summary::summary(document, &verdict);
+    let frame =
+        Frame { title: verdict.answer.words(), path: &document.quantized.path, tool: document.tool, lead: &lead };
+    framed(&frame, &sections)
+}
+
+/// What every page has around its sections.
+pub(super) struct Frame<'a> {
+    /// What it says in short.
+    pub title: &'a str,
+    /// The file that it is of.
+    pub path: &'a str,
+    /// The program and its version.
+    pub tool: &'a str,
+    /// What is to be known first, as markup.
+    pub lead: &'a str,
+}
+
+/// A page of sections, each with its id, its title and its markup; those without any are left out.
+pub(super) fn framed(frame: &Frame<'_>, sections: &[(&str, &str, String)]) -> String {
+    let name = frame.path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let (name, words) = (escape(name), frame.title);
     // No script and no request is possible, whatever a model's names hold.
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -31,12 +51,12 @@ pub fn page(document: &Document<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>{words}: {name}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header><p><b>{name}</b> <span>{}</span></p></header>\n<main>\n",
-        escape(document.tool)
+         <header><p><b>{name}</b> <span>{}</span></p></header>\n<main>\n{}",
+        escape(frame.tool),
+        frame.lead
     );
-    text.push_str(&summary::summary(document, &verdict));
     text.push_str("<nav aria-label=\"Sections\"><ul>");
-    for (id, title, section) in &sections {
+    for (id, title, section) in sections {
         if !section.is_empty() {
             let _ = write!(text, "<li><a href=\"#{id}\">{title}</a></li>");
         }
