@@ -33,3 +33,4 @@ pub mod target;
 pub mod tensor;
 pub mod threads;
 pub mod validate;
+mod vectors;

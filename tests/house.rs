@@ -9,6 +9,7 @@ const ROOMS: &[&str] = &[
     "error",
     "chance",
     "threads",
+    "vectors",
     "mapped",
     "tensor",
     "progress",

@@ -4,6 +4,8 @@
 //! `floor(x / 2w) = floor(floor(x / w) / 2)`. The final width depends only on the largest magnitude, and so do the
 //! counts: not on the order of the data, nor on how it was split.
 
+use crate::vectors::on_vectors;
+
 /// Bins on each side of zero.
 const HALF: usize = 2048;
 /// The narrowest width is `2^MIN_EXPONENT`: its reciprocal is still a normal float32.
@@ -49,6 +51,7 @@ const PLACES: usize = 4 * HALF;
 const MOST: usize = 1 << 30;
 
 /// The place of `v`, number `index` of a block. In bin widths its magnitude must be below `HALF`.
+#[inline(always)]
 fn place_of(v: f32, reciprocal: f32, index: usize) -> u32 {
     let x = v * reciprocal;
     let sum = x + ROUND;
@@ -58,23 +61,36 @@ fn place_of(v: f32, reciprocal: f32, index: usize) -> u32 {
     if v == 0.0 { (2 * HALF + index % ZEROS) as u32 } else { bin }
 }
 
-/// Counts the place of every number.
-fn tally(values: &[f32], reciprocal: f32) -> [u32; PLACES] {
-    let mut table = [0; PLACES];
+/// Counts the place of every number in `table`.
+fn tally(values: &[f32], reciprocal: f32, table: &mut [u32; PLACES]) {
+    on_vectors!("avx2", count(values: &[f32], reciprocal: f32, table: &mut [u32; PLACES]) -> ());
+    count(values, reciprocal, table);
+}
+
+#[inline(always)]
+fn count(values: &[f32], reciprocal: f32, table: &mut [u32; PLACES]) {
     let mut places = [0; BLOCK];
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     for block in blocks {
         for index in 0..BLOCK {
             places[index] = place_of(block[index], reciprocal, index);
         }
-        for place in places {
-            table[place as usize % PLACES] += 1;
+        // Eight at a time: otherwise counting the places takes as long as counting in them.
+        for eight in places.as_chunks::<8>().0 {
+            let [a, b, c, d, e, f, g, h] = eight.map(|place| place as usize % PLACES);
+            table[a] += 1;
+            table[b] += 1;
+            table[c] += 1;
+            table[d] += 1;
+            table[e] += 1;
+            table[f] += 1;
+            table[g] += 1;
+            table[h] += 1;
         }
     }
     for &v in rest {
         table[place_of(v, reciprocal, 0) as usize % PLACES] += 1;
     }
-    table
 }
 
 impl Histogram {
@@ -86,7 +102,8 @@ impl Histogram {
         self.widen(exponent_for(largest));
         let reciprocal = 2f32.powi(-self.exponent);
         for part in values.chunks(MOST) {
-            let table = tally(part, reciprocal);
+            let mut table = [0; PLACES];
+            tally(part, reciprocal, &mut table);
             let (bins, behind) = table.split_at(2 * HALF);
             self.counts.iter_mut().zip(bins).for_each(|(count, &n)| *count += u64::from(n));
             self.zeros += behind[..ZEROS].iter().map(|&n| u64::from(n)).sum::<u64>();

@@ -6,6 +6,7 @@ use super::histogram::Histogram;
 use super::loudness::Loudness;
 use super::positions;
 use crate::quant::ChannelAxis;
+use crate::vectors::on_vectors;
 
 /// So many numbers stay in the processor's cache from one look at them to the next.
 const CACHED: usize = 1 << 17;
@@ -146,6 +147,12 @@ fn wider(one: Option<(f32, f32)>, other: Option<(f32, f32)>) -> Option<(f32, f32
 
 /// The smallest and largest of `values`; `None` when there are none or one is not finite.
 fn extremes(values: &[f32]) -> Option<(f32, f32)> {
+    on_vectors!("avx2", ends_of(values: &[f32]) -> Option<(f32, f32)>);
+    ends_of(values)
+}
+
+#[inline(always)]
+fn ends_of(values: &[f32]) -> Option<(f32, f32)> {
     if values.is_empty() {
         return None;
     }

@@ -1,9 +1,8 @@
 //! The grids of least error for blocks of weights, several of them side by side.
 
-#[cfg(target_arch = "x86_64")]
-use super::has;
 use super::{LINES, STEPS, off, share};
 use crate::quant::Params;
+use crate::vectors::on_vectors;
 
 /// Blocks that [`best_grids`] looks at together.
 pub const SIDE_BY_SIDE: usize = 16;
