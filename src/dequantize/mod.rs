@@ -5,6 +5,7 @@
 //! names the node: a model that is half turned back would be neither.
 
 mod clamps;
+mod constants;
 mod dynamic;
 mod forms;
 mod found;
@@ -49,12 +50,13 @@ pub fn dequantize(model: &mut Model) -> Result<Done> {
 /// As [`dequantize`].
 pub fn take_apart(model: &mut Model) -> Result<(Done, Found)> {
     let (mut done, mut found) = (Done::default(), Found::default());
+    let moved = constants::store(&mut model.graph)?;
     let (opset, clamps) = (model.opset("").unwrap_or(0), Clamps::of(model));
     outside::bring_in(&mut model.graph, &HashMap::new())?;
     walk(&mut model.graph, opset, &clamps, false, (&mut done, &mut found))?;
     model.remove_metadata(CLAMPS);
     // Before, each stored tensor had to be listed as an input.
-    if done.stored > 0 {
+    if done.stored + moved > 0 {
         model.require_ir_version(4);
     }
     Ok((done, found))

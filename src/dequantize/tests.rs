@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Result;
 use crate::exec::{Session, Tract};
-use crate::ir::build::{Builder, int, ints, text};
+use crate::ir::build::{Builder, int, ints, tensor as tensor_attribute, text};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 
@@ -41,6 +41,30 @@ fn run(model: &Model, x: [f32; 2]) -> Vec<f32> {
     let session = Session::new(&executor, model, vec![]).expect("a model");
     let outputs = session.run(&[Tensor::from_f32(vec![1, 2], &x)], &mut |_, _, _| {}).expect("outputs");
     outputs[0].to_f32().expect("numbers").into_owned()
+}
+
+#[test]
+fn constants_that_nodes_make_are_as_good_as_stored_ones() {
+    let layer = |net: Builder| {
+        let net = net.node("QuantizeLinear", &["x", "s", "z"], &["q"], vec![]);
+        let net = net.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![]);
+        let net = net.node("DequantizeLinear", &["w", "t", "k"], &["v"], vec![]);
+        net.node("MatMul", &["d", "v"], &["y"], vec![]).output("y", &[1, 2])
+    };
+    let made = |name: &str, tensor: Tensor| (name.to_owned(), tensor);
+    let constants = [
+        made("s", Tensor::from_f32(vec![], &[0.5])),
+        made("t", Tensor::from_f32(vec![], &[0.25])),
+        made("z", bytes(DataType::Uint8, &[], &[0])),
+        made("k", bytes(DataType::Int8, &[], &[0])),
+        made("w", bytes(DataType::Int8, &[2, 2], &[4, 0xfc, 8, 2])),
+    ];
+    let nodes = constants.iter().fold(Builder::new(13).input("x", &[1, 2]), |net, (name, tensor)| {
+        net.node("Constant", &[], &[name], vec![tensor_attribute("value", tensor)])
+    });
+    let (stored, computed) = (back(layer(start())).expect("floats"), back(layer(nodes)).expect("floats"));
+    assert_eq!(operators(&computed), ["MatMul"]);
+    assert_eq!(run(&computed, [1.0, 3.0]), run(&stored, [1.0, 3.0]));
 }
 
 /// `x` quantized with zero point 128, as `q`.

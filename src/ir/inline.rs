@@ -22,11 +22,57 @@ impl Model {
         let function = &self.header.functions[function.0];
         let graph = &mut self.graph;
         check(function).and_then(|()| fits(function, graph, id)).map_err(|why| graph.node_error(id, why))?;
-        let nodes = expand(function, graph, id);
+        let call = Call::of(graph, id);
+        let nodes = expand(function, graph, call);
         if nodes.iter().any(|node| bodies::names(&node.attribute).too_deep) {
             return Err(graph.node_error(id, "bodies nest too deeply"));
         }
         graph.replace(id, nodes)
+    }
+
+    /// Replaces node `id` of the main graph, an If, by the nodes of its body `branch` under fresh names; returns these.
+    ///
+    /// # Errors
+    /// When it has no such body, or one that is malformed or has sparse constants. The graph then stays as it was.
+    pub fn take_branch(&mut self, id: NodeId, branch: &str) -> Result<Vec<NodeId>> {
+        let graph = &mut self.graph;
+        let attribute = graph.node(id).proto.attribute.iter().find(|a| a.name() == branch);
+        let captured = attribute.map(|attribute| bodies::names(std::slice::from_ref(attribute)));
+        let body =
+            attribute.and_then(|attribute| attribute.g.clone()).filter(|body| body.sparse_initializer.is_empty());
+        let Some((names, body)) = captured.zip(body).filter(|(names, _)| !names.too_deep) else {
+            return Err(graph.node_error(id, format!("has no {branch} that could stand in its place")));
+        };
+        let definition = FunctionProto {
+            input: names.captured.clone(),
+            output: body.output.iter().map(|output| output.name().to_owned()).collect(),
+            node: body.initializer.into_iter().map(constant_node).chain(body.node).collect(),
+            ..FunctionProto::default()
+        };
+        check(&definition).map_err(|why| graph.node_error(id, why))?;
+        // What the branch reads goes by its name.
+        let call = Call { inputs: names.captured.into_iter().map(Some).collect(), ..Call::of(graph, id) };
+        let nodes = expand(&definition, graph, Call { given: Vec::new(), ..call });
+        graph.replace(id, nodes)
+    }
+}
+
+/// What stands where a definition is put.
+struct Call {
+    /// What its nodes and values are named after.
+    label: String,
+    inputs: Vec<Option<String>>,
+    outputs: Vec<Option<String>>,
+    given: Vec<AttributeProto>,
+}
+
+impl Call {
+    fn of(graph: &Graph, id: NodeId) -> Self {
+        let node = graph.node(id);
+        let names =
+            |values: &[Option<_>]| values.iter().map(|value| value.map(|v| graph.value(v).name().to_owned())).collect();
+        let (inputs, outputs) = (names(node.inputs()), names(node.outputs()));
+        Self { label: graph.label(id).to_owned(), inputs, outputs, given: node.proto.attribute.clone() }
     }
 }
 
@@ -69,17 +115,14 @@ fn fits(function: &FunctionProto, graph: &Graph, id: NodeId) -> std::result::Res
 }
 
 /// The nodes of a checked function, in the names of the graph that calls it.
-fn expand(function: &FunctionProto, graph: &mut Graph, id: NodeId) -> Vec<NodeProto> {
-    let call = graph.node(id);
-    let label = graph.label(id).to_owned();
-    let name_of = |v: Option<_>| v.map(|v| graph.value(v).name().to_owned());
-    let inputs: Vec<_> = (0..function.input.len()).map(|slot| name_of(call.input(slot))).collect();
-    let outputs: Vec<_> = (0..function.output.len()).map(|slot| name_of(call.output(slot))).collect();
-    let given = [&function.attribute_proto, &call.proto.attribute].into_iter().flatten();
+fn expand(function: &FunctionProto, graph: &mut Graph, call: Call) -> Vec<NodeProto> {
+    let Call { label, inputs, outputs, given } = call;
+    // Those at the end may be left out.
+    let inputs = inputs.into_iter().chain(std::iter::repeat(None)).take(function.input.len());
+    let given = [&function.attribute_proto, &given].into_iter().flatten();
     let given: HashMap<String, AttributeProto> = given.map(|a| (a.name().to_owned(), a.clone())).collect();
 
-    let mut names: Names =
-        function.input.iter().cloned().zip(inputs.into_iter().map(Option::unwrap_or_default)).collect();
+    let mut names: Names = function.input.iter().cloned().zip(inputs.map(Option::unwrap_or_default)).collect();
     // What the function hands through, or out twice, needs a node to make the other name.
     let mut copies = Vec::new();
     for (inner, outer) in function.output.iter().zip(outputs) {

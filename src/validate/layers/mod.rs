@@ -5,6 +5,7 @@
 //! that should be is known: weights that are shaken by as much as their steps round by, and the best grid for what the
 //! original has, make errors of the size to expect. What exceeds it is suspect.
 
+mod branches;
 mod cut;
 mod error;
 mod names;
@@ -19,6 +20,7 @@ use crate::exec::Executor;
 use crate::inputs::{Dataset, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
+use branches::{has_branches, take_branches};
 use error::LayerSums;
 use runs::Runs;
 use serde::Serialize;
@@ -55,6 +57,9 @@ pub fn layers(
 ) -> Result<Layers> {
     // Files that cannot be read may be passed over.
     let first = data.read(indices).next().transpose()?.ok_or_else(|| Error::other("there are no samples"))?;
+    let all = || data.read(indices).map(|sample| Ok(sample?.inputs)).collect::<Result<Vec<_>>>();
+    let taken = if has_branches(float) { take_branches([float, quantized], executor, &all()?)? } else { None };
+    let [float, quantized] = taken.as_ref().map_or([float, quantized], |[float, quantized]| [float, quantized]);
     let runs = Runs::new(float, quantized, executor, &first.types())?;
     progress.start("comparing layers", indices.len());
     let rows = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<_>, index, sample| {

@@ -1,0 +1,135 @@
+//! Branches of If that every sample takes alike become part of the graph, so that their layers are looked at, too.
+
+use crate::error::Result;
+use crate::exec::{Executor, Session};
+use crate::ir::{Model, NewNode, NodeId};
+use crate::tensor::{DataType, Tensor};
+
+/// So deep does one branch lie in another, at most.
+const DEPTH: usize = 16;
+
+/// Both models with the branches that all `samples` take in the place of their If; `None` where there are none.
+///
+/// # Errors
+/// When one of the models has a body that is malformed.
+pub(super) fn take_branches(
+    models: [&Model; 2],
+    executor: &dyn Executor,
+    samples: &[Vec<Tensor>],
+) -> Result<Option<[Model; 2]>> {
+    let mut taken: Option<[Model; 2]> = None;
+    for _ in 0..DEPTH {
+        let mut any = false;
+        let [float, quantized] = taken.as_ref().map_or(models, |[float, quantized]| [float, quantized]);
+        let both: Vec<(NodeId, NodeId)> = choices(float)
+            .filter_map(|id| {
+                let label = float.graph.label(id);
+                choices(quantized).find(|&other| quantized.graph.label(other) == label).map(|other| (id, other))
+            })
+            .collect();
+        let taking: Vec<_> =
+            both.into_iter().filter_map(|pair| Some((pair, taken_by_all(float, pair.0, executor, samples)?))).collect();
+        for ((id, other), branch) in taking {
+            let [float, quantized] = taken.get_or_insert_with(|| models.map(Model::clone));
+            float.take_branch(id, branch)?;
+            quantized.take_branch(other, branch)?;
+            any = true;
+        }
+        if !any {
+            break;
+        }
+    }
+    Ok(taken)
+}
+
+/// Whether a model has an If.
+pub(super) fn has_branches(model: &Model) -> bool {
+    choices(model).next().is_some()
+}
+
+fn choices(model: &Model) -> impl Iterator<Item = NodeId> {
+    model.graph.node_ids().filter(|&id| model.graph.node(id).is("If"))
+}
+
+/// The branch of `id` that all samples take; `None` where they differ, or the engine cannot tell.
+fn taken_by_all(model: &Model, id: NodeId, executor: &dyn Executor, samples: &[Vec<Tensor>]) -> Option<&'static str> {
+    let mut model = model.clone();
+    let inputs = vec![model.graph.node(id).input(0)];
+    let ints = vec![("to", i64::from(DataType::Float32.onnx()))];
+    let cast = NewNode { op_type: "Cast", name: "condition", inputs, ints };
+    let (_, condition) = model.graph.add_node(cast, "condition");
+    let name = model.graph.value(condition).name().to_owned();
+    let session = Session::observing(executor, &model, vec![name]).ok()?;
+    let mut seen = Vec::new();
+    for inputs in samples {
+        session.run(inputs, &mut |_, _, numbers| seen.extend(numbers.iter().map(|&v| v != 0.0))).ok()?;
+    }
+    let first = *seen.first()?;
+    let alike = seen.len() == samples.len() && seen.iter().all(|&taken| taken == first);
+    alike.then_some(if first { "then_branch" } else { "else_branch" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::Tract;
+    use crate::ir::build::{Builder, body, int};
+    use crate::proto::{GraphProto, NodeProto, ValueInfoProto};
+
+    /// A branch that multiplies by `w` and applies `op_type`.
+    fn branch(op_type: &str) -> GraphProto {
+        let node = |op_type: &str, inputs: &[&str], output: &str| NodeProto {
+            op_type: Some(op_type.to_owned()),
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        };
+        let nodes = vec![node("MatMul", &["x", "w"], "m"), node(op_type, &["m"], "r")];
+        let output = vec![ValueInfoProto { name: Some("r".to_owned()), ..ValueInfoProto::default() }];
+        GraphProto { name: Some(op_type.to_owned()), node: nodes, output, ..GraphProto::default() }
+    }
+
+    /// Relu(x w) where the sum of x is positive, else -(x w).
+    fn net() -> Model {
+        let branches = vec![body("then_branch", branch("Relu")), body("else_branch", branch("Neg"))];
+        let net = Builder::new(13).input("x", &[2, 4]).noise("w", &[4, 3], 1).floats("zero", &[], &[0.0]);
+        let net = net.node("ReduceSum", &["x"], &["sum"], vec![int("keepdims", 0)]);
+        let net = net.node("Greater", &["sum", "zero"], &["positive"], vec![]);
+        net.node("If", &["positive"], &["y"], branches).output("y", &[2, 3]).build()
+    }
+
+    fn sample(number: f32) -> Vec<Tensor> {
+        vec![Tensor::from_f32(vec![2, 4], &[number; 8])]
+    }
+
+    fn taken(samples: &[Vec<Tensor>]) -> Option<[Model; 2]> {
+        let model = net();
+        take_branches([&model, &model], &Tract::default(), samples).expect("sound models")
+    }
+
+    fn outputs(model: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
+        let executor = Tract::default();
+        let session = Session::new(&executor, model, vec![]).expect("a session");
+        session.run(inputs, &mut |_, _, _| {}).expect("a run")
+    }
+
+    #[test]
+    fn the_branch_that_all_samples_take_is_part_of_the_graph() {
+        for (number, op_type) in [(1.0, "Relu"), (-1.0, "Neg")] {
+            let [float, quantized] = taken(&[sample(number), sample(2.0 * number)]).expect("a branch");
+            for model in [float, quantized] {
+                let order = model.graph.topological().expect("no circle");
+                let op_types: Vec<&str> = order.iter().map(|&id| model.graph.node(id).op_type()).collect();
+                assert_eq!(&op_types[2..], ["MatMul", op_type]);
+                // It computes what the whole does.
+                assert_eq!(outputs(&model, &sample(number)), outputs(&net(), &sample(number)));
+            }
+        }
+    }
+
+    #[test]
+    fn samples_that_differ_leave_it() {
+        assert!(taken(&[sample(1.0), sample(-1.0)]).is_none());
+        assert!(taken(&[]).is_none());
+    }
+}
