@@ -216,6 +216,17 @@ impl Tensor {
         self
     }
 
+    /// The same numbers, as float32 where they are of 16 bits.
+    ///
+    /// # Errors
+    /// When its bytes are not those of its shape.
+    pub fn widened(&self) -> Result<Self> {
+        match self.dtype {
+            Float16 | Bfloat16 => Ok(Self::from_f32(self.shape.clone(), &self.to_f32()?)),
+            _ => Ok(self.clone()),
+        }
+    }
+
     /// The elements as `T`, borrowed where the bytes are aligned.
     fn view<T: bytemuck::Pod>(&self) -> Cow<'_, [T]> {
         match bytemuck::try_cast_slice(&self.data) {

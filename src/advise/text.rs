@@ -30,14 +30,19 @@ fn head(out: &mut String, facts: &Facts, mode: Mode) {
     comment(out, 0, &format!("By `tare init`, of a model of {bytes} and opset {opset}. It is {network}."));
     facts.inputs.iter().for_each(|input| comment(out, 0, &format!("Input {input}.")));
     if let Some(half) = facts.half {
-        comment(
-            out,
-            0,
-            &format!(
-                "Its numbers are {half} already. They are widened first and then quantized like those of any other model; its \
-                 inputs and outputs keep their types."
+        let what = match mode {
+            Mode::WeightOnly => {
+                format!("What stays float stays {half}, and so are the scales; half.input: widen makes it float32.")
+            }
+            Mode::Float16 | Mode::Bfloat16 => {
+                "They are widened first, and what is computed in 16 bits is chosen anew.".to_owned()
+            }
+            _ => format!(
+                "They are widened to float32 for kernels that multiply integers, which want float32 scales; half.input: keep leaves \
+                 what stays float in {half}."
             ),
-        );
+        };
+        comment(out, 0, &format!("Its numbers are {half} already. {what} Its inputs and outputs keep their types."));
     }
     comment(
         out,

@@ -8,7 +8,10 @@ use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::plan::{Plan, ValuePlan};
 use crate::policy::OnBadValue;
+use crate::prepare;
 use crate::progress::Progress;
+use crate::tensor::Tensor;
+use std::borrow::Cow;
 
 /// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for; the caller says
 /// which file the model is. Also returns what was skipped, one line for each sample, in the order of their names.
@@ -28,7 +31,9 @@ pub fn collect(
     let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
     let empty = |v: &ValuePlan| Statistics::by_channel(v.channels).by_position(v.layout);
     let none: Vec<Statistics> = plan.observed().map(empty).collect();
-    let session = Session::observing(executor, model, names.clone())?;
+    let runs = prepare::in_float32(model)?;
+    let wide = matches!(runs, Cow::Owned(_));
+    let session = Session::observing(executor, &runs, names.clone())?;
     progress.start("calibrating", indices.len());
     let states = inputs::run_samples(
         data.read(indices),
@@ -36,10 +41,13 @@ pub fn collect(
         progress,
         || (0u64, none.clone(), Vec::new()),
         |(samples, statistics, skipped), _, sample| {
+            let widened = wide.then(|| sample.inputs.iter().map(Tensor::widened).collect::<Result<Vec<_>>>());
+            let widened = widened.transpose()?;
+            let inputs = widened.as_deref().unwrap_or(&sample.inputs);
             if on_bad_value == OnBadValue::Skip {
                 // Once to look: statistics cannot be taken back.
                 let mut broken = None;
-                session.run(&sample.inputs, &mut |value, _, numbers| {
+                session.run(inputs, &mut |value, _, numbers| {
                     if broken.is_none() && numbers.iter().any(|v| !v.is_finite()) {
                         broken = Some(value);
                     }
@@ -54,7 +62,7 @@ pub fn collect(
                 }
             }
             let mut broken = None;
-            session.run(&sample.inputs, &mut |value, shape, numbers| {
+            session.run(inputs, &mut |value, shape, numbers| {
                 if !statistics[value].add_shaped(shape, numbers) && broken.is_none() {
                     broken = Some(value);
                 }

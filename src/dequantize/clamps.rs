@@ -6,6 +6,7 @@ use super::{Grid, Walk, stored};
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::qoperators;
+use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,8 +57,11 @@ impl Walk<'_> {
         let op_type = if relu { "Relu" } else { "Clip" };
         let mut inputs = vec![Some(float)];
         if !relu && self.opset >= 11 {
+            // It reads numbers of the type of their scale.
+            let kind = graph.element_type(grid.scale).and_then(HalfType::of);
             let mut bound = |end: &str, v: f32| {
                 let constant = Tensor::from_f32(vec![], &[v]);
+                let constant = kind.and_then(|kind| kind.tensor(&constant).ok()).unwrap_or(constant);
                 v.is_finite().then(|| graph.add_initializer(&format!("{name}_{end}"), &constant))
             };
             inputs.extend([bound("min", low), bound("max", high)]);

@@ -3,7 +3,7 @@
 use super::{Grid, Walk, stored};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, Use, ValueId};
-use crate::quant::{GridType, KnownBias, KnownConstant, KnownGrids, Params};
+use crate::quant::{GridType, HalfType, KnownBias, KnownConstant, KnownGrids, Params};
 use crate::tensor::{DataType, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -169,6 +169,16 @@ impl Walk<'_> {
     ) -> Result<()> {
         let constants = (graph.constant(integers)?, graph.constant(grid.scale)?, stored::zero_points(graph, grid)?);
         let (Some(integers), Some(scale), Some(zeros)) = constants else { return Ok(()) };
+        let kind = HalfType::of(scale.dtype());
+        if kind.is_some() && integers.dtype() == DataType::Int32 {
+            // A bias of 16 bits, which it stays.
+            return Ok(());
+        }
+        if kind.is_some_and(|kind| !tells_apart(kind, &integers, &zeros)) {
+            let why = "its integers are too many to be told apart by numbers of its scale's 16 bits";
+            self.notes.lost.push((float, why));
+            return Ok(());
+        }
         self.note_constant(float, &integers, (&scale, &zeros), axis, block)
     }
 
@@ -190,6 +200,17 @@ impl Walk<'_> {
         let node = graph.node(id);
         self.notes.dynamic.extend(node.outputs().iter().flatten().copied().chain(node.input(1)));
     }
+}
+
+/// Whether numbers of `kind`, each an integer times one scale, say which integer it was.
+fn tells_apart(kind: HalfType, integers: &Tensor, zeros: &[i64]) -> bool {
+    if GridType::of(integers.dtype()).is_some_and(|dtype| dtype.is_float() || dtype.bits() < 8) {
+        return true;
+    }
+    let Ok(integers) = stored::values(integers) else { return false };
+    let largest = |all: &[i64]| all.iter().map(|q| q.abs()).max().unwrap_or(0);
+    // An error of less than half a step; the largest of rounding is half of what is tolerated.
+    (largest(&integers) + largest(zeros)) as f64 * kind.tolerated() < 1.0
 }
 
 /// The type of `integers`, if the node that makes them states it; without a zero point that is uint8.

@@ -305,7 +305,7 @@ fn same(graph: &Graph, one: Grid, other: Grid) -> Result<bool> {
     let zero = |grid: Grid| stored::zero_points(graph, grid);
     let (Some(za), Some(zb)) = (zero(one)?, zero(other)?) else { return Ok(false) };
     let all = |zeros: &[i64], count: usize| if zeros.is_empty() { vec![0; count] } else { zeros.to_vec() };
-    Ok(a.bytes() == b.bytes() && all(&za, a.len()) == all(&zb, b.len()))
+    Ok(a.to_f32()? == b.to_f32()? && all(&za, a.len()) == all(&zb, b.len()))
 }
 
 /// Everything that reads `from`, which `id` makes, reads `to`; where `from` goes by its name, `to` gets the name.

@@ -3,11 +3,11 @@
 use super::Grid;
 use crate::error::{Error, Result};
 use crate::ir::{Graph, NodeId, ValueId};
-use crate::quant::{Cut, Float8};
+use crate::quant::{Cut, Float8, HalfType};
 use crate::tensor::{DataType, Tensor};
 use std::borrow::Cow;
 
-/// The float32 numbers of the constant `integers`, which `id` reads on `grid`.
+/// The numbers of the constant `integers`, of the type of their scale, which `id` reads on `grid`.
 ///
 /// # Errors
 /// When the grid is not constant or does not fit, or the types have no float32 numbers.
@@ -44,8 +44,9 @@ pub(super) fn zero_points(graph: &Graph, grid: Grid) -> Result<Option<Vec<i64>>>
 /// `(q - zero point) * scale` for each integer: with one scale, one for each index along `axis`, or one for each `block`
 /// elements along it.
 pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, block: i64) -> Result<Tensor> {
-    if scale.dtype() != DataType::Float32 {
-        return Err(Error::other(format!("its scale is {}, expected float32", scale.dtype())));
+    let kind = HalfType::of(scale.dtype());
+    if scale.dtype() != DataType::Float32 && kind.is_none() {
+        return Err(Error::other(format!("its scale is {}, expected float32, float16 or bfloat16", scale.dtype())));
     }
     let (shape, scales) = (integers.shape(), scale.to_f32()?);
     let float = Float8::of(integers.dtype());
@@ -62,6 +63,7 @@ pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, bl
         let (scales, zeros) = (scales.len(), zeros.len());
         return Err(Error::other(format!("{scales} scales and {zeros} zero points do not fit integers of {shape:?}")));
     };
+    let largest = kind.map_or(f32::MAX, HalfType::max);
     let number = |(i, &q): (usize, &i64)| {
         let grid = cut.grid(i);
         // Masks of the lowest float pass it by the rounding of their scale, and infinite ones make NaN of a Softmax.
@@ -70,9 +72,10 @@ pub(super) fn of(integers: &Tensor, scale: &Tensor, zeros: &[i64], axis: i64, bl
             Some(kind) => kind.decode(q as u8),
             None => (q - zeros.get(grid).copied().unwrap_or(0)) as f32,
         };
-        (steps * scales[grid]).clamp(f32::MIN, f32::MAX)
+        (steps * scales[grid]).clamp(-largest, largest)
     };
-    Ok(Tensor::from_f32(shape.to_vec(), &q.iter().enumerate().map(number).collect::<Vec<_>>()))
+    let numbers = Tensor::from_f32(shape.to_vec(), &q.iter().enumerate().map(number).collect::<Vec<_>>());
+    kind.map_or(Ok(numbers.clone()), |kind| kind.tensor(&numbers))
 }
 
 /// The bytes of a tensor as numbers.
@@ -81,7 +84,7 @@ fn bytes(tensor: &Tensor) -> Cow<'_, [i64]> {
 }
 
 /// The integers of a tensor of 4 to 32 bits.
-fn values(tensor: &Tensor) -> Result<Cow<'_, [i64]>> {
+pub(super) fn values(tensor: &Tensor) -> Result<Cow<'_, [i64]>> {
     let nibble = |i: usize| tensor.bytes().get(i / 2).map_or(0, |byte| byte >> (i % 2 * 4) & 15);
     match tensor.dtype() {
         DataType::Uint4 => Ok((0..tensor.len()).map(|i| i64::from(nibble(i))).collect()),

@@ -4,6 +4,7 @@ use super::*;
 use crate::error::Result;
 use crate::exec::{Session, Tract};
 use crate::ir::build::{Builder, int, ints, tensor as tensor_attribute, text};
+use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 
@@ -328,4 +329,43 @@ fn recurrent_layers_get_their_matrices_the_other_way_round() {
     }
     let why = dequantize(&mut in_domain(recurrent(2, one, all))).expect_err("a scale is missing").to_string();
     assert!(why.contains("DynamicQuantizeLSTM") && why.contains("scales of shape [1]"), "{why}");
+}
+
+#[test]
+fn scales_of_16_bits_stand_for_numbers_of_16_bits() {
+    let kind = HalfType::Float16;
+    let half = |value: f32| kind.tensor(&Tensor::from_f32(vec![], &[value])).expect("a scale");
+    let net = |dtype: DataType, stored: &[u8], zero: &[u8]| {
+        let net = Builder::new(19).input("x", &[1, 2]).constant("s", &half(0.1)).constant("m", &half(0.3));
+        let net = net.constant("w", &bytes(dtype, &[2, 2], stored)).constant("z", &bytes(dtype, &[], zero));
+        let net = net.node("DequantizeLinear", &["w", "s", "z"], &["v"], vec![]);
+        let mut model = net.node("MatMul", &["x", "v"], &["y"], vec![]).output("y", &[1, 2]).build();
+        for name in ["x", "y"] {
+            let value = model.graph.find(name).expect("a value");
+            model.graph.set_element_type(value, DataType::Float16);
+        }
+        model
+    };
+    let mut model = net(DataType::Int8, &[127, 0x81, 3, 0], &[0]);
+    let (_, found) = take_apart(&mut model).expect("a float model");
+    let layer = model.graph.topological().expect("no circle")[0];
+    let weight = model.graph.node(layer).input(1).expect("a weight");
+    let weight = model.graph.constant(weight).expect("a tensor").expect("a constant");
+    let expected: Vec<f32> = [127.0, -127.0, 3.0, 0.0].map(|q| kind.round(q * kind.round(0.1))).to_vec();
+    assert_eq!((weight.dtype(), weight.to_f32().expect("numbers").into_owned()), (DataType::Float16, expected));
+    assert_eq!((found.lost, found.grids.constants.len()), (vec![], 1));
+    // Of 65536 integers one scale of 16 bits makes numbers that do not tell which it was.
+    let mut wide = net(DataType::Int16, &[0, 1, 0xff, 0x7f, 0, 0, 0, 0], &[0, 0]);
+    let (_, found) = take_apart(&mut wide).expect("a float model");
+    assert!(found.lost[0].1.contains("too many to be told apart"), "{:?}", found.lost);
+}
+
+#[test]
+fn a_pair_may_have_one_scale_in_two_types() {
+    let half = HalfType::Float16.tensor(&Tensor::from_f32(vec![], &[0.5])).expect("a scale");
+    let net = start().constant("h", &half).node("QuantizeLinear", &["x", "s", "m"], &["q"], vec![]);
+    let net = net.node("DequantizeLinear", &["q", "h", "m"], &["d"], vec![]);
+    let net = net.node("Cast", &["d"], &["y"], vec![int("to", 1)]).output("y", &[1, 2]);
+    let model = back(net).expect("a float model");
+    assert_eq!(operators(&model), ["Cast"]);
 }

@@ -85,6 +85,21 @@ pub fn all_mut(attributes: &mut [AttributeProto]) -> impl Iterator<Item = &mut G
     attributes.iter_mut().flat_map(|a| a.g.iter_mut().chain(&mut a.graphs))
 }
 
+/// Gives what a body reads as `old` from around another name, in the bodies inside of it too.
+fn rename(body: &mut GraphProto, old: &str, new: &str) {
+    let made = body.node.iter().flat_map(|node| &node.output).any(|name| name == old);
+    let stored = body.initializer.iter().any(|tensor| tensor.name() == old);
+    if made || stored || body.input.iter().any(|input| input.name() == old) {
+        return;
+    }
+    let outputs = body.output.iter_mut().filter_map(|output| output.name.as_mut());
+    let read = body.node.iter_mut().flat_map(|node| &mut node.input).chain(outputs);
+    read.filter(|name| *name == old).for_each(|name| new.clone_into(name));
+    for node in &mut body.node {
+        all_mut(&mut node.attribute).for_each(|inside| rename(inside, old, new));
+    }
+}
+
 fn no_body(index: usize) -> Error {
     Error::other(format!("the node has no body number {index}"))
 }
@@ -179,6 +194,17 @@ impl Graph {
         let (name, source) = (name.to_owned(), super::graph::Source::Input);
         self.values.push(super::graph::Value { name, source, uses: Vec::new(), constant: None, info: None });
         id
+    }
+
+    /// Lets every body that reads `from` from around read `to` instead.
+    pub fn redirect_captured(&mut self, from: ValueId, to: ValueId) {
+        let (old, new) = (self.value(from).name.clone(), self.value(to).name.clone());
+        for id in self.node_ids().filter(|&id| self.node(id).captured.contains(&from)).collect::<Vec<_>>() {
+            if let Some(node) = &mut self.nodes[id.index()] {
+                all_mut(&mut node.proto.attribute).for_each(|body| rename(body, &old, &new));
+            }
+            self.capture_anew(id);
+        }
     }
 
     fn body_mut(&mut self, id: NodeId, index: usize) -> Option<&mut GraphProto> {

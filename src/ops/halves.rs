@@ -2,10 +2,11 @@
 //! from operator set 13 to 25.
 //!
 //! Operators that are not here stay in float32: ONNX has them for float32 only (NonMaxSuppression, Range), or they hold
-//! sequences, draw random numbers, or quantize, which here always happens in float32. If, Loop and Scan are not here
-//! either: what they hold are graphs of their own.
+//! sequences or draw random numbers. If, Loop and Scan are not here either: what they hold are graphs of their own. What
+//! quantizes has a table of its own, since its scales are no numbers to be rounded.
 
 use crate::ir::{Graph, Node, NodeId};
+use crate::qoperators::MICROSOFT;
 use crate::tensor::DataType;
 
 /// One operator that ONNX has for numbers of 16 bits.
@@ -207,10 +208,35 @@ const RISKS: &[(&[&str], &str)] = &[
     (&["AffineGrid", "DFT", "MaxRoiPool", "RoiAlign", "STFT"], "it computes positions or frequencies"),
 ];
 
+/// Operators that quantize, ONNX's and, from any version, those of ONNX Runtime's own domain.
+const QUANTIZERS: &[Half] = &[
+    Half { float16: 19, ..row("DequantizeLinear", 19, &[1], &[0]) },
+    row("GatherBlockQuantized", NEVER, &[2], &[0]),
+    row("MatMulNBits", NEVER, &[0, 2, 5], &[0]),
+    Half { float16: 19, ..row("QuantizeLinear", 19, &[0, 1], &[]) },
+];
+
 /// The row of a node, if ONNX has its operator for numbers of 16 bits.
 pub fn half(node: &Node) -> Option<&'static Half> {
     let found = TABLE.binary_search_by(|row| row.op_type.cmp(node.op_type()));
     found.ok().filter(|_| node.domain().is_empty()).map(|at| &TABLE[at])
+}
+
+/// The same of a node that quantizes or dequantizes, with scales of 16 bits.
+pub fn half_quantizer(node: &Node) -> Option<&'static Half> {
+    let ours = |row: &&Half| node.domain() == MICROSOFT || node.domain().is_empty() && row.bfloat16 != NEVER;
+    QUANTIZERS.iter().filter(ours).find(|row| row.op_type == node.op_type())
+}
+
+/// Notes the element type of what a node makes, by the index of the value, where that follows from what it reads or states.
+pub fn follow_type(graph: &Graph, id: NodeId, types: &mut [Option<DataType>]) {
+    let node = graph.node(id);
+    let Some(row) = half(node).or_else(|| half_quantizer(node)) else { return };
+    let read = || row.reads(node).into_iter().find_map(|slot| types[node.input(slot)?.index()]);
+    let Some(dtype) = (if row.attribute.is_some() { row.stated(node) } else { read() }) else { return };
+    for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
+        types[value.index()].get_or_insert(dtype);
+    }
 }
 
 /// Why a node had better stay in float32.
@@ -266,6 +292,25 @@ impl Half {
     /// Whether it brings large and small numbers nearer to 1.
     pub fn narrows(&self) -> bool {
         matches!(self.op_type, "Log" | "Reciprocal" | "Sqrt")
+    }
+
+    /// Of what quantizes, the input that its scales are.
+    pub fn scales(&self) -> Option<usize> {
+        match self.op_type {
+            "DequantizeLinear" | "QuantizeLinear" => Some(1),
+            "GatherBlockQuantized" | "MatMulNBits" => Some(2),
+            _ => None,
+        }
+    }
+
+    /// Whether it makes nothing but integers of numbers and their scales.
+    pub fn quantizes(&self) -> bool {
+        self.op_type == "QuantizeLinear"
+    }
+
+    /// Whether it makes numbers of nothing but integers and their scales.
+    pub fn dequantizes(&self) -> bool {
+        self.op_type == "DequantizeLinear"
     }
 
     /// Whether it reads another type than it makes.

@@ -11,7 +11,7 @@ mod table;
 mod work;
 
 pub use conditions::padding;
-pub use halves::{Half, half, half_opset, half_risk};
+pub use halves::{Half, follow_type, half, half_opset, half_quantizer, half_risk};
 pub use op::{Bias, Op, OutputRange, Role, Slots, Weight, WeightAxis};
 pub use runtime::{carries_dequantization, stays_float};
 pub use table::{is_contrib_form, lookup};

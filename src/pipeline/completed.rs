@@ -24,6 +24,8 @@ use std::path::Path;
 /// integers of 2 bits.
 const WIDE_OPSET: i64 = 21;
 const FLOAT8_OPSET: i64 = 19;
+/// Scales of 16 bits came with those.
+pub(super) const HALF_SCALES_OPSET: i64 = FLOAT8_OPSET;
 const TWO_BITS_OPSET: i64 = 25;
 
 /// The first node, in bodies too, that says that a model is quantized: its name and its operator.
@@ -89,7 +91,7 @@ pub(super) fn outlasting<T>(
         let constant =
             |graph: &Graph| graph.find(name).map(|value| graph.constant(value)).transpose().map(Option::flatten);
         if let (Some(was), Some(is)) = (constant(&before)?, constant(graph)?)
-            && (was.shape() != is.shape() || was.bytes() != is.bytes())
+            && (was.shape() != is.shape() || was.bytes() != is.bytes() && was.to_f32()? != is.to_f32()?)
         {
             return Err(Error::value(name, "is stored as integers, and preparing the model would change it"));
         }

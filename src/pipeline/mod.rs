@@ -7,6 +7,7 @@ mod completed;
 mod detailed;
 mod encoded;
 mod engines;
+mod halves;
 mod levels;
 mod locked;
 mod planned;

@@ -2,6 +2,7 @@
 
 use super::completed;
 use super::encoded::Encoded;
+use super::halves::Halves;
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
 use crate::calibrate::Calibration;
@@ -47,6 +48,8 @@ pub struct Planned {
     pub(super) completes: bool,
     /// Whether operators of ONNX Runtime's own domain may quantize.
     contrib: bool,
+    /// The numbers of 16 bits that the model has.
+    halves: Halves,
     pub(super) path: PathBuf,
     pub(super) executor: Tract,
 }
@@ -79,6 +82,8 @@ impl Planned {
         }
         let mut model = original.clone();
         let least = completed::opset(&original.graph, &known, encoded.as_ref().map(Encoded::grids), contrib)?;
+        let keeps = settings.keeps_halves() && prepare::has_halves(&mut model.graph).map_err(|e| e.in_model(&path))?;
+        let least = if keeps { least.max(completed::HALF_SCALES_OPSET) } else { least };
         let options = prepare::Options {
             dims: settings.dims.clone(),
             fuse_patterns: !settings.keep_patterns,
@@ -87,8 +92,9 @@ impl Planned {
             bodies: settings.reaches_bodies(),
             opset: settings.opset().max(least),
         };
-        completed::outlasting(&mut model, &known, |model| prepare::prepare(model, &executor, &options))
-            .map_err(|e| Error::file(&path, e))?;
+        let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
+        let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
+        let halves = Halves::of(kinds, settings).map_err(|e| Error::file(&path, e))?;
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let levels = fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
@@ -98,17 +104,18 @@ impl Planned {
             known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
         }
         let kept = if completes { splits(&model.graph) } else { Vec::new() };
-        let plan = plan(&model.graph, settings, &target, &kept, &known).map_err(|e| e.in_model(&path))?;
+        let mut plan = plan(&model.graph, settings, &target, &kept, &known).map_err(|e| e.in_model(&path))?;
+        halves.settle(&mut plan);
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { completes, contrib, levels, encoded, ..Self::of(original, model, plan, known, &path) })
+        Ok(Self { completes, contrib, levels, encoded, halves, ..Self::of(original, model, plan, known, &path) })
     }
 
     /// A model and what was planned for it.
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
-        let locked = None;
+        let (locked, halves) = (None, Halves::default());
         Self {
             original,
             model,
@@ -120,6 +127,7 @@ impl Planned {
             float,
             completes,
             contrib,
+            halves,
             levels,
             path,
             executor,
@@ -191,7 +199,8 @@ impl Planned {
         if self.completes {
             kept.extend(splits(graph));
         }
-        let anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
+        let mut anew = plan(graph, settings, &self.target, &kept, &self.known).map_err(|e| e.in_model(&self.path))?;
+        self.halves.settle(&mut anew);
         self.float = float;
         Ok(std::mem::replace(&mut self.plan, anew))
     }
@@ -240,6 +249,7 @@ impl Planned {
         if self.completes {
             rewrite::collapse(&mut model.graph)?;
         }
+        self.halves.restore(&mut model)?;
         let kept = match settings.format {
             Format::Qdq => Vec::new(),
             Format::Qoperator => rewrite::to_qoperators(&mut model, &self.plan)?,

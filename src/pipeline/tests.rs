@@ -7,6 +7,7 @@ use crate::ir::Model;
 use crate::ir::build::{Builder, int, ints};
 use crate::plan::{NodePlan, Placement};
 use crate::policy::{self, Raw};
+use crate::quant::HalfType;
 use crate::rewrite;
 use crate::tensor::{DataType, Tensor};
 
@@ -251,4 +252,51 @@ fn what_is_stated_of_pictures_and_the_data_are_arrays_is_told() {
     };
     assert_eq!(note(None), None);
     assert!(note(Some([32, 32])).is_some_and(|note| note.contains("data.preprocess has no effect")));
+}
+
+/// A product in numbers of `first`, behind which one in numbers of `second` stands.
+fn halves(first: HalfType, second: HalfType) -> Model {
+    let weight = Tensor::from_f32(vec![4, 4], &[0.25; 16]);
+    let of = |kind: HalfType| kind.tensor(&weight).expect("float32");
+    let to = |kind: HalfType| vec![int("to", kind.dtype().onnx().into())];
+    let net = Builder::new(17).input("x", &[2, 4]).constant("v", &of(first)).constant("w", &of(second));
+    let net = net.node("Cast", &["x"], &["a"], to(first)).node("MatMul", &["a", "v"], &["b"], vec![]);
+    let net = net.node("Cast", &["b"], &["c"], to(second)).node("MatMul", &["c", "w"], &["d"], vec![]);
+    net.node("Cast", &["d"], &["y"], vec![int("to", 1)]).output("y", &[2, 4]).build()
+}
+
+#[test]
+fn what_a_model_has_in_16_bits_is_kept_or_widened_by_the_mode() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (float16, bfloat16) = (HalfType::Float16, HalfType::Bfloat16);
+    file::save(&halves(float16, float16), &folder.path().join("m.onnx")).expect("a file");
+    file::save(&halves(float16, bfloat16), &folder.path().join("both.onnx")).expect("a file");
+    let planned = |model: &str, policy: &str| {
+        let text = format!("version: 1\nmodel: {model}\n{policy}");
+        let raw = Raw::parse(&text, &folder.path().join("p.yaml"))?;
+        Planned::new(&raw.settings()?)
+    };
+    for (policy, kept) in [
+        ("mode: weight-only", Some(true)),
+        ("mode: weight-only\nhalf: { input: widen }", Some(false)),
+        ("mode: dynamic", Some(false)),
+        ("mode: dynamic\nhalf: { input: keep }", Some(true)),
+        ("mode: static", Some(false)),
+        ("half: { input: keep }", Some(true)),
+        ("mode: float16", None),
+    ] {
+        let planned = planned("m.onnx", policy).expect("a plan");
+        assert_eq!(planned.plan.was_half.map(|was| was.kept), kept, "{policy}");
+        let listed = planned.plan.listing(&planned.model.graph);
+        assert_eq!(listed.contains("# floats\n"), kept.is_some(), "{listed}");
+        // Q/DQ of 16 bits came with opset 19.
+        assert_eq!(planned.model.opset("") >= Some(19), kept == Some(true), "{policy}");
+        let types = planned.plan.nodes.iter().flat_map(|node| node.placement.constants()).map(|c| c.scheme.scales);
+        let wanted = kept.filter(|kept| *kept && !policy.contains("dynamic")).map(|_| float16);
+        assert!(types.into_iter().all(|scales| scales == wanted), "{policy}");
+    }
+    let both = planned("both.onnx", "mode: weight-only").expect("a plan");
+    assert_eq!(both.plan.was_half.map(|was| was.kept), Some(false));
+    let why = planned("both.onnx", "half: { input: keep }").map(|_| ()).expect_err("two types").to_string();
+    assert!(why.contains("grids have scales of one type; set half.input: widen"), "{why}");
 }

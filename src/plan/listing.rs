@@ -8,7 +8,11 @@ use std::fmt::Write;
 impl Plan {
     /// The listing.
     pub fn listing(&self, graph: &Graph) -> String {
-        let mut text = format!("# structure\n{}\n# nodes\n", self.structure);
+        let mut text = format!("# structure\n{}\n", self.structure);
+        if let Some(was) = self.was_half {
+            let _ = writeln!(text, "# floats\n{was}");
+        }
+        text.push_str("# nodes\n");
         self.walk(graph, &mut |graph, node| {
             let what = match &node.placement {
                 Placement::Integer(integer) => format!("integer{}", constants(integer)),

@@ -21,6 +21,7 @@ mod nodes;
 mod outliers;
 mod place;
 mod recurrent;
+mod scales;
 mod structure;
 mod types;
 mod values;
@@ -43,8 +44,9 @@ pub use weights::NO_WEIGHTS;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, CodeBook, GridType, KnownBias, Params, Scheme, SumOrder};
+use crate::quant::{ChannelAxis, CodeBook, GridType, HalfType, KnownBias, Params, Scheme, SumOrder};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// The plan for one model.
@@ -74,11 +76,37 @@ pub struct Plan {
     pub biases: HashMap<ValueId, KnownBias>,
     /// Grids that are known and not used.
     pub unused: Vec<Unused>,
+    /// The numbers of 16 bits that the model had before it became float32, if it did.
+    pub was_half: Option<WasHalf>,
     /// What kind of network was found, which decides about nodes that could be either.
     pub structure: Structure,
     /// What rules state of values that get no grid.
     idle: Vec<Idle>,
     index: HashMap<ValueId, usize>,
+}
+
+/// The numbers of 16 bits that a model had itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WasHalf {
+    /// Their type.
+    pub kind: HalfType,
+    /// Whether what stays float has it again once the model is rewritten.
+    pub kept: bool,
+}
+
+impl fmt::Display for WasHalf {
+    /// What becomes of them, and the key that decides it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind;
+        match self.kept {
+            true => write!(f, "{kind} as in the model, and so are the scales (half.input: keep)"),
+            false => write!(
+                f,
+                "float32, from the model's {kind}: kernels for integers want float32 scales (half.input: widen; keep leaves what \
+                 stays float in {kind})"
+            ),
+        }
+    }
 }
 
 /// The plan for a body.

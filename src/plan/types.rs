@@ -10,16 +10,9 @@ pub(super) struct FloatTypes(Vec<Option<DataType>>);
 impl FloatTypes {
     /// Collects it: what was found out or is stated, and what follows through operators whose inputs and outputs share a type.
     pub fn of(graph: &Graph, order: &[NodeId]) -> Self {
-        let mut types = Self(graph.value_ids().map(|v| graph.element_type(v)).collect());
-        for &id in order {
-            let Some(row) = ops::half(graph.node(id)) else { continue };
-            let node = graph.node(id);
-            let Some(dtype) = types.shared(graph, id, row) else { continue };
-            for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
-                types.0[value.index()].get_or_insert(dtype);
-            }
-        }
-        types
+        let mut types: Vec<_> = graph.value_ids().map(|v| graph.element_type(v)).collect();
+        order.iter().for_each(|&id| ops::follow_type(graph, id, &mut types));
+        Self(types)
     }
 
     /// The type that the inputs and outputs of a node share.

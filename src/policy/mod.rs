@@ -22,9 +22,9 @@ pub use check::ALIKE;
 pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
     Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName, Format,
-    Granularity, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing, QuantizedInput,
-    Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Target, TaskName, Thresholds, TypeName, ValidationData,
-    WeightForm, WeightRange, WeightTypeName, Weights, schema,
+    Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing,
+    QuantizedInput, Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Target, TaskName, Thresholds, TypeName,
+    ValidationData, WeightForm, WeightRange, WeightTypeName, Weights, schema,
 };
 pub use settings::{
     ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,

@@ -14,6 +14,7 @@ mod hard;
 mod identity;
 mod inputs;
 mod kernels;
+mod kinds;
 mod levels;
 mod matmul;
 mod opset;
@@ -22,7 +23,9 @@ mod types;
 mod widen;
 
 pub(crate) use dims::Fix as FixDimensions;
+pub use kinds::Kinds;
 pub use levels::{TakesLevels, take_levels};
+pub use types::in_float32;
 pub use widen::{has_halves, widen};
 
 use crate::error::Result;
@@ -70,6 +73,15 @@ impl Default for Options {
 /// # Errors
 /// When the model's operator set or the one to reach is not understood, or the model is malformed.
 pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<Preparation> {
+    prepare_noting(model, executor, options).map(|(done, _)| done)
+}
+
+/// The same, and the types that values had before they became float32.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_noting(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<(Preparation, Kinds)> {
+    let widen = widen::Widen::new(executor);
     let (always, integers) = (true, options.for_integers);
     let passes: &[(bool, &dyn Pass)] = &[
         (always, &inputs::DefaultsToConstants),
@@ -77,7 +89,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         (always, &functions::Inline { name: "inline-functions" }),
         (always, &opset::Upgrade { to: options.opset, executor }),
         (always, &functions::Inline { name: "inline-upgraded-functions" }),
-        (always, &widen::Widen { executor }),
+        (always, &widen),
         (always, &constants::Fold { executor }),
         (always, &identity::Eliminate),
         (always, &types::Learn { executor }),
@@ -107,7 +119,7 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
         let upgrade = opset::Upgrade { to, executor };
         done.push((upgrade.name(), pass::run(&upgrade, model)?));
     }
-    Ok(done)
+    Ok((done, widen.kinds.into_inner()))
 }
 
 /// Drops nodes and constants that no output needs.

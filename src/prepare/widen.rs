@@ -1,5 +1,6 @@
 //! Models in floating-point numbers of 16 bits, as float32.
 
+use super::Kinds;
 use crate::error::{Error, Result};
 use crate::exec::Executor;
 use crate::ir::{Graph, Model, NewNode, NodeId, Source, Use, ValueId};
@@ -7,6 +8,7 @@ use crate::ops::{self, Half};
 use crate::pass::{Outcome, Pass};
 use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// Attributes that state the type of numbers.
@@ -16,7 +18,16 @@ const TYPES: &[&str] = &["dtype", "output_dtype", "output_datatype", "softmax_pr
 /// through a Cast.
 pub struct Widen<'a> {
     /// Tells the types of values, so that Casts from float32 to float32 can go.
-    pub executor: &'a dyn Executor,
+    executor: &'a dyn Executor,
+    /// The types that values had.
+    pub kinds: RefCell<Kinds>,
+}
+
+impl<'a> Widen<'a> {
+    /// The pass, which has noted nothing yet.
+    pub fn new(executor: &'a dyn Executor) -> Self {
+        Self { executor, kinds: RefCell::default() }
+    }
 }
 
 impl Pass for Widen<'_> {
@@ -39,6 +50,7 @@ impl Pass for Widen<'_> {
             return Ok(outcome);
         }
         let types = super::types::infer(model, self.executor);
+        let mut kinds = Kinds::of(&model.graph, &types)?;
         let graph = &mut model.graph;
         let at_border = |graph: &Graph, id: NodeId| {
             let made = graph.node(id).output(0);
@@ -50,7 +62,7 @@ impl Pass for Widen<'_> {
             graph.set_element_type(value, kind.dtype());
             let read = graph.value(value).readers().any(|(node, _)| !casts(graph, node));
             if read {
-                widen_input(graph, value);
+                kinds.note(&widen_input(graph, value), kind);
                 outcome.changed += 1;
             }
             halves.push(graph.value(value).name().to_owned());
@@ -62,15 +74,17 @@ impl Pass for Widen<'_> {
                 let narrow = cast(graph, value, kind.dtype(), &format!("{name}_{kind}"));
                 graph.hand_over_name(value, narrow, &format!("{name}_float32"));
                 graph.set_element_type(narrow, kind.dtype());
+                kinds.note(graph.value(value).name(), kind);
                 outcome.changed += 1;
                 halves.push(name);
                 continue;
             }
             graph.set_element_type(value, kind.dtype());
         }
-        widen_captured(graph, &halves)?;
+        widen_captured(graph, &halves, &mut kinds)?;
         let float = |graph: &Graph, v: ValueId| types.get(graph.value(v).name()).is_some_and(|ty| ty.dtype.is_float());
         remove_casts(graph, float);
+        self.kinds.replace(kinds);
         Ok(outcome)
     }
 }
@@ -177,18 +191,19 @@ fn cast(graph: &mut Graph, value: ValueId, dtype: DataType, output: &str) -> Val
     graph.add_node(NewNode { op_type: "Cast", name: &name, inputs: vec![Some(value)], ints }, output).1
 }
 
-/// Lets everybody who reads `value` read a float32 Cast of it.
-fn widen_input(graph: &mut Graph, value: ValueId) {
+/// Lets everybody who reads `value` read a float32 Cast of it, and gives the name of what that makes.
+fn widen_input(graph: &mut Graph, value: ValueId) -> String {
     let readers: Vec<_> = graph.value(value).readers().filter(|&(node, _)| !casts(graph, node)).collect();
     let name = graph.value(value).name().to_owned();
     let wide = cast(graph, value, DataType::Float32, &format!("{name}_float32"));
     for (node, slot) in readers {
         graph.set_input(node, slot, Some(wide));
     }
+    graph.value(wide).name().to_owned()
 }
 
 /// Lets bodies that read the values called `names`, which are of 16 bits, from around read a Cast of them.
-fn widen_captured(graph: &mut Graph, names: &[String]) -> Result<()> {
+fn widen_captured(graph: &mut Graph, names: &[String], kinds: &mut Kinds) -> Result<()> {
     for id in graph.node_ids().collect::<Vec<_>>() {
         let reads = graph.node(id).captured().iter().any(|&v| names.iter().any(|name| name == graph.value(v).name()));
         if !reads {
@@ -207,10 +222,11 @@ fn widen_captured(graph: &mut Graph, names: &[String]) -> Result<()> {
                         ));
                     }
                     if body.value(value).readers().any(|(node, _)| !casts(body, node)) {
-                        widen_input(body, value);
+                        let wide = widen_input(body, value);
+                        kinds.copy(name, &wide);
                     }
                 }
-                widen_captured(body, names)
+                widen_captured(body, names, kinds)
             })?;
         }
     }

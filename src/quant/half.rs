@@ -73,6 +73,19 @@ impl HalfType {
         }
     }
 
+    /// The least number of the type that is not below `value`, which is not negative; its largest where none is.
+    pub fn round_up(self, value: f64) -> f64 {
+        let nearest = self.round(value as f32);
+        if f64::from(nearest) >= value {
+            return f64::from(nearest).min(f64::from(self.max()));
+        }
+        let next = match self {
+            Self::Float16 => f16::from_bits(f16::from_f32(nearest).to_bits() + 1).to_f32(),
+            Self::Bfloat16 => bf16::from_bits(bf16::from_f32(nearest).to_bits() + 1).to_f32(),
+        };
+        f64::from(next.min(self.max()))
+    }
+
     /// What a float32 tensor loses.
     ///
     /// # Errors
@@ -175,6 +188,23 @@ mod tests {
             (tensor.dtype(), tensor.to_f32().expect("numbers").to_vec()),
             (DataType::Float16, vec![1.0, 2048.0])
         );
+    }
+
+    #[test]
+    fn rounding_up_never_cuts_off_and_never_gives_zero_or_infinity() {
+        let (float16, bfloat16) = (HalfType::Float16, HalfType::Bfloat16);
+        assert_eq!([2048.0, 2048.1, 2049.9].map(|v| float16.round_up(v)), [2048.0, 2050.0, 2050.0]);
+        assert_eq!([256.0, 256.5].map(|v| bfloat16.round_up(v)), [256.0, 258.0]);
+        assert_eq!([0.0, 1e-30].map(|v| float16.round_up(v)), [0.0, 2f64.powi(-24)]);
+        assert_eq!([1e5, f64::INFINITY].map(|v| float16.round_up(v)), [65504.0, 65504.0]);
+        for step in 1..2000 {
+            let scale = f64::from(step).powi(3) * 1e-7;
+            for kind in [float16, bfloat16] {
+                let up = kind.round_up(scale);
+                assert!(up >= scale && kind.round(up as f32) == up as f32, "{kind} {scale}");
+                assert!(up <= scale * (1.0 + kind.tolerated() * 2.0) || scale < 1e-4, "{kind} {scale}");
+            }
+        }
     }
 
     #[test]

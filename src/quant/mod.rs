@@ -25,6 +25,6 @@ pub use float8::Float8;
 pub use half::{HalfType, Loss};
 pub use known::{KnownBias, KnownConstant, KnownGrids};
 pub use pairs::{ChannelAxis, SumOrder, pair_safe_scales};
-pub use params::{Params, next_power_of_two};
+pub use params::Params;
 pub use scheme::{GridType, Scheme};
 pub use search::{Channel, Moments, best_scale};

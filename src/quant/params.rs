@@ -22,12 +22,11 @@ impl Params {
     pub fn from_range(low: f32, high: f32, scheme: Scheme) -> Self {
         let (low, high) = (f64::from(low).min(0.0), f64::from(high).max(0.0));
         let (qmin, qmax) = scheme.limits();
-        let step = |scale: f64| if scheme.power_of_two { next_power_of_two(scale) } else { scale };
         let (scale, zero_point) = if scheme.symmetric || scheme.dtype.is_float() {
             let half = f64::from(qmax - qmin) / 2.0;
-            (step(high.max(-low) / half), (qmin + qmax) / 2)
+            (scheme.step(high.max(-low) / half), (qmin + qmax) / 2)
         } else {
-            let scale = step((high - low) / f64::from(qmax - qmin));
+            let scale = scheme.step((high - low) / f64::from(qmax - qmin));
             let zero = (f64::from(qmin) - low / scale).round_ties_even();
             (scale, if zero.is_finite() { zero as i32 } else { qmin })
         };
@@ -109,15 +108,10 @@ impl Params {
     }
 }
 
-/// The least power of two that is not below `scale`; what is no number above zero stays as it is.
-pub fn next_power_of_two(scale: f64) -> f64 {
-    let power = scale.log2().ceil().exp2();
-    if power.is_normal() { power } else { scale }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::HalfType;
 
     const U8: Scheme = Scheme::new(GridType::Uint8, false);
     const S8: Scheme = Scheme::new(GridType::Int8, true);
@@ -169,6 +163,21 @@ mod tests {
             }
         }
         assert_eq!(Params::from_range(0.0, 255.0 / 64.0, Scheme { power_of_two: true, ..U8 }).scale, 1.0 / 64.0);
+    }
+
+    #[test]
+    fn a_step_of_sixteen_bits_covers_the_range_and_zero_is_on_its_grid() {
+        for kind in [HalfType::Float16, HalfType::Bfloat16] {
+            for scheme in [U8, S8].map(|scheme| Scheme { scales: Some(kind), ..scheme }) {
+                for high in [1e-9, 0.0123, 0.3, 1.0, 6.1, 5e4] {
+                    let p = Params::from_range(-high / 3.0, high, scheme);
+                    assert_eq!(kind.round(p.scale), p.scale, "{p:?}");
+                    assert!(p.scale > 0.0 && p.real_range().1 >= high - p.scale * 0.501, "{p:?} for {high}");
+                    assert!(p.real_range().0 <= -high / 3.0 + p.scale * 0.501, "{p:?} for {high}");
+                }
+            }
+        }
+        assert_eq!(Params::from_range(0.0, 0.0, Scheme { scales: Some(HalfType::Float16), ..U8 }).scale, 1.0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! is used.
 
 use super::float8::Float8;
+use super::half::HalfType;
 use crate::tensor::DataType;
 use std::fmt;
 
@@ -129,6 +130,8 @@ pub struct Scheme {
     pub reduce_range: bool,
     /// Whether the step is a power of two, so that rescaling is a shift.
     pub power_of_two: bool,
+    /// The type of 16 bits that steps are numbers of, where they are not any float32 numbers.
+    pub scales: Option<HalfType>,
 }
 
 impl Scheme {
@@ -139,7 +142,14 @@ impl Scheme {
             symmetric: symmetric || matches!(dtype, GridType::Float8(_)),
             reduce_range: false,
             power_of_two: false,
+            scales: None,
         }
+    }
+
+    /// The least step that the scheme has and that is not below `scale`, which is not negative.
+    pub fn step(self, scale: f64) -> f64 {
+        let scale = if self.power_of_two { next_power_of_two(scale) } else { scale };
+        self.scales.map_or(scale, |kind| kind.round_up(scale))
     }
 
     /// The smallest and largest integer that the scheme maps a range onto.
@@ -163,6 +173,12 @@ impl Scheme {
             false => (middle - quarter, middle + quarter - 1),
         }
     }
+}
+
+/// The least power of two that is not below `scale`; what is no number above zero stays as it is.
+fn next_power_of_two(scale: f64) -> f64 {
+    let power = scale.log2().ceil().exp2();
+    if power.is_normal() { power } else { scale }
 }
 
 impl fmt::Display for Scheme {

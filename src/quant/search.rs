@@ -5,6 +5,7 @@
 //! no averaging takes away; in a filter of nine taps behind a ReLU it is most of the error. A scale a little off the one that
 //! the largest weight asks for often makes it vanish.
 
+use super::half::HalfType;
 use super::params::Params;
 use crate::vectors::on_vectors;
 
@@ -57,41 +58,48 @@ pub struct Channel<'a> {
 }
 
 /// The scale of least error for channels that share one, at least `least`; that of `widest` where none is better. The zero
-/// point stays. No weight lies beyond `widest`.
-pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
+/// point stays. No weight lies beyond `widest`. Only numbers of the type `kind` are tried, if there is one.
+pub fn best_scale(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32, kind: Option<HalfType>) -> f32 {
+    let base = widest.scale.max(least);
+    let mut scales = [base; STEPS + 1];
+    // The first is the scale that clips nothing; it counts even where it is not normal.
+    scales[1..].iter_mut().enumerate().for_each(|(i, scale)| *scale = base * share(i, widest));
+    if let Some(kind) = kind {
+        scales.iter_mut().for_each(|scale| *scale = kind.round_up(f64::from(*scale)) as f32);
+    }
+    let scales = &scales;
     // With 512 bits it takes longer: lanes are added up once for each candidate.
-    on_vectors!("avx2", best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32);
-    best_of_all(channels, widest, variance, least)
+    on_vectors!(
+        "avx2",
+        best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32, scales: &[f32; STEPS + 1]) -> f32
+    );
+    best_of_all(channels, widest, variance, least, scales)
 }
 
 // Loops instead of iterators: what those call is not compiled for the same processor.
 #[inline(always)]
-fn best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32) -> f32 {
-    let base = widest.scale.max(least);
+fn best_of_all(channels: &[Channel<'_>], widest: &Params, variance: f32, least: f32, scales: &[f32; STEPS + 1]) -> f32 {
     let (low, high) = widest.dtype.limits();
     let ends = ((low - widest.zero_point) as f32, (high - widest.zero_point) as f32);
-    // The first is the scale that clips nothing; it counts even where it is not normal.
-    let share = |i: usize| if i == 0 { 1.0 } else { share(i - 1, widest) };
     let mut errors = [0f64; STEPS + 1];
     for channel in channels {
         let mut sums = [(0f64, 0f64); STEPS + 1];
         for (weights, means) in channel.weights.chunks(IN_CACHE).zip(channel.means.chunks(IN_CACHE)) {
             for (i, sums) in sums.iter_mut().enumerate() {
-                let share = share(i);
-                match share < 1.0 {
-                    true => add::<true>((weights, means), base * share, ends, sums),
-                    false => add::<false>((weights, means), base * share, ends, sums),
+                match scales[i] < scales[0] {
+                    true => add::<true>((weights, means), scales[i], ends, sums),
+                    false => add::<false>((weights, means), scales[i], ends, sums),
                 }
             }
         }
         for (i, (square, shift)) in sums.into_iter().enumerate() {
-            let scale = f64::from(base * share(i));
+            let scale = f64::from(scales[i]);
             errors[i] += (f64::from(variance) * square + shift * shift) * scale * scale;
         }
     }
-    let mut best = (errors[0], base);
+    let mut best = (errors[0], scales[0]);
     for (i, &error) in errors.iter().enumerate().skip(1) {
-        let scale = base * share(i);
+        let scale = scales[i];
         if scale >= least && scale.is_normal() && error < best.0 {
             best = (error, scale);
         }

@@ -18,7 +18,7 @@ pub use audit::{Inspected, audit};
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
 pub use html::{Document, Measured, page, sensitivity};
 pub use junit::{JUnit, save_junit};
-pub use placement::{FloatGroup, PlacementSummary, summarize};
+pub use placement::{FloatGroup, HalfInput, PlacementSummary, summarize};
 pub(crate) use terminal::size;
 
 use crate::error::{Error, Result};

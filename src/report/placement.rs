@@ -3,7 +3,7 @@
 use crate::exec::Types;
 use crate::ir::{Graph, NodeId, Source};
 use crate::ops;
-use crate::plan::{Placement, Plan};
+use crate::plan::{Placement, Plan, WasHalf};
 use crate::qoperators;
 use crate::resolve::Resolved;
 use crate::target::Target;
@@ -18,6 +18,25 @@ pub struct FloatGroup {
     pub reason: String,
     /// Their names.
     pub nodes: Vec<String>,
+}
+
+/// The numbers of 16 bits that a model had itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HalfInput {
+    /// Their type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether what stays float, and scales, are of this type; they are float32 otherwise.
+    pub kept: bool,
+    /// The same in words.
+    #[serde(skip)]
+    pub told: String,
+}
+
+impl HalfInput {
+    fn of(was: WasHalf) -> Self {
+        Self { kind: was.kind.to_string(), kept: was.kept, told: was.to_string() }
+    }
 }
 
 /// Where a plan puts its nodes.
@@ -35,6 +54,9 @@ pub struct PlacementSummary {
     /// Nodes that compute in floating-point numbers of 16 bits.
     #[serde(skip_serializing_if = "is_zero")]
     pub half: usize,
+    /// Of a model whose numbers were of 16 bits: their type, and whether what stays float has it still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_input: Option<HalfInput>,
     /// Clamps that vanished into the grid of the node before them.
     pub absorbed: usize,
     /// Share of the multiply-accumulates that run on integers, between 0 and 1; `None` when shapes are not known.
@@ -57,6 +79,7 @@ pub fn summarize(
         integer: 0,
         stored: 0,
         half: 0,
+        half_input: plan.was_half.map(HalfInput::of),
         absorbed: 0,
         integer_work: None,
         float: Vec::new(),

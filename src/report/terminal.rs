@@ -95,6 +95,9 @@ impl Display for PlacementSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let float: usize = self.float.iter().map(|g| g.nodes.len()).sum();
         let Self { nodes, integer, stored, half, absorbed, target, .. } = self;
+        if let Some(was) = &self.half_input {
+            writeln!(f, "floats       {}", was.told)?;
+        }
         if *half > 0 {
             writeln!(f, "16 bits      {half} of {nodes} nodes, {float} in float32")?;
             if *integer == 0 && *stored == 0 {

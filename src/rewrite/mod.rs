@@ -9,6 +9,7 @@ mod domains;
 mod dynamic;
 mod halves;
 mod io;
+mod keep;
 mod outliers;
 mod qdq;
 mod qoperator;
@@ -18,6 +19,7 @@ mod weights;
 
 pub use collapse::collapse;
 pub use domains::to_contrib;
+pub use keep::keep_halves;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
 

@@ -7,6 +7,7 @@ mod dynamic;
 mod grids;
 mod halves;
 mod io;
+mod keep;
 mod known;
 mod layers;
 mod lookups;

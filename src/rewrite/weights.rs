@@ -113,10 +113,10 @@ fn choose(blocks: &Blocks, numbers: &[f32], plan: &ConstantPlan, grids: &mut [Pa
     settle_steps(plan, grids);
 }
 
-/// Makes every step a power of two, where that is asked for, and none shorter.
+/// Makes every step one that the scheme has, and none shorter.
 fn settle_steps(plan: &ConstantPlan, grids: &mut [Params]) {
-    if plan.scheme.power_of_two {
-        grids.iter_mut().for_each(|grid| grid.scale = quant::next_power_of_two(f64::from(grid.scale)) as f32);
+    if plan.scheme.power_of_two || plan.scheme.scales.is_some() {
+        grids.iter_mut().for_each(|grid| grid.scale = plan.scheme.step(f64::from(grid.scale)) as f32);
     }
 }
 
@@ -126,7 +126,7 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
         // One scale for all channels: as near to the weights as it can be.
         let means = vec![0.0; numbers.len()];
         let all = Channel { weights: numbers, means: &means };
-        grids[0].scale = quant::best_scale(&[all], &grids[0], moments.variance, least[0]);
+        grids[0].scale = quant::best_scale(&[all], &grids[0], moments.variance, least[0], plan.scheme.scales);
         return;
     };
     let (rows, length) = (shape[..axis].iter().product::<usize>(), shape[axis + 1..].iter().product::<usize>());
@@ -143,7 +143,7 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
         for (i, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
             let means = means(moments, shape, axis, first + i, count);
             let one = Channel { weights: &weights[i * count..][..count], means: &means };
-            grid.scale = quant::best_scale(&[one], grid, moments.variance, least);
+            grid.scale = quant::best_scale(&[one], grid, moments.variance, least, plan.scheme.scales);
         }
     });
 }

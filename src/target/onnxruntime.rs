@@ -2,6 +2,7 @@
 
 use super::Target;
 use crate::ir::{Graph, NodeId};
+use crate::qoperators::MICROSOFT;
 use crate::quant::{Float8, GridType, HalfType};
 
 /// Fused to a `QLinear...` kernel, or run on integers as they are, by the graph optimiser at its default level.
@@ -45,6 +46,7 @@ const HALF_KERNELS: &[&str] = &[
     "Clip",
     "Compress",
     "Concat",
+    "DequantizeLinear",
     "Expand",
     "Flatten",
     "Gather",
@@ -57,6 +59,7 @@ const HALF_KERNELS: &[&str] = &[
     "Max",
     "Min",
     "Mod",
+    "QuantizeLinear",
     "Reshape",
     "ReverseSequence",
     "Round",
@@ -71,6 +74,9 @@ const HALF_KERNELS: &[&str] = &[
     "Unsqueeze",
 ];
 
+/// The same of the operators of its own domain.
+const OWN_HALF_KERNELS: &[&str] = &["DequantizeLinear", "GatherBlockQuantized", "MatMulNBits", "QuantizeLinear"];
+
 /// ONNX Runtime on a CPU.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OnnxRuntimeCpu;
@@ -79,7 +85,12 @@ impl OnnxRuntimeCpu {
     /// Whether it has a kernel that reads float16 itself.
     pub fn has_half_kernel(self, graph: &Graph, node: NodeId) -> bool {
         let node = graph.node(node);
-        node.domain().is_empty() && HALF_KERNELS.contains(&node.op_type())
+        let of_domain = match node.domain() {
+            "" => HALF_KERNELS,
+            MICROSOFT => OWN_HALF_KERNELS,
+            _ => &[],
+        };
+        of_domain.contains(&node.op_type())
     }
 }
 

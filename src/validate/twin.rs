@@ -47,21 +47,9 @@ pub fn rounded_by(twin: &Graph, id: NodeId) -> Option<NodeId> {
 
 /// The type of 16 bits of each value, as far as it is stated or follows.
 fn kinds(graph: &Graph, order: &[NodeId]) -> Vec<Option<HalfType>> {
-    let stated = |v: ValueId| graph.element_type(v).and_then(HalfType::of);
-    let mut kinds: Vec<_> = graph.value_ids().map(stated).collect();
-    for &id in order {
-        let node = graph.node(id);
-        let Some(row) = ops::half(node) else { continue };
-        let from = |slot: usize| node.input(slot).and_then(|v| kinds[v.index()]);
-        let kind = match row.attribute {
-            Some(_) => row.stated(node).and_then(HalfType::of),
-            None => row.reads(node).into_iter().find_map(from),
-        };
-        for value in row.makes(node).into_iter().filter_map(|slot| node.output(slot)) {
-            kinds[value.index()] = kinds[value.index()].or(kind);
-        }
-    }
-    kinds
+    let mut types: Vec<_> = graph.value_ids().map(|v| graph.element_type(v)).collect();
+    order.iter().for_each(|&id| ops::follow_type(graph, id, &mut types));
+    types.into_iter().map(|dtype| dtype.and_then(HalfType::of)).collect()
 }
 
 /// Puts operators that round into a graph and its bodies.
@@ -76,22 +64,38 @@ fn round(graph: &mut Graph) -> Result<()> {
     let native: Vec<bool> = (0..graph.node_bound()).map(|_| false).collect();
     let native = order.iter().fold(native, |mut native, &id| {
         let node = graph.node(id);
-        let made = node.inputs().iter().flatten().filter_map(|&v| graph.value(v).producer());
+        let made: Vec<_> = node.inputs().iter().flatten().filter_map(|&v| graph.value(v).producer()).collect();
         let read = node.outputs().iter().flatten().flat_map(|&v| graph.value(v).readers()).map(|(reader, _)| reader);
-        native[id.index()] = has_kernel(graph, id) && made.chain(read).any(|other| reads_half(graph, other));
+        let read: Vec<_> = read.collect();
+        let given = node.outputs().iter().flatten().any(|&v| graph.value(v).is_output());
+        let alone = match ops::half_quantizer(node) {
+            // It makes no float16 that could be float32 instead.
+            Some(row) if row.quantizes() => false,
+            // The integers that it reads say nothing; where none of it is computed before, it stands as it is.
+            Some(row) if row.dequantizes() => {
+                !made.is_empty() && !given && !read.into_iter().any(|r| reads_half(graph, r))
+            }
+            _ => !made.into_iter().chain(read).any(|other| reads_half(graph, other)),
+        };
+        native[id.index()] = has_kernel(graph, id) && !alone;
         native
     });
     for id in order {
         for index in 0..graph.body_count(id) {
             graph.edit_body(id, index, round)?;
         }
-        let Some(row) = ops::half(graph.node(id)) else { continue };
+        let Some(row) = ops::half(graph.node(id)).or_else(|| ops::half_quantizer(graph.node(id))) else { continue };
         for slot in row.reads(graph.node(id)).into_iter().filter(|_| native[id.index()]) {
             let Some(value) = graph.node(id).input(slot) else { continue };
             let from_native = graph.value(value).producer().is_none_or(|p| native.get(p.index()) == Some(&true));
             let Some(kind) = kind(value).filter(|kind| *kind == HalfType::Float16 && !from_native) else { continue };
             let rounded = rounding(graph, value, kind);
             graph.set_input(id, slot, Some(rounded));
+            // What lies on a grid is known by its name.
+            if row.quantizes() && graph.value(value).uses().len() == 1 {
+                let stem = format!("{}_Input", graph.value(rounded).name());
+                graph.hand_over_name(value, rounded, &stem);
+            }
         }
         let exact =
             ops::lookup(graph, id).is_some_and(|op| matches!(op.role, Role::Movement | Role::Clamp | Role::Lookup));

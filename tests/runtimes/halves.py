@@ -209,8 +209,80 @@ def mixed(case):
         case.expect(measured > 25, f"{name}: SQNR {measured:.1f} dB")
 
 
+# What the modes of integers are held to where the model is float16 already and stays so: a policy, and in dB how much less than
+# the same with the model widened may be left.
+KEPT = {
+    "static": ("half: { input: keep }\n", 4.0),
+    "weights": ("mode: weight-only\n", 4.0),
+    "blocks": ("mode: weight-only\nweights: { type: int4 }\n", 2.0),
+    "contrib": ("mode: weight-only\nweights: { type: int4, form: contrib }\n", 2.0),
+    "dynamic": ("mode: dynamic\nhalf: { input: keep }\n", 4.0),
+}
+# Their numbers lie beyond float16, or are lost in it, where the model has been made float16 by force.
+NOT_IN_HALF = [large_constant, tiny_weights, large_numbers, normalized]
+# Integers of a grid that rounding to float16 has moved to the next one.
+STEPS_DB = 25.0
+
+
+def kept(case, build, opset, policy, loss):
+    """A model in float16 whose layers become integers, and which stays in float16 beside them."""
+    _, half, _, samples = quantize(case, build, opset, "float16", False, True)
+    samples = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in samples.items()}
+    expected, measured = run(half, samples), {}
+    for input_stays in [True, False]:
+        made, report = case.folder / f"kept-{input_stays}.onnx", case.folder / f"kept-{input_stays}.json"
+        (case.folder / "kept.yaml").write_text("version: 1\n" + policy)
+        data = ["--data", case.folder / "calibration.npz", "--validation", case.folder / "samples.npz", "--report", report]
+        what = ["--half-input", "keep" if input_stays else "widen"]
+        tare("quantize", half, "-c", case.folder / "kept.yaml", "-o", made, "-q", "--no-default-limits", *what, *data)
+        onnx.checker.check_model(str(made), full_check=True)
+        case.expect(interface(half) == interface(made), "inputs or outputs changed their names, types or shapes")
+        measured[input_stays] = {}
+        for optimize in [False, True]:
+            for name, found in run(made, samples, optimize=optimize).items():
+                left = sqnr(expected[name], found)
+                measured[input_stays][name] = min(left, measured[input_stays].get(name, left))
+                if input_stays and not optimize:
+                    stated = report_outputs(report)[name]
+                    good = min(stated, left) >= STEPS_DB or abs(stated - left) <= AGREEMENT_DB
+                    case.expect(good, f"{name}: the report states {stated:.2f} dB, ONNX Runtime shows {left:.2f}")
+    made, widened = (case.folder / f"kept-{stays}.onnx" for stays in [True, False])
+    if "dynamic" not in policy:
+        case.expect(stored(made, TensorProto.FLOAT) <= stored(half, TensorProto.FLOAT) + 16, "constants are float32")
+        case.expect(made.stat().st_size <= widened.stat().st_size + 100, "the file is larger than that of the widened model")
+    for name, left in measured[True].items():
+        case.note(f"{name} {left:.1f} dB, widened {measured[False][name]:.1f}")
+        good = left >= min(measured[False][name], CHANCE_DB) - loss
+        case.expect(good, f"{name}: SQNR {left:.1f} dB, widened {measured[False][name]:.1f}")
+
+
+def kept_brain(case, build, policy):
+    """The same in bfloat16, as far as the checker and our own re-execution go."""
+    _, half, _, _ = quantize(case, build, 17, "bfloat16", False, True)
+    made, report = case.folder / "kept.onnx", case.folder / "kept.json"
+    (case.folder / "kept.yaml").write_text("version: 1\n" + policy)
+    data = ["--data", case.folder / "calibration.npz", "--validation", case.folder / "samples.npz", "--report", report]
+    tare("quantize", half, "-c", case.folder / "kept.yaml", "-o", made, "-q", "--no-default-limits", *data)
+    onnx.checker.check_model(str(made), full_check=True)
+    case.expect(interface(half) == interface(made), "inputs or outputs changed their names, types or shapes")
+    case.expect(stored(made, TensorProto.FLOAT) == stored(half, TensorProto.FLOAT), "constants are float32")
+    for name, found in report_outputs(report).items():
+        case.note(f"{name} {found:.1f} dB")
+        case.expect(found >= 20, f"{name}: SQNR {found:.1f} dB")
+
+
 def main():
     suite = Suite()
+    for build, words in itertools.product([convolutions, classifier, attention], ["static", "weights"]):
+        name = f"{build.__name__}-kept-{words}-bfloat16"
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                kept_brain(case, build, KEPT[words][0])
+    for build, (words, (policy, loss)) in itertools.product([n for n in NETS if n not in NOT_IN_HALF], KEPT.items()):
+        name = f"{build.__name__}-kept-{words}"
+        if suite.chosen(name):
+            with suite.case(name) as case:
+                kept(case, build, 17, policy, loss)
     for build, opset in itertools.product(NETS, [13, 17]):
         if build is attention and opset < 17:
             continue

@@ -23,8 +23,9 @@ impl Calibrate {
         let mut raw = raw(self.model.config.as_ref())?;
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
         let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
+        let half_input = self.model.half_input()?;
         let set = self.data.overrides()?;
-        raw.override_with(&Overrides { model, dims, quantized_input, encodings, labels: None, ..set });
+        raw.override_with(&Overrides { model, dims, quantized_input, half_input, encodings, labels: None, ..set });
         raw.settings()
     }
 }

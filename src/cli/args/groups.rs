@@ -4,7 +4,7 @@ use super::parse::{dim, fraction, size, tasks, word};
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::{Error, Result};
-use tare::policy::{self, Overrides, QuantizedInput, Raw, Settings};
+use tare::policy::{self, HalfInput, Overrides, QuantizedInput, Raw, Settings};
 
 /// A model and the policy for it.
 #[derive(Args)]
@@ -21,6 +21,10 @@ pub struct Model {
     /// quantized, the rest keeps its grids).
     #[arg(long, value_name = "WHAT")]
     pub quantized_input: Option<String>,
+    /// What becomes of a model in float16 or bfloat16: widen (it is quantized as one in float32), keep (what stays float stays in
+    /// 16 bits, and scales are of that type). By default keep for weights alone, widen for all else.
+    #[arg(long, value_name = "WHAT")]
+    pub half_input: Option<String>,
     /// Grids or ranges that another tool found: AIMET encodings, or what ONNX Runtime's calibrators save. What they cover is not
     /// calibrated.
     #[arg(long, value_name = "FILE")]
@@ -32,9 +36,13 @@ impl Model {
     pub fn settings(&self) -> Result<Settings> {
         let mut raw = raw(self.config.as_ref())?;
         let (model, dims, quantized_input) = (self.model.clone(), self.dims.clone(), self.quantized_input()?);
-        let encodings = self.encodings.clone();
-        raw.override_with(&Overrides { model, dims, quantized_input, encodings, ..Overrides::default() });
+        let (half_input, encodings) = (self.half_input()?, self.encodings.clone());
+        raw.override_with(&Overrides { model, dims, quantized_input, half_input, encodings, ..Overrides::default() });
         raw.settings()
+    }
+
+    pub(super) fn half_input(&self) -> Result<Option<HalfInput>> {
+        word("half-input", self.half_input.as_ref())
     }
 
     pub(super) fn quantized_input(&self) -> Result<Option<QuantizedInput>> {

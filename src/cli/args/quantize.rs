@@ -105,6 +105,7 @@ impl Quantize {
             mode: word("mode", self.mode.as_ref())?,
             io: word("io", self.io.as_ref())?,
             quantized_input: self.model.quantized_input()?,
+            half_input: self.model.half_input()?,
             strict: self.strict.then_some(true),
             strip: self.strip.then_some(true),
             format: word("format", self.format.as_ref())?,

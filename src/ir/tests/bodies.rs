@@ -47,6 +47,20 @@ fn a_body_that_is_only_looked_at_stays_as_it_was() {
 }
 
 #[test]
+fn bodies_can_be_made_to_read_something_else() {
+    let mut graph = full().graph;
+    let (id, x) = (maker(&graph, "z"), value(&graph, "x"));
+    let new = NewNode { op_type: "Neg", name: "Neg", inputs: vec![Some(x)], ints: vec![] };
+    let (_, other) = graph.add_node(new, "other");
+    graph.redirect_captured(x, other);
+    let captured: Vec<_> = graph.node(id).captured().iter().map(|&v| graph.value(v).name()).collect();
+    assert_eq!(captured, ["other", "y"]);
+    assert!(!graph.value(x).is_captured() && graph.value(other).is_captured());
+    assert!(graph.body(id, 1).expect("a body").find("x").is_none());
+    graph.verify().expect("a sound graph");
+}
+
+#[test]
 fn what_people_alone_read_can_be_left_out() {
     let mut plain = full().to_proto().expect("a message");
     let sparse = SparseTensorProto {

@@ -4,8 +4,8 @@ mod data;
 mod rules;
 
 use super::raw::{
-    Activations, BiasType, CalibratorName, Format, Granularity, IoType, Mode, OnBadFileName, OneOrEach, QuantizedInput,
-    Raw, RawRule, Reference, Thresholds, WeightRange, Weights,
+    Activations, BiasType, CalibratorName, Format, Granularity, HalfInput, IoType, Mode, OnBadFileName, OneOrEach,
+    QuantizedInput, Raw, RawRule, Reference, Thresholds, WeightRange, Weights,
 };
 use super::settings::{
     ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation,
@@ -119,16 +119,32 @@ impl Raw {
 
     fn half(&self, mode: Mode) -> Result<HalfSettings> {
         let Some(half) = &self.half else { return Ok(HalfSettings::default()) };
-        if self.rule_modes().chain([mode]).all(|mode| mode.half().is_none()) {
-            return Err(
-                self.wrong("half", "half is for the modes float16 and bfloat16; set one of them, or remove this")
-            );
+        let mut modes = self.rule_modes().chain([mode]);
+        if modes.all(|mode| mode.half().is_none()) {
+            let why = "half is for the modes float16 and bfloat16; set one of them, or remove this";
+            if half.input.is_none() {
+                return Err(self.wrong("half", why));
+            }
+            let stated = [("keep_io", half.keep_io.is_some()), ("block", half.block.is_some())];
+            if let Some((key, _)) = stated.into_iter().find(|(_, stated)| *stated) {
+                let why = format!("{key} is for the modes float16 and bfloat16; set one of them, or remove this");
+                return Err(self.wrong(&format!("half.{key}"), why));
+            }
+        } else if half.input == Some(HalfInput::Keep) {
+            let why = "the modes float16 and bfloat16 widen what the model has and choose anew what they compute in 16 bits; \
+                       remove this, or the mode";
+            return Err(self.wrong("half.input", why));
+        }
+        if half.input == Some(HalfInput::Keep) && self.format == Some(Format::Qoperator) {
+            let why = "operators on integers have float32 scales, so that nothing around them could stay in 16 bits; set it to \
+                       widen, or format: qdq";
+            return Err(self.wrong("half.input", why));
         }
         if half.block.as_ref().is_some_and(Vec::is_empty) {
             return Err(self.wrong("half.block", "block names no operator; name one, or remove the key"));
         }
         let convert_io = half.keep_io == Some(false);
-        Ok(HalfSettings { convert_io, block: half.block.clone().unwrap_or_default() })
+        Ok(HalfSettings { convert_io, block: half.block.clone().unwrap_or_default(), input: half.input })
     }
 
     /// `elsewhere`: the calibrator may be given by something other than `activations` itself.

@@ -9,7 +9,7 @@ mod overrides;
 mod thresholds;
 
 pub use names::{
-    BiasType, CalibratorName, ChannelsName, Engine, FitName, Format, Granularity, IoType, LayoutName, Mode,
+    BiasType, CalibratorName, ChannelsName, Engine, FitName, Format, Granularity, HalfInput, IoType, LayoutName, Mode,
     OnBadFileName, QuantizedInput, Reference, Target, TaskName, TypeName, WeightForm, WeightRange, WeightTypeName,
 };
 pub use one_or_each::OneOrEach;
@@ -83,7 +83,7 @@ pub struct Raw {
     pub activations: Option<Activations>,
     /// How weights become integers, where no rule says otherwise.
     pub weights: Option<Weights>,
-    /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
+    /// What becomes of floating-point numbers of 16 bits, and what stays in float32 beside them.
     pub half: Option<RawHalf>,
     /// Exceptions for single nodes, operators and values. Where several match, the last one wins, key by key.
     pub rules: Option<Vec<RawRule>>,
@@ -296,7 +296,8 @@ pub struct Weights {
     pub bias: Option<BiasType>,
 }
 
-/// What stays in float32 in the modes `float16` and `bfloat16`.
+/// What is computed in numbers of 16 bits: what stays in float32 in the modes `float16` and `bfloat16`, and what becomes of
+/// numbers of 16 bits that the model has itself in the others.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawHalf {
@@ -308,6 +309,9 @@ pub struct RawHalf {
     #[serde(default, deserialize_with = "one_or_many")]
     #[schemars(with = "Option<OneOrMany<String>>")]
     pub block: Option<Vec<String>>,
+    /// What becomes of a model in float16 or bfloat16 where integers are made. Left out, `keep` where weights alone become
+    /// integers, and `widen` elsewhere: the integer kernels of ONNX Runtime on a CPU want float32 scales.
+    pub input: Option<HalfInput>,
 }
 
 /// An exception: what it is about, and what is different there.

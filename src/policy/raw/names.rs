@@ -116,6 +116,16 @@ pub enum QuantizedInput {
     Complete,
 }
 
+/// What becomes of the numbers of 16 bits that a model has before it is quantized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HalfInput {
+    /// They become float32: the inputs and outputs of the model alone keep their types.
+    Widen,
+    /// What stays float keeps its type, and scales are of that type, too.
+    Keep,
+}
+
 /// The runtime that will run the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

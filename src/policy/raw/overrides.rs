@@ -1,8 +1,8 @@
 //! What the command line says over the policy.
 
 use super::names::{
-    CalibratorName, ChannelsName, Engine, FitName, Format, IoType, LayoutName, Mode, QuantizedInput, Reference,
-    TaskName, WeightTypeName,
+    CalibratorName, ChannelsName, Engine, FitName, Format, HalfInput, IoType, LayoutName, Mode, QuantizedInput,
+    Reference, TaskName, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
@@ -18,6 +18,8 @@ pub struct Overrides {
     /// `io.inputs` and `io.outputs`.
     pub io: Option<IoType>,
     pub quantized_input: Option<QuantizedInput>,
+    /// `half.input`.
+    pub half_input: Option<HalfInput>,
     pub strict: Option<bool>,
     pub strip: Option<bool>,
     pub format: Option<Format>,
@@ -75,6 +77,8 @@ impl Raw {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
         self.set("quantized_input", |raw| &mut raw.quantized_input, over.quantized_input.as_ref());
+        let half_input = over.half_input.as_ref();
+        self.set("half.input", |raw| &mut raw.half.get_or_insert_default().input, half_input);
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());
         self.set("strip", |raw| &mut raw.strip, over.strip.as_ref());
         let io = over.io.map(OneOrEach::One);

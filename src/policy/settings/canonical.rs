@@ -2,8 +2,8 @@
 //! set of statistics carry.
 
 use super::super::raw::{
-    Activations, BiasType, CalibratorName, Engine, Format, Granularity, IoType, Mode, OneOrEach, QuantizedInput,
-    TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
+    Activations, BiasType, CalibratorName, Engine, Format, Granularity, HalfInput, IoType, Mode, OneOrEach,
+    QuantizedInput, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
 };
 use super::activations::{ActivationSettings, Calibrator};
 use super::pattern::Pattern;
@@ -34,6 +34,9 @@ impl Settings {
         }
         if self.half != HalfSettings::default() {
             keys["half"] = json!({ "block": self.half.block, "keep_io": !self.half.convert_io });
+            if let Some(what) = self.half.input {
+                keys["half"]["input"] = json!(if what == HalfInput::Keep { "keep" } else { "widen" });
+            }
         }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");

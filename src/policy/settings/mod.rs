@@ -11,7 +11,8 @@ pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
 use super::raw::{
-    Activations, Engine, Format, IoType, Mode, OneOrEach, QuantizedInput, Reference, TaskName, Thresholds, Weights,
+    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, TaskName, Thresholds,
+    Weights,
 };
 use super::text::Place;
 use crate::encodings::Version;
@@ -140,6 +141,17 @@ impl Settings {
         self.modes().filter_map(Mode::half)
     }
 
+    /// Whether what stays float of a model in 16 bits stays in 16 bits, and scales are of that type: where nothing is said,
+    /// if weights alone become integers. Kernels that multiply integers want float32 scales.
+    pub fn keeps_halves(&self) -> bool {
+        match self.half.input {
+            Some(what) => what == HalfInput::Keep,
+            None => {
+                self.mode == Mode::WeightOnly && self.modes().all(|m| matches!(m, Mode::WeightOnly | Mode::Float32))
+            }
+        }
+    }
+
     /// Whether it is known what samples show: some are run, or a file says it.
     pub fn sees_samples(&self) -> bool {
         self.calibration.is_some() || self.found
@@ -183,6 +195,8 @@ pub struct HalfSettings {
     pub convert_io: bool,
     /// Operators that stay in float32, beside those that do for their risks.
     pub block: Vec<String>,
+    /// What becomes of numbers of 16 bits that the model has itself; `None` where the modes decide.
+    pub input: Option<HalfInput>,
 }
 
 /// What outputs say, and so what is compared in them.

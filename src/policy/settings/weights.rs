@@ -70,6 +70,7 @@ impl WeightSettings {
             },
             reduce_range: over.reduce_range.unwrap_or(self.scheme.reduce_range),
             power_of_two: over.power_of_two.unwrap_or(self.scheme.power_of_two),
+            ..self.scheme
         };
         let scheme = settled(scheme);
         Self {

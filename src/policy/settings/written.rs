@@ -15,6 +15,13 @@ impl Settings {
             let keys = ["granularity", "symmetric"].map(|key| (key.to_owned(), canonical["weights"][key].clone()));
             weights.extend(keys);
         }
+        if let Some(Value::Object(half)) = own.get_mut("half") {
+            half.retain(|key, value| match key.as_str() {
+                "keep_io" => *value == json!(false),
+                "block" => *value != json!([]),
+                _ => true,
+            });
+        }
         let samples = own.remove("calibration");
         own.remove("held_back");
         let mut data = Map::new();

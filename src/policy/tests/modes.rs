@@ -43,6 +43,9 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("mode: weight-only\nweights: { type: int4, form: contrib, block_size: 64 }\ncontrib: true");
     same("mode: weight-only\nweights: { type: int4, granularity: per_channel }");
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: true");
+    same("mode: bfloat16\nhalf: { keep_io: false }");
+    same("half: { input: keep }");
+    same("mode: weight-only\nhalf: { input: widen }");
     same("mode: dynamic\nweights: { granularity: per_tensor, symmetric: false, avoid_saturation: false }");
     same("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\nquantized_input: complete");
     same(
@@ -268,6 +271,24 @@ fn numbers_of_16_bits_have_keys_of_their_own() {
     assert!(bare.canonical().get("half").is_none());
     let why = "half is for the modes float16 and bfloat16; set one of them, or remove this";
     fails("half: { keep_io: false }", 2, 7, why);
+    let input = |text: &str| settings(&format!("version: 1\n{text}")).expect("a policy").keeps_halves();
+    assert!(
+        input("mode: weight-only") && input("half: { input: keep }") && input("mode: dynamic\nhalf: { input: keep }")
+    );
+    let float = "mode: weight-only\nrules:\n- { match: { op_type: Conv }, mode: float32 }";
+    assert!(input(float) && !input("mode: weight-only\nhalf: { input: widen }") && !input("mode: dynamic"));
+    let mixed = "mode: weight-only\nrules:\n- { match: { op_type: Conv }, mode: static }";
+    assert!(!input("mode: static") && !input("mode: float16") && !input(mixed));
+    let kept = settings("version: 1\nhalf: { input: keep }").expect("a policy");
+    assert_eq!(kept.canonical()["half"]["input"], "keep");
+    let why = "keep_io is for the modes float16 and bfloat16; set one of them, or remove this";
+    fails("half: { input: keep, keep_io: true }", 2, 31, why);
+    let why = "the modes float16 and bfloat16 widen what the model has and choose anew what they compute in 16 bits; remove \
+               this, or the mode";
+    fails("mode: float16\nhalf: { input: keep }", 3, 16, why);
+    let why = "operators on integers have float32 scales, so that nothing around them could stay in 16 bits; set it to widen, \
+               or format: qdq";
+    fails("format: qoperator\nhalf: { input: keep }", 3, 16, why);
     fails("mode: bfloat16\nhalf: { block: [] }", 3, 16, "block names no operator; name one, or remove the key");
     let weights = "in mode float16 no weight becomes integers; remove this, or set mode: weight-only";
     fails("mode: float16\nweights: { type: int4 }", 3, 18, weights);

@@ -39,20 +39,20 @@ fn operators(model: &Model) -> Vec<&str> {
 fn everything_between_the_border_is_float32() {
     let mut made = model();
     let executor = Tract::default();
-    pass::run(&Widen { executor: &executor }, &mut made).expect("a model that can be widened");
+    pass::run(&Widen::new(&executor), &mut made).expect("a model that can be widened");
     let dtype = |name: &str| made.graph.element_type(made.graph.find(name).expect("a value"));
     assert_eq!(
         (dtype("x"), dtype("y"), dtype("w")),
         (Some(DataType::Float16), Some(DataType::Float16), Some(DataType::Float32))
     );
     assert_eq!(operators(&made), ["Cast", "MatMul", "Tanh", "Relu", "Cast"]);
-    let again = pass::run(&Widen { executor: &executor }, &mut made).expect("a widened model");
+    let again = pass::run(&Widen::new(&executor), &mut made).expect("a widened model");
     assert_eq!((operators(&made).len(), again.changed), (5, 0));
 }
 
 #[test]
 fn a_model_without_halves_stays_as_it_is() {
     let mut model = Builder::new(17).input("x", &[2]).node("Relu", &["x"], &["y"], vec![]).output("y", &[2]).build();
-    let outcome = pass::run(&Widen { executor: &Tract::default() }, &mut model).expect("any model");
+    let outcome = pass::run(&Widen::new(&Tract::default()), &mut model).expect("any model");
     assert_eq!((outcome.changed, operators(&model)), (0, vec!["Relu"]));
 }

@@ -33,7 +33,7 @@ fn no_other_candidate_is_better() {
         let (weights, means) = (numbers(count, seed), vec![0.7; count]);
         let widest = widest(&weights);
         let channel = Channel { weights: &weights, means: &means };
-        let scale = best_scale(&[channel], &widest, 0.3, 0.0);
+        let scale = best_scale(&[channel], &widest, 0.3, 0.0, None);
         let at = |scale: f32| plain(&weights, &means, &Params { scale, ..widest }, 0.3);
         let found = at(scale);
         assert!(found <= at(widest.scale), "{count}");
@@ -62,7 +62,7 @@ fn no_other_candidate_is_better_for_a_block() {
             let steps = (found.zero_point - widest.zero_point).abs();
             assert!(steps <= i32::from(!symmetric), "{found:?} beside {widest:?}");
             let at = |grid: &Params| plain(block, &means, grid, 1.0);
-            let scale = best_scale(&[Channel { weights: block, means: &means }], widest, 1.0, 0.0);
+            let scale = best_scale(&[Channel { weights: block, means: &means }], widest, 1.0, 0.0, None);
             let alone = Params { scale, ..*widest };
             assert!(at(found) <= at(&alone) * 1.0001, "{count} {symmetric}: {found:?} {alone:?}");
         }
@@ -91,7 +91,7 @@ fn the_shift_of_a_short_filter_behind_a_relu_goes() {
     for seed in 0..50 {
         let (weights, means) = (numbers(9, seed), vec![1.0; 9]);
         let widest = widest(&weights);
-        let scale = best_scale(&[Channel { weights: &weights, means: &means }], &widest, 0.2, 0.0);
+        let scale = best_scale(&[Channel { weights: &weights, means: &means }], &widest, 0.2, 0.0, None);
         before += plain(&weights, &means, &widest, 0.2);
         after += plain(&weights, &means, &Params { scale, ..widest }, 0.2);
     }
@@ -104,8 +104,34 @@ fn a_least_scale_is_kept_and_zeros_change_nothing() {
     let (widest, means) = (widest(&weights), vec![0.0; 16]);
     let least = widest.scale * 1.4;
     let channel = || Channel { weights: &weights, means: &means };
-    assert!(best_scale(&[channel()], &widest, 1.0, least) >= least);
+    assert!(best_scale(&[channel()], &widest, 1.0, least, None) >= least);
     let zeros = [0.0; 16];
     let dead = Channel { weights: &zeros, means: &means };
-    assert_eq!(best_scale(&[dead], &Params::from_range(0.0, 0.0, S8), 1.0, 0.0), 1.0);
+    assert_eq!(best_scale(&[dead], &Params::from_range(0.0, 0.0, S8), 1.0, 0.0, None), 1.0);
+}
+
+#[test]
+fn the_scale_is_the_best_of_those_that_16_bits_hold() {
+    let weights: Vec<f32> = numbers(96, 7).iter().map(|w| w * 0.011).collect();
+    let means = vec![0.1; 96];
+    for kind in [HalfType::Float16, HalfType::Bfloat16] {
+        let widest = Params::from_range(-0.011, 0.011, Scheme { scales: Some(kind), ..S8 });
+        let channel = Channel { weights: &weights, means: &means };
+        let scale = best_scale(&[channel], &widest, 0.3, 0.0, Some(kind));
+        assert_eq!(kind.round(scale), scale);
+        let error = |scale: f32| {
+            let grid = Params { scale, ..widest };
+            let (mut square, mut shift) = (0f64, 0f64);
+            for w in &weights {
+                let e = f64::from(grid.dequantize(grid.quantize(*w)) - w);
+                (square, shift) = (square + e * e, shift + 0.1 * e);
+            }
+            0.3 * square + shift * shift
+        };
+        // Every candidate is one that can be stored.
+        for i in 0..STEPS {
+            let other = kind.round_up(f64::from(widest.scale * share(i, &widest))) as f32;
+            assert!(error(scale) <= error(other) * 1.001, "{kind} {scale} {other}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::calibrate::Histogram;
 use crate::policy::Thresholds;
 use crate::quant::{GridType, Params, Scheme};
 use crate::report::details::{Distribution, Picture, Spread, WorstSample};
-use crate::report::{CalibrationSummary, FloatGroup};
+use crate::report::{CalibrationSummary, FloatGroup, HalfInput};
 use crate::validate::{
     AtLevel, Classification, Distance, LayerError, Layers, OutputError, Recorded, RecordedOf, RecordedOutput,
     RuntimeOutput, ThreeWay, Verdict as Kind,
@@ -342,6 +342,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         integer: 2,
         stored: 0,
         half: 0,
+        half_input: Some(HalfInput { kind: HOSTILE.to_owned(), kept: true, told: HOSTILE.to_owned() }),
         absorbed: 0,
         integer_work: Some(0.5),
         float: vec![group],

@@ -224,6 +224,9 @@ fn notes(document: &Document<'_>) -> Vec<String> {
             "{left} of the multiply-accumulates run on no integer kernel of {target}: little is gained there."
         ));
     }
+    if let Some(was) = &placement.half_input {
+        notes.push(format!("What stays float is {}.", was.told));
+    }
     if let Some(what) = &report.quantized_input {
         notes.push(format!("The input was quantized already; {what}."));
     }

@@ -27,7 +27,7 @@ fn rows() -> Builder {
 }
 
 impl Made {
-    fn dtype(&self, name: &str) -> Option<DataType> {
+    pub(super) fn dtype(&self, name: &str) -> Option<DataType> {
         self.graph().element_type(self.value(name))
     }
 }
@@ -120,6 +120,39 @@ fn bodies_read_float32() {
     );
     made.producer(made.value("a"), "Cast");
     assert!(made.graph().value(made.value("a")).is_captured());
+}
+
+#[test]
+fn bodies_read_a_cast_of_inputs_and_outputs_in_16_bits() {
+    let inner = |input: &str| NodeProto {
+        op_type: Some("Neg".to_owned()),
+        input: vec![input.to_owned()],
+        output: vec!["n".to_owned()],
+        ..NodeProto::default()
+    };
+    let output = ValueInfoProto { name: Some("n".to_owned()), ..ValueInfoProto::default() };
+    let branch = |name: &str, input: &str| {
+        let (name, node, output) = (Some(name.to_owned()), vec![inner(input)], vec![output.clone()]);
+        GraphProto { name, node, output, ..GraphProto::default() }
+    };
+    let truth = Tensor::new(DataType::Bool, vec![1], bytes::Bytes::from_static(&[1])).expect("a bool");
+    let bodies = vec![body("then_branch", branch("t", "state")), body("else_branch", branch("e", "a"))];
+    let net = matmul(rows().input("state", &[2, 4]), "x", "a").constant("truth", &truth);
+    let net = net.node("Tanh", &["state"], &["h"], vec![]).node("If", &["truth"], &["y"], bodies);
+    let net = net.output("y", &[2, 4]).output("a", &[2, 4]).output("h", &[2, 4]);
+    let policy = "mode: float16\nhalf: { keep_io: false }\nrules: [{ match: { node: Tanh_h }, quantize: false }]\n";
+    let made = halved(net, policy);
+    assert_eq!(["x", "state", "y", "a", "h"].map(|v| made.dtype(v)), [Some(DataType::Float16); 5]);
+    let reads = |index: usize| {
+        let inside = made.graph().body(made.the("If"), index).expect("a body");
+        let node = inside.node_ids().next().expect("a node");
+        inside.value(inside.node(node).input(0).expect("an input")).name().to_owned()
+    };
+    for (index, border) in [(0, "state"), (1, "a")] {
+        let cast = made.producer(made.value(&reads(index)), "Cast");
+        assert_eq!(made.graph().node(cast).attributes().int("to"), Some(1));
+        assert_eq!(made.input(cast, 0), made.value(border), "body {index}");
+    }
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl<'a> Runs<'a> {
         let (original, written) = (float_twin.as_ref().unwrap_or(float), quantized_twin.as_ref().unwrap_or(quantized));
         let Restored { model: mut restored, mut found, cuts } = Restored::of(written)?;
         follow_clamps(&original.graph, &mut restored.graph, &mut found);
-        let types = executor.types(&file::outline(original)?, inputs)?;
+        let inputs: Vec<_> = inputs.iter().map(in_float32).collect();
+        let types = executor.types(&file::outline(original)?, &inputs)?;
         let places = places(original, (&restored, &cuts), &types, &found.grids.activations)?;
 
         let made: Vec<usize> = (0..places.len()).filter(|&k| !places[k].node.is_empty()).collect();
@@ -159,6 +160,7 @@ impl<'a> Runs<'a> {
     /// # Errors
     /// When the engine cannot run one of the models.
     pub fn look(&self, inputs: &[Tensor]) -> Result<Vec<LayerSums>> {
+        let inputs = &inputs.iter().map(Tensor::widened).collect::<Result<Vec<_>>>()?;
         let count = self.places.len();
         let mut reference = self.original.values(inputs, count)?;
         for &(input, k) in &self.inputs {
@@ -179,6 +181,12 @@ impl<'a> Runs<'a> {
             .map(|(k, place)| LayerSums::of(place, reference[k].as_ref(), [&alone[k], &shaken[k], &whole[k]]));
         sums.collect()
     }
+}
+
+/// The type that what stands in for a model reads where a sample has numbers of 16 bits.
+fn in_float32(ty: &TensorType) -> TensorType {
+    let dtype = if HalfType::of(ty.dtype).is_some() { DataType::Float32 } else { ty.dtype };
+    TensorType { dtype, dims: ty.dims.clone() }
 }
 
 /// The coarsest type of 16 bits that a model has.
