@@ -5,6 +5,8 @@ use crate::exec::Tract;
 use crate::ir::build::{self, Builder, int};
 use crate::tensor::{DataType, Tensor, TensorType};
 
+mod branches;
+
 fn net() -> Builder {
     Builder::new(13).input("x", &[16, 8]).noise("w", &[8, 4], 1)
 }
