@@ -2,7 +2,7 @@
 
 use super::completed;
 use super::encoded::Encoded;
-use super::halves::Halves;
+use super::halves::{self, Halves};
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
 use crate::calibrate::Calibration;
@@ -95,6 +95,7 @@ impl Planned {
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
         let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
         let halves = Halves::of(kinds, settings).map_err(|e| Error::file(&path, e))?;
+        halves::make_border_float32(&mut model.graph, &settings.io);
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let levels = fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;

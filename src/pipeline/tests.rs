@@ -300,3 +300,25 @@ fn what_a_model_has_in_16_bits_is_kept_or_widened_by_the_mode() {
     let why = planned("both.onnx", "half: { input: keep }").map(|_| ()).expect_err("two types").to_string();
     assert!(why.contains("grids have scales of one type; set half.input: widen"), "{why}");
 }
+
+#[test]
+fn inputs_and_outputs_of_16_bits_become_integers_like_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let weight = HalfType::Float16.tensor(&Tensor::from_f32(vec![4, 4], &[0.25; 16])).expect("float32");
+    let net = Builder::new(17).input("x", &[2, 4]).constant("w", &weight).node("MatMul", &["x", "w"], &["y"], vec![]);
+    let mut model = net.output("y", &[2, 4]).build();
+    for name in ["x", "y"] {
+        let value = model.graph.find(name).expect("a value");
+        model.graph.set_element_type(value, HalfType::Float16.dtype());
+    }
+    file::save(&model, &folder.path().join("m.onnx")).expect("a file");
+    for io in ["{ inputs: uint8, outputs: int8 }", "{ inputs: uint8 }", "{ outputs: int8 }"] {
+        let text = format!("version: 1\nmodel: m.onnx\nio: {io}\n");
+        let raw = Raw::parse(&text, &folder.path().join("p.yaml")).expect("a policy");
+        let planned = Planned::new(&raw.settings().expect("settings")).expect("a plan");
+        let graph = &planned.model.graph;
+        let casts = graph.node_ids().filter(|&id| graph.node(id).is("Cast")).count();
+        // One is left where the type of 16 bits is.
+        assert_eq!((planned.plan.io.len(), casts), if io.contains(',') { (2, 0) } else { (1, 1) }, "{io}");
+    }
+}
