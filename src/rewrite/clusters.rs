@@ -10,13 +10,15 @@ use std::collections::HashSet;
 
 /// Each value of a clustered weight is there so many times on average, at least.
 const TIMES: usize = 2;
+/// A weight of as many values as these bits tell apart is a clustered one whatever it is stored as.
+const FEWEST_BITS: u32 = 4;
 /// A code of a book.
 const BITS: u32 = 4;
 
-/// How many values a weight of float32 has, if they are several, a type of `bits` bits can hold them and each is there several
+/// How many values a weight of float32 has, if they are several, no more than a type of `bits` bits has, and each is there several
 /// times.
 pub(super) fn count(tensor: &Tensor, bits: u32) -> Option<usize> {
-    let most = (1usize << bits.min(8)).min(tensor.len() / TIMES);
+    let most = (1usize << bits.clamp(FEWEST_BITS, 8)).min(tensor.len() / TIMES);
     let mut values = HashSet::new();
     let few = tensor.pieces().all(|piece| {
         tensor.with_piece(piece, |numbers| {
