@@ -1,7 +1,6 @@
 //! Clamps that had vanished into grids: a Relu or Clip need not be computed where the integers behind it end at its bounds,
 //! so quantizers take it out. Without the integers it has to be there again.
 
-use super::found::goes_by_no_name;
 use super::{Grid, Walk, stored};
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
@@ -71,7 +70,7 @@ impl Walk<'_> {
         }
         // What it made keeps the name that the grid goes by.
         let of_grid = graph.value(grid.scale).name().strip_suffix("_scale") == Some(name.as_str());
-        let made = if of_grid && goes_by_no_name(graph, float) {
+        let made = if of_grid && !graph.value(float).goes_by_name() {
             graph.rename(float, &format!("{name}_{op_type}_Input"));
             name.clone()
         } else {

@@ -80,7 +80,7 @@ impl Walk<'_> {
         self.notes.direct.entry(float).or_insert_with(|| {
             let readers = graph.value(float).readers().map(|(node, _)| node);
             let quantizes = |id: &NodeId| graph.node(*id).op_type() == "QuantizeLinear";
-            (readers.filter(|id| !quantizes(id)).collect(), !goes_by_no_name(graph, float))
+            (readers.filter(|id| !quantizes(id)).collect(), graph.value(float).goes_by_name())
         });
         Ok(())
     }
@@ -271,9 +271,4 @@ impl Notes {
         found.lost.extend(self.lost.into_iter().filter(|lost| alive(lost.0)).map(|(value, why)| (name(value), why)));
         found.lost.dedup();
     }
-}
-
-/// Whether only nodes of the graph read `value`, none of them by name.
-pub(super) fn goes_by_no_name(graph: &Graph, value: ValueId) -> bool {
-    graph.value(value).uses().iter().all(|one| matches!(one, Use::Input { .. }))
 }

@@ -190,7 +190,7 @@ impl Walk<'_> {
         let axis = node.attributes().int("axis").unwrap_or(1);
         let block = node.attributes().int("block_size").unwrap_or(0);
         if graph.is_constant(integers) {
-            let plain = block == 0 && found::goes_by_no_name(graph, output);
+            let plain = block == 0 && !graph.value(output).goes_by_name();
             if let Some(&known) = self.stored.get(&(integers, grid, axis)).filter(|_| plain) {
                 graph.redirect_readers(output, known);
                 graph.remove_if_unused(id);
@@ -201,7 +201,7 @@ impl Walk<'_> {
             graph.make_constant(output, &numbers);
             // Under its own name, where that can be told.
             let name = float_name(graph, integers);
-            if found::goes_by_no_name(graph, output) && graph.find(&name).is_none() {
+            if !graph.value(output).goes_by_name() && graph.find(&name).is_none() {
                 graph.rename(output, &name);
             }
             if plain {
@@ -311,7 +311,7 @@ fn same(graph: &Graph, one: Grid, other: Grid) -> Result<bool> {
 /// Everything that reads `from`, which `id` makes, reads `to`; where `from` goes by its name, `to` gets the name.
 fn replace(graph: &mut Graph, id: NodeId, from: ValueId, to: ValueId) {
     graph.redirect_readers(from, to);
-    let named = |graph: &Graph, v| graph.value(v).is_output() || graph.value(v).is_captured();
+    let named = |graph: &Graph, v| graph.value(v).goes_by_name();
     if !named(graph, from) {
         return;
     }

@@ -43,7 +43,7 @@ impl Walk<'_> {
         let count = if graph.node(id).is("MaxPool") { 1 } else { graph.node(id).outputs().len() };
         for slot in 0..count {
             let Some(integers) = graph.node(id).output(slot) else { continue };
-            if graph.value(integers).is_output() || graph.value(integers).is_captured() {
+            if graph.value(integers).goes_by_name() {
                 return Err(graph.node_error(id, "its integers are an output of the model, or read by a body"));
             }
             let name = float_name(graph, integers);

@@ -122,6 +122,11 @@ impl Value {
     pub fn is_captured(&self) -> bool {
         self.uses.iter().any(|u| matches!(u, Use::Body { .. }))
     }
+
+    /// Whether its name counts: it is an output of the graph, or a body reads it.
+    pub fn goes_by_name(&self) -> bool {
+        self.is_output() || self.is_captured()
+    }
 }
 
 /// An operator applied to values.

@@ -71,7 +71,7 @@ pub(super) fn make_border_float32(graph: &mut Graph, io: &IoSettings) {
                 graph
                     .node(node)
                     .output(0)
-                    .filter(|&made| casts(graph, node) && float32(graph, made) && goes_by_no_name(graph, made))
+                    .filter(|&made| casts(graph, node) && float32(graph, made) && !graph.value(made).goes_by_name())
             })
             .collect();
         let Some(made) = made.filter(|_| wanted(graph, input, &io.inputs) && !graph.value(input).is_output()) else {
@@ -87,7 +87,7 @@ pub(super) fn make_border_float32(graph: &mut Graph, io: &IoSettings) {
         let cast = graph.value(output).producer().filter(|&id| wanted(graph, output, &io.outputs) && casts(graph, id));
         let Some(from) = cast
             .and_then(|id| graph.node(id).input(0))
-            .filter(|&from| float32(graph, from) && goes_by_no_name(graph, from))
+            .filter(|&from| float32(graph, from) && !graph.value(from).goes_by_name())
         else {
             continue;
         };
@@ -96,8 +96,4 @@ pub(super) fn make_border_float32(graph: &mut Graph, io: &IoSettings) {
         graph.take_over_output(node, slot, output);
         graph.set_element_type(output, DataType::Float32);
     }
-}
-
-fn goes_by_no_name(graph: &Graph, value: ValueId) -> bool {
-    !graph.value(value).is_output() && !graph.value(value).is_captured()
 }

@@ -105,7 +105,7 @@ fn jobs(graph: &Graph, taken: &mut [bool]) -> Vec<Job> {
 fn layer_before(graph: &Graph, job: &Job) -> Option<NodeId> {
     let x = graph.value(job.x);
     let layer = x.producer().filter(|&l| ["Conv", "ConvTranspose", "Gemm"].iter().any(|op| graph.node(l).is(op)))?;
-    let alone = !x.is_output() && !x.is_captured() && x.readers().all(|(reader, _)| job.nodes.contains(&reader));
+    let alone = !x.goes_by_name() && x.readers().all(|(reader, _)| job.nodes.contains(&reader));
     let finite = match job.activation {
         Activation::Sigmoid { alpha, beta } => alpha.is_finite() && beta.is_finite(),
         Activation::Swish => true,

@@ -33,7 +33,7 @@ impl Pass for Eliminate {
 /// whether it does; it does not where `from` goes by name, too, or no node makes it.
 fn make(graph: &mut Graph, from: ValueId, to: ValueId) -> bool {
     let made = graph.value(from);
-    let Some(node) = made.producer().filter(|_| !made.is_output() && !made.is_captured()) else { return false };
+    let Some(node) = made.producer().filter(|_| !made.goes_by_name()) else { return false };
     let Some(slot) = graph.node(node).outputs().iter().position(|&output| output == Some(from)) else { return false };
     graph.redirect_readers(from, to);
     graph.take_over_output(node, slot, to);

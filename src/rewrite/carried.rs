@@ -22,7 +22,7 @@ pub(super) fn pair(graph: &mut Graph) -> Result<()> {
         let (Some((scale, zero)), Some(output)) = (moved, graph.node(id).output(0)) else { continue };
         let quantizes = |graph: &Graph, node: NodeId| graph.node(node).is("QuantizeLinear");
         let taken: Vec<_> = graph.value(output).readers().filter(|&(node, _)| !quantizes(graph, node)).collect();
-        let goes_by_name = graph.value(output).is_output() || graph.value(output).is_captured();
+        let goes_by_name = graph.value(output).goes_by_name();
         if taken.is_empty() && !goes_by_name {
             continue;
         }

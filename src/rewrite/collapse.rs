@@ -21,7 +21,7 @@ pub fn collapse(graph: &mut Graph) -> Result<()> {
             continue;
         }
         graph.redirect_readers(made, integers);
-        let named = graph.value(made).is_output() || graph.value(made).is_captured();
+        let named = graph.value(made).goes_by_name();
         // An output that is also an input needs a node between.
         if named && graph.value(integers).producer().is_some() && !graph.value(integers).is_output() {
             graph.hand_over_name(made, integers, &format!("{}_again", graph.value(made).name()));

@@ -193,7 +193,7 @@ impl Writer<'_> {
             let params = self.resolved.converted(value, other.scheme.dtype).ok_or_else(|| lost(graph, value))?;
             self.pair(graph, source, root, (value, params), |node, slot| wants(node, slot, other));
         }
-        let goes_by_name = graph.value(value).is_output() || graph.value(value).is_captured();
+        let goes_by_name = graph.value(value).goes_by_name();
         let input = graph.value(value).producer().is_none();
         let direct = !made_by_integers && self.plan.direct_by_name.contains(&value);
         if all && !direct && !input && goes_by_name {

@@ -144,7 +144,7 @@ fn give(graph: &mut Graph, native: &mut HashMap<ValueId, HalfType>, border: &Bor
 fn remove_casts(graph: &mut Graph, native: &mut HashMap<ValueId, HalfType>) {
     for id in graph.node_ids().collect::<Vec<_>>() {
         let Some((from, to, kind)) = idle_cast(graph, id, native) else { continue };
-        let goes_by_name = |v: ValueId| graph.value(v).is_output() || graph.value(v).is_captured();
+        let goes_by_name = |v: ValueId| graph.value(v).goes_by_name();
         if !goes_by_name(to) {
             graph.redirect_readers(to, from);
             graph.remove_if_unused(id);

@@ -13,7 +13,7 @@ pub(super) fn follow_clamps(original: &Graph, restored: &mut Graph, found: &mut 
         let layer = original.find(&name).filter(|_| original.find(&before).is_none());
         let Some(last) = layer.and_then(|layer| only_clamp(original, layer)) else { continue };
         let wanted = original.value(last).name();
-        if restored.find(wanted).is_none() && [read, made].iter().all(|&value| goes_by_no_name(restored, value)) {
+        if restored.find(wanted).is_none() && [read, made].iter().all(|&value| !restored.value(value).goes_by_name()) {
             restored.rename(made, wanted);
             rename(found, &name, wanted);
             restored.rename(read, &name);
@@ -34,17 +34,13 @@ fn only_clamp(graph: &Graph, value: ValueId) -> Option<ValueId> {
     let mut next = Some(value);
     while let Some(value) = next {
         let mut readers = graph.value(value).readers();
-        next = match (readers.next(), readers.next(), goes_by_no_name(graph, value)) {
+        next = match (readers.next(), readers.next(), !graph.value(value).goes_by_name()) {
             (Some((reader, 0)), None, true) => clamped(graph, reader),
             _ => None,
         };
         last = next.or(last);
     }
     last
-}
-
-fn goes_by_no_name(graph: &Graph, value: ValueId) -> bool {
-    !graph.value(value).is_output() && !graph.value(value).is_captured()
 }
 
 fn rename(found: &mut Found, from: &str, to: &str) {
