@@ -39,13 +39,13 @@ pub trait Executor: Send + Sync {
     /// Its name and version, for reports.
     fn name(&self) -> String;
 
-    /// Makes a model, given as a protobuf message, ready for inputs of the concrete types `inputs`. The float values
+    /// Makes a model, given as a protobuf message that is let go of as soon as it was read, ready for inputs of the concrete types `inputs`. The float values
     /// called `observed` are shown to the observer, numbered in that order; every other one may be optimised away.
     ///
     /// # Errors
     /// [`Error::Node`] when the engine cannot run an operator, [`Error::Engine`] when anything else is wrong. An engine
     /// may find out as late as when the program runs.
-    fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>>;
+    fn compile(&self, model: Vec<u8>, inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>>;
 
     /// The type of every value of known rank, as far as it follows from inputs of the types `inputs`, dimensions of which
     /// may vary, or is stated in the model. What cannot be told is left out. Weights need not be there, see
@@ -75,7 +75,7 @@ pub fn evaluate(executor: &dyn Executor, model: &Model) -> Result<Vec<Tensor>> {
     if model.graph.inputs().next().is_some() {
         return Err(Error::other("a constant expression has no inputs"));
     }
-    executor.compile(&crate::file::to_bytes(model)?, &[], &[])?.run(&[], &mut |_, _, _| {})
+    executor.compile(crate::file::to_bytes(model)?, &[], &[])?.run(&[], &mut |_, _, _| {})
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub struct Session<'a> {
     executor: &'a dyn Executor,
     /// What of the model has to run.
     model: Model,
-    bytes: Vec<u8>,
+    /// The model as a message, until the first program is compiled of it.
+    bytes: Mutex<Option<Vec<u8>>>,
     observed: Vec<String>,
     /// Whether the model's outputs are computed.
     outputs: bool,
@@ -51,6 +52,7 @@ impl<'a> Session<'a> {
         });
         let model = model.part(&wanted.collect::<Result<Vec<_>>>()?, outputs)?;
         let bytes = crate::file::to_bytes(&model)?;
+        let bytes = Mutex::new(Some(bytes));
         Ok(Self { executor, model, bytes, observed, outputs, programs: Mutex::default() })
     }
 
@@ -69,7 +71,12 @@ impl<'a> Session<'a> {
         if let Some(program) = &*program {
             return Ok(program.clone());
         }
-        let compiled = self.executor.compile(&self.bytes, &types, &self.observed)?;
+        // To keep a message for shapes that may never come would be to keep all weights once more.
+        let message = match lock(&self.bytes).take() {
+            Some(first) => first,
+            None => crate::file::to_bytes(&self.model)?,
+        };
+        let compiled = self.executor.compile(message, &types, &self.observed)?;
         Ok(program.insert(compiled.into()).clone())
     }
 

@@ -28,7 +28,7 @@ impl Executor for Counting {
         "nothing".to_owned()
     }
 
-    fn compile(&self, _: &[u8], _: &[TensorType], _: &[String]) -> Result<Box<dyn Program>> {
+    fn compile(&self, _: Vec<u8>, _: &[TensorType], _: &[String]) -> Result<Box<dyn Program>> {
         self.compiled.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Nothing))
     }

@@ -61,8 +61,8 @@ impl Executor for OnnxRuntime {
         }
     }
 
-    fn compile(&self, model: &[u8], _: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
-        Ok(Box::new(program::Sessions::new(model, observed, self.level, self.name())?))
+    fn compile(&self, model: Vec<u8>, _: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+        Ok(Box::new(program::Sessions::new(&model, observed, self.level, self.name())?))
     }
 
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {

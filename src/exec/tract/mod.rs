@@ -36,7 +36,7 @@ mod unpack;
 use super::{Executor, Program, Types};
 use crate::error::Result;
 use crate::tensor::TensorType;
-use failure::{Failure, guarded};
+use failure::{Failure, Labels, guarded};
 use message::Message;
 use program::{Optimised, Outlets, Raw, Stepped};
 use std::cell::Cell;
@@ -65,7 +65,7 @@ impl Executor for Tract {
         format!("tract {VERSION}")
     }
 
-    fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+    fn compile(&self, model: Vec<u8>, inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         Ok(self.program(model, inputs, observed)?)
     }
 
@@ -76,21 +76,29 @@ impl Executor for Tract {
 
 impl Tract {
     /// What [`Executor::compile`] makes.
-    fn program(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Stepped>> {
-        let message = guarded(|| Message::read(&self.onnx, model, true))?;
+    fn program(&self, model: Vec<u8>, inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Stepped>> {
+        let message = guarded(|| Message::read(&self.onnx, &model, true))?;
+        drop(model);
+        let takes = message.takes(inputs);
+        let (parsed, outlets) = guarded(|| self.parse(&message))?;
+        // Message, what was parsed of it and what is made of that each hold all weights: no more of them than are needed.
+        let Message { labels, proto } = message;
+        drop(proto);
+        let spare = parsed.clone();
         let hopeless = Cell::new(false);
         let optimised = guarded(|| {
-            let program = self.optimised(&message, inputs, observed);
+            let program = optimised((parsed, &outlets), inputs, observed, &labels);
             program.inspect_err(|failure| hopeless.set(failure.is_final()))
         });
         match optimised {
             Ok(program) => Ok(Box::new(program)),
             // Run as it stands, an operator takes shapes that do not fit for ones to broadcast.
-            Err(why) if hopeless.get() || !message.takes(inputs) => Err(why),
+            Err(why) if hopeless.get() || !takes => Err(why),
             Err(why) => {
                 // What tract cannot analyse beforehand may still run, slower: it then knows every shape and value.
                 tracing::debug!(%why, "runs without optimisation");
-                Ok(Box::new(guarded(|| self.raw(&message, observed))?))
+                let raw = || Raw::new(spare, &outlets, observed, &labels).map_err(|e| Failure::of(&e, &labels));
+                Ok(Box::new(guarded(raw)?))
             }
         }
     }
@@ -101,31 +109,36 @@ impl Tract {
         Ok((parsed.model, parsed.outlets_by_name.into_iter().collect()))
     }
 
-    fn optimised(
+    /// The program of a message for inputs of these types, analysed and optimised.
+    fn of_message(
         &self,
         message: &Message,
         inputs: &[TensorType],
         observed: &[String],
     ) -> std::result::Result<Optimised, Failure> {
-        let (mut model, outlets) = self.parse(message)?;
-        let mut build = || {
-            for index in 0..model.outputs.len() {
-                model.set_output_fact(index, InferenceFact::default())?;
-            }
-            for (index, ty) in inputs.iter().enumerate() {
-                // Every dimension is concrete here.
-                let fact = convert::fact(ty, || 1.to_dim())?;
-                model.set_input_fact(index, fact)?;
-            }
-            Optimised::new(std::mem::take(&mut model), &outlets, observed, &message.labels)
-        };
-        build().map_err(|e| Failure::of(&e, &message.labels))
-    }
-
-    fn raw(&self, message: &Message, observed: &[String]) -> std::result::Result<Raw, Failure> {
         let (model, outlets) = self.parse(message)?;
-        Raw::new(model, &outlets, observed, &message.labels).map_err(|e| Failure::of(&e, &message.labels))
+        optimised((model, &outlets), inputs, observed, &message.labels)
     }
+}
+
+fn optimised(
+    (mut model, outlets): (InferenceModel, &Outlets),
+    inputs: &[TensorType],
+    observed: &[String],
+    labels: &Labels,
+) -> std::result::Result<Optimised, Failure> {
+    let mut build = || {
+        for index in 0..model.outputs.len() {
+            model.set_output_fact(index, InferenceFact::default())?;
+        }
+        for (index, ty) in inputs.iter().enumerate() {
+            // Every dimension is concrete here.
+            let fact = convert::fact(ty, || 1.to_dim())?;
+            model.set_input_fact(index, fact)?;
+        }
+        Optimised::new(std::mem::take(&mut model), outlets, observed, labels)
+    };
+    build().map_err(|e| Failure::of(&e, labels))
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl Tract {
     ) -> Result<Box<dyn Switched>> {
         let [float, rounded] = models.map(|model| {
             let message = guarded(|| Message::read(&self.onnx, model, true))?;
-            let program = guarded(|| self.optimised(&message, inputs, &[]))?;
+            let program = guarded(|| self.of_message(&message, inputs, &[]))?;
             Ok::<_, Error>((program.plan, message.labels))
         });
         let ((float, labels), (rounded, _)) = (float?, rounded?);

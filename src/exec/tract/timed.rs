@@ -29,7 +29,7 @@ impl Programs {
         }
         // Read again for each shape: kept, the message would count as memory that running the model takes.
         let message = file::to_bytes(&file::load(&self.path)?)?;
-        let program = self.tract.program(&message, types, &[]).map_err(explained)?;
+        let program = self.tract.program(message, types, &[]).map_err(explained)?;
         self.programs.push((types.to_vec(), program));
         Ok(self.programs.len() - 1)
     }

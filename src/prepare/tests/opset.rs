@@ -67,7 +67,7 @@ impl Executor for Blind {
 
     fn compile(
         &self,
-        model: &[u8],
+        model: Vec<u8>,
         inputs: &[TensorType],
         observed: &[String],
     ) -> crate::error::Result<Box<dyn Program>> {

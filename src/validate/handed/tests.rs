@@ -23,17 +23,17 @@ impl Executor for Leaves {
         "a runtime".to_owned()
     }
 
-    fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+    fn compile(&self, model: Vec<u8>, inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         if self.refuses {
             return Err(crate::error::Error::Engine("no kernel".to_owned()));
         }
-        let mut model = crate::proto::ModelProto::decode(model).expect("a message");
+        let mut model = crate::proto::ModelProto::decode(model.as_slice()).expect("a message");
         if !self.in_whole_models || inputs.len() == 1 {
             let nodes = model.graph.iter_mut().flat_map(|graph| &mut graph.node);
             nodes.filter(|node| node.op_type() == self.out).for_each(|node| node.op_type = Some("Identity".to_owned()));
         }
         let model = crate::ir::Model::from_proto(model)?;
-        self.tract.compile(&file::to_bytes(&model)?, inputs, observed)
+        self.tract.compile(file::to_bytes(&model)?, inputs, observed)
     }
 
     fn types(&self, model: &[u8], inputs: &[TensorType]) -> Result<Types> {

@@ -44,7 +44,7 @@ impl Executor for Runs {
         "a runtime".to_owned()
     }
 
-    fn compile(&self, model: &[u8], inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
+    fn compile(&self, model: Vec<u8>, inputs: &[TensorType], observed: &[String]) -> Result<Box<dyn Program>> {
         match self.refuses {
             Some(why) => Err(Error::Engine(why.to_owned())),
             None => Ok(Box::new(Changed(self.tract.compile(model, inputs, observed)?, self.change, self.most))),

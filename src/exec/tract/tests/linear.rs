@@ -205,7 +205,7 @@ fn a_pair_of_both_computes_what_they_do_alone() {
             let bytes = crate::file::to_bytes(&both).expect("bytes");
             let message = Message::read(&tract.onnx, &bytes, true).expect("a message");
             let ty = TensorType { dtype: DataType::Float32, dims: dims.map(|d| Some(d as usize)).to_vec() };
-            let operators = operators(&tract.optimised(&message, &[ty], &[]).expect("a program"));
+            let operators = operators(&tract.of_message(&message, &[ty], &[]).expect("a program"));
             assert!(operators.contains("Simulated") && !operators.contains("uantize"), "{operators}");
         }
     }
@@ -224,7 +224,7 @@ fn a_weight_is_dequantized_once() {
     let tract = Tract::default();
     let message = Message::read(&tract.onnx, &bytes, true).expect("a message");
     let x = TensorType { dtype: DataType::Float32, dims: vec![Some(1), Some(1200)] };
-    let program = tract.optimised(&message, &[x], &[]).expect("a program");
+    let program = tract.of_message(&message, &[x], &[]).expect("a program");
     assert!(!operators(&program).contains("Dequantize"));
     let mut one = vec![0.0; 1200];
     one[7] = 2.0;
