@@ -51,7 +51,8 @@ const HOMES: &[(&[&str], &[&str], &str)] = &[
     (
         &["prost::", "crate::proto"],
         // `tensor_proto.rs` derives one small message of its own: `inputs` stands beside the model, not on top of it.
-        &["file/", "ir/", "proto.rs", "inputs/tensor_proto.rs"],
+        // `message.rs` reads tract's own messages, which tract itself would copy before.
+        &["file/", "ir/", "proto.rs", "inputs/tensor_proto.rs", "exec/tract/message.rs"],
         "protobuf messages are met in `file` and `ir`; give `ir` a function that answers the question in plain types",
     ),
     (&["tract_onnx", "tract_core", "tract_hir"], &["exec/tract/"], "tract is met behind `exec::Executor` only"),

@@ -4,6 +4,7 @@
 use super::failure::{Failure, Label, Labels};
 use super::{mend, refuse, unpack};
 use crate::tensor::{DataType, TensorType};
+use prost::Message as _;
 use std::collections::HashSet;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value as Dim};
@@ -26,7 +27,8 @@ impl Message {
     /// # Errors
     /// When `bytes` are no model, or as said above.
     pub fn read(onnx: &tract_onnx::Onnx, bytes: &[u8], strict: bool) -> Result<Self, Failure> {
-        let mut proto = onnx.proto_model_for_read(&mut std::io::Cursor::new(bytes))?;
+        // tract's own reader would copy the bytes first.
+        let mut proto = ModelProto::decode(bytes).map_err(TractError::from)?;
         let opset = proto.opset_import.iter().find(|i| matches!(i.domain.as_str(), "" | "ai.onnx"));
         let opset = opset.map_or(0, |i| i.version);
         let Some(mut graph) = proto.graph.take() else {
