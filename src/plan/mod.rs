@@ -22,13 +22,14 @@ mod outliers;
 mod place;
 mod recurrent;
 mod scales;
+mod stated;
 mod structure;
 mod types;
 mod values;
 mod weights;
 
 pub use assemble::plan;
-pub use bias::per_channel_bias;
+pub use bias::{addend_behind, per_channel_bias};
 pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
 pub use idle::Idle;

@@ -25,7 +25,7 @@ mod zeros;
 use super::*;
 use crate::calibrate::{Calibration, Statistics};
 use crate::exec::{Session, Tract};
-use crate::ir::build::{Builder, int, noise};
+use crate::ir::build::{Builder, int, ints, noise};
 use crate::ir::{Graph, Model, NodeId, Use, ValueId};
 use crate::plan::{Known, Placement, Plan, plan};
 use crate::policy::{Raw, Settings};
