@@ -194,6 +194,8 @@ pub struct IntegerNode {
     pub constants: Vec<ConstantPlan>,
     /// Where its int32 bias is: a node, itself or an Add behind it, and which of its inputs.
     pub bias: Option<(NodeId, usize)>,
+    /// The input at which it has no bias, and could have one of int32.
+    pub free_bias: Option<usize>,
     /// Clamps that may vanish into it, in order.
     pub clamps: Vec<NodeId>,
     /// Its output past the clamps.

@@ -15,6 +15,7 @@ mod outliers;
 mod outputs;
 mod qoperators;
 mod recurrent;
+mod refitted;
 mod saturation;
 mod scale;
 mod stored;
