@@ -8,6 +8,8 @@ mod constants;
 mod grids;
 mod nodes;
 mod pairing;
+mod renaming;
+mod structure;
 mod text;
 
 pub use constants::ConstantChange;
@@ -73,7 +75,12 @@ pub struct Compared {
 impl Difference {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        let structure = [self.removed.len(), self.added.len(), self.changed.len(), self.renamed.len()];
+        self.renamed.is_empty() && self.is_all_but_names()
+    }
+
+    /// Whether nothing differs but names.
+    pub fn is_all_but_names(&self) -> bool {
+        let structure = [self.removed.len(), self.added.len(), self.changed.len()];
         let numbers = [self.grids.len(), self.one_sided.len(), self.constants.len()];
         let around = [self.around.len(), self.interface.len()];
         structure.iter().chain(&numbers).chain(&around).all(|&count| count == 0)
@@ -92,6 +99,7 @@ struct Float {
 /// When a graph has a circle or a constant is malformed.
 pub fn diff(a: &Model, b: &Model, names: [&str; 2]) -> Result<Difference> {
     let mut difference = Difference::default();
+    let b = &renaming::renamed(a, b, &mut difference)?;
     around::compare(a, b, &mut difference);
     nodes::compare(a, b, &mut difference)?;
     let mut turned = |model: &Model, name: &str| {
@@ -119,6 +127,7 @@ pub fn diff(a: &Model, b: &Model, names: [&str; 2]) -> Result<Difference> {
     let pairing = Pairing::of(&one.model.graph, &two.model.graph)?;
     grids::compare(&one, &two, &pairing, &mut difference);
     constants::compare(&one, &two, &pairing, &mut difference)?;
+    renaming::note_names(&mut difference);
     Ok(difference)
 }
 

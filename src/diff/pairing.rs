@@ -1,5 +1,7 @@
-//! Which nodes of two graphs belong together: by name, then by output, then by what they read, then by operator and position.
+//! Which nodes of two graphs belong together: by name, then by output, then by what they read and what reads them, then by operator
+//! and position.
 
+use super::structure::{Likeness, Structure, longest};
 use crate::dequantize;
 use crate::error::Result;
 use crate::ir::{Graph, Node, NodeId, Source, ValueId};
@@ -13,7 +15,7 @@ pub(super) fn operator(node: &Node) -> String {
 }
 
 /// Whether a node only leads numbers to integers or back.
-fn is_between(graph: &Graph, id: NodeId) -> bool {
+pub(super) fn is_between(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     qoperators::is_conversion(node.domain(), node.op_type())
 }
@@ -30,6 +32,33 @@ pub(super) fn source(graph: &Graph, mut value: ValueId) -> ValueId {
     value
 }
 
+/// The same where that is an operator on integers, of what it stands for.
+pub(super) fn stood_for(node: &Node) -> String {
+    let form = qoperators::find(node.domain(), node.op_type());
+    form.map_or_else(|| operator(node), |form| form.float.to_owned())
+}
+
+/// Whether conversions take a node into the layer before it: a clamp, a normalization, a padding, or what changes
+/// nothing.
+pub(super) fn is_taken(graph: &Graph, id: NodeId) -> bool {
+    const TAKEN: [&str; 7] = ["Relu", "Clip", "BatchNormalization", "Pad", "Identity", "Dropout", "Cast"];
+    TAKEN.iter().any(|op_type| graph.node(id).is(op_type))
+}
+
+/// What such a node reads that makes `value`.
+pub(super) fn past(graph: &Graph, value: ValueId) -> Option<ValueId> {
+    let id = graph.value(value).producer().filter(|&id| is_taken(graph, id))?;
+    graph.node(id).input(0)
+}
+
+/// What two nodes of one operator read at the same place, bodies of theirs too, as far as these read as much.
+pub(super) fn read(one: &Node, two: &Node) -> Vec<(ValueId, ValueId)> {
+    let inputs = one.inputs().iter().zip(two.inputs()).filter_map(|(x, y)| (*x).zip(*y));
+    let (x, y) = (one.captured(), two.captured());
+    let captured = x.iter().copied().zip(y.iter().copied()).filter(|_| x.len() == y.len());
+    inputs.chain(captured).collect()
+}
+
 /// Two graphs while their nodes are paired.
 pub(super) struct Pairing<'g> {
     /// Both.
@@ -42,8 +71,9 @@ pub(super) struct Pairing<'g> {
     values: HashMap<ValueId, ValueId>,
 }
 
-/// What a node reads, in terms of the second graph; stored tensors count by their place alone.
-type Reads = (String, Vec<Option<ValueId>>);
+/// A node's operator, what it reads in terms of the second graph, where what follows from constants counts by its place alone, and
+/// a mark of what else it has.
+type Reads = (String, Vec<Option<ValueId>>, u64);
 
 impl<'g> Pairing<'g> {
     /// Pairs the nodes of `a` and `b`.
@@ -52,7 +82,7 @@ impl<'g> Pairing<'g> {
     /// When a graph has a circle.
     pub fn of(a: &'g Graph, b: &'g Graph) -> Result<Self> {
         let mut this = Self { graphs: [a, b], nodes: HashMap::new(), taken: BTreeSet::new(), values: HashMap::new() };
-        // Inputs of other names are the same by their place, if they are as many.
+        // Inputs of other names are the same by their place, if they are as many, and so is what goes in by name.
         if a.inputs().count() == b.inputs().count() {
             this.values.extend(a.inputs().zip(b.inputs()));
         }
@@ -62,7 +92,7 @@ impl<'g> Pairing<'g> {
             let outputs = graph.node(id).outputs().iter().flatten();
             outputs.map(|&v| graph.value(v).name().to_owned()).collect()
         });
-        this.by_reads(&order);
+        this.by_structure(&order)?;
         this.by_position(&order);
         Ok(this)
     }
@@ -146,35 +176,138 @@ impl<'g> Pairing<'g> {
         named != source(b, other) && !told
     }
 
-    fn reads(&self, side: usize, id: NodeId) -> Option<Reads> {
+    /// What a node reads; `None` where that tells nothing.
+    fn reads(&self, known: &[Structure; 2], side: usize, id: NodeId, likeness: Likeness) -> Option<Reads> {
         let graph = self.graphs[side];
         let node = graph.node(id);
         let one = |value: &Option<ValueId>| match *value {
-            Some(value) => match source(graph, value) {
-                value if graph.is_constant(value) => Some(None),
+            Some(value) => match self.read(side, value, likeness) {
+                value if known[side].is_constant(value) => Some(None),
                 value if side == 0 => self.mapped(value).map(Some),
                 value => Some(Some(value)),
             },
             None => Some(None),
         };
-        let reads: Vec<Option<ValueId>> = node.inputs().iter().map(one).collect::<Option<_>>()?;
-        reads.iter().any(Option::is_some).then(|| (operator(node), reads))
+        let mut reads: Vec<Option<ValueId>> = node.inputs().iter().map(one).collect::<Option<_>>()?;
+        let name = if likeness.loose { stood_for(node) } else { operator(node) };
+        if likeness.loose {
+            // Biases and scales that only one of them has are constants.
+            reads.retain(Option::is_some);
+        }
+        let tells = likeness.of_constants || reads.iter().any(Option::is_some);
+        tells.then(|| (name, reads, known[side].mark(id, likeness)))
     }
 
-    /// Pairs nodes of one operator that read the same, in their order.
-    fn by_reads(&mut self, order: &[Vec<NodeId>; 2]) {
-        let [one, two] = self.free(order);
-        let mut open: HashMap<Reads, Vec<NodeId>> = HashMap::new();
-        for &id in two.iter().rev() {
-            if let Some(reads) = self.reads(1, id) {
-                open.entry(reads).or_default().push(id);
+    /// Whose numbers `value` are, and where only a `likeness` is asked for that is loose, those before a clamp or a normalization
+    /// that one of the models may have taken into the layer before it.
+    fn read(&self, side: usize, value: ValueId, likeness: Likeness) -> ValueId {
+        let graph = self.graphs[side];
+        let mut value = source(graph, value);
+        while likeness.loose && !(side == 0 && self.values.contains_key(&value)) {
+            let Some(before) = past(graph, value).filter(|_| !self.has_partner(side, value)) else { break };
+            value = source(graph, before);
+        }
+        value
+    }
+
+    /// Whether the node that makes `value` is paired.
+    fn has_partner(&self, side: usize, value: ValueId) -> bool {
+        self.graphs[side].value(value).producer().is_some_and(|id| match side {
+            0 => self.nodes.contains_key(&id),
+            _ => self.taken.contains(&id.index()),
+        })
+    }
+
+    /// Pairs nodes of one operator that read the same, those first that have most in common.
+    ///
+    /// # Errors
+    /// When a constant is malformed.
+    fn by_structure(&mut self, order: &[Vec<NodeId>; 2]) -> Result<()> {
+        if self.free(order).iter().any(Vec::is_empty) {
+            return Ok(());
+        }
+        let known = [Structure::of(self.graphs[0], &order[0])?, Structure::of(self.graphs[1], &order[1])?];
+        let likenesses = Likeness::all();
+        loop {
+            let before = self.nodes.len();
+            for most in 1..=likenesses.len() {
+                self.by_reads(order, &known, &likenesses[..most]);
+                self.by_readers(order);
+                if self.free(order).iter().any(Vec::is_empty) {
+                    return Ok(());
+                }
+            }
+            if self.nodes.len() == before && !self.by_layers(order, &known) {
+                self.by_reads(order, &known, &[Likeness::CONSTANTS]);
+                return Ok(());
             }
         }
-        for id in one {
-            let reads = self.reads(0, id);
-            if let Some(other) = reads.and_then(|reads| open.get_mut(&reads)?.pop()) {
-                self.pair(id, other);
+    }
+
+    /// Pairs layers of one operator with weights of one shape, as many as there are in both in the same order; says whether there
+    /// were some.
+    fn by_layers(&mut self, order: &[Vec<NodeId>; 2], known: &[Structure; 2]) -> bool {
+        let free = self.free(order);
+        let layers = |side: usize| -> Vec<(NodeId, u64)> {
+            let free: &Vec<NodeId> = &free[side];
+            free.iter().filter_map(|&id| Some((id, known[side].weights(id)?))).collect()
+        };
+        let (one, two) = (layers(0), layers(1));
+        let pairs = longest(&one, &two);
+        pairs.iter().for_each(|&(id, other)| self.pair(id, other));
+        !pairs.is_empty()
+    }
+
+    /// Pairs nodes that read the same and have one of these in common, in their order.
+    fn by_reads(&mut self, order: &[Vec<NodeId>; 2], known: &[Structure; 2], likenesses: &[Likeness]) {
+        let [one, two] = self.free(order);
+        let open = likenesses.iter().map(|&likeness| {
+            let mut open: HashMap<Reads, Vec<NodeId>> = HashMap::new();
+            for &id in two.iter().rev() {
+                if let Some(reads) = self.reads(known, 1, id, likeness) {
+                    open.entry(reads).or_default().push(id);
+                }
             }
+            open
+        });
+        let mut open: Vec<_> = open.collect();
+        for id in one {
+            for (&likeness, open) in likenesses.iter().zip(&mut open) {
+                let Some(reads) = self.reads(known, 0, id, likeness) else { continue };
+                let Some(candidates) = open.get_mut(&reads) else { continue };
+                candidates.retain(|other| !self.taken.contains(&other.index()));
+                if let Some(other) = candidates.pop() {
+                    self.pair(id, other);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Pairs nodes of one operator that make what nodes that belong together read at the same place, or the same output.
+    fn by_readers(&mut self, order: &[Vec<NodeId>; 2]) {
+        let [a, b] = self.graphs;
+        if a.outputs().count() == b.outputs().count() {
+            a.outputs().zip(b.outputs()).for_each(|(x, y)| self.pair_makers(x, y));
+        }
+        for &id in order[0].iter().rev() {
+            let Some(&other) = self.nodes.get(&id) else { continue };
+            if operator(a.node(id)) != operator(b.node(other)) {
+                continue;
+            }
+            for (x, y) in read(a.node(id), b.node(other)) {
+                self.pair_makers(x, y);
+            }
+        }
+    }
+
+    /// Pairs the nodes that make two values, if both are free and of one operator.
+    fn pair_makers(&mut self, x: ValueId, y: ValueId) {
+        let [a, b] = self.graphs;
+        let Some((one, two)) = a.value(x).producer().zip(b.value(y).producer()) else { return };
+        let free = !self.nodes.contains_key(&one) && !self.taken.contains(&two.index());
+        if free && operator(a.node(one)) == operator(b.node(two)) {
+            self.pair(one, two);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Small models that differ in one thing, and all that is said of it.
 
 mod odd;
+mod renamed;
 mod wiring;
 
 use super::*;

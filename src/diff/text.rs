@@ -135,7 +135,11 @@ impl Display for Difference {
         list(f, "constants", &self.constants, constant)?;
         list(f, "not compared", &self.notes, |note| flat(note))?;
         let super::Compared { nodes, grids, constants } = self.compared;
-        let what = if self.is_empty() { "no difference" } else { "different" };
+        let what = match (self.is_empty(), self.is_all_but_names()) {
+            (true, _) => "no difference",
+            (_, true) => "other names",
+            _ => "different",
+        };
         writeln!(f, "{what:<12} {nodes} nodes, {grids} grids and {constants} constants are in both")
     }
 }

@@ -59,13 +59,17 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the engine cannot run the model at these shapes.
     pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
+        self.compiled(inputs).map_err(|e| self.explained(e))
+    }
+
+    fn compiled(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
         let types = self.types(inputs);
         let slot = self.slot(&types);
         let mut program = lock(&slot);
         if let Some(program) = &*program {
             return Ok(program.clone());
         }
-        let compiled = self.executor.compile(&self.bytes, &types, &self.observed).map_err(|e| self.explained(e))?;
+        let compiled = self.executor.compile(&self.bytes, &types, &self.observed)?;
         Ok(program.insert(compiled.into()).clone())
     }
 
@@ -107,6 +111,14 @@ impl<'a> Session<'a> {
     /// When it cannot be compiled for these shapes, or an operator fails.
     pub fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
         self.program(inputs)?.run(inputs, observe).map_err(|e| self.explained(e))
+    }
+
+    /// The same for whoever has words of its own for an operator that stands in the way: it is an [`Error::Node`].
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn attempt(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.compiled(inputs)?.run(inputs, &mut |_, _, _| {})
     }
 
     /// An operator that stands in the way, in words for whoever has to go round it.

@@ -31,7 +31,7 @@ pub fn names(attributes: &[AttributeProto]) -> BodyNames {
 }
 
 /// Looks into one body.
-fn of_body(body: &GraphProto) -> BodyNames {
+pub(super) fn of_body(body: &GraphProto) -> BodyNames {
     let mut found = BodyNames::default();
     visit(body, &mut Vec::new(), &mut HashSet::new(), &mut found);
     found
@@ -116,7 +116,7 @@ impl Graph {
     /// # Errors
     /// When there is no such body, or it is not a graph.
     pub fn body(&self, id: NodeId, index: usize) -> Result<Self> {
-        let message = all(&self.node(id).proto.attribute).nth(index).ok_or_else(|| no_body(index))?;
+        let message = self.message(id, index)?;
         let captured = of_body(message).captured;
         Self::within(message.clone(), &captured).map_err(|e| self.node_error(id, format!("in its body: {e}")))
     }
@@ -205,6 +205,30 @@ impl Graph {
             }
             self.capture_anew(id);
         }
+    }
+
+    /// Gives `value` the name `name` wherever it goes by it, too; says whether that was free.
+    pub fn rename_throughout(&mut self, value: ValueId, name: &str) -> bool {
+        if self.fresh_name(name) != name {
+            return false;
+        }
+        let old = self.value(value).name.clone();
+        self.rename(value, name);
+        let readers = self.value(value).uses.iter().filter_map(|one| match one {
+            Use::Body { node } => Some(*node),
+            _ => None,
+        });
+        for id in readers.collect::<Vec<_>>() {
+            if let Some(node) = &mut self.nodes[id.index()] {
+                all_mut(&mut node.proto.attribute).for_each(|body| rename(body, &old, name));
+            }
+        }
+        true
+    }
+
+    /// Body number `index` of node `id`.
+    pub(super) fn message(&self, id: NodeId, index: usize) -> Result<&GraphProto> {
+        all(&self.node(id).proto.attribute).nth(index).ok_or_else(|| no_body(index))
     }
 
     fn body_mut(&mut self, id: NodeId, index: usize) -> Option<&mut GraphProto> {

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod bodies;
+mod body_model;
 mod convert;
 mod dims;
 mod edit;
@@ -27,6 +28,7 @@ pub mod build;
 mod tests;
 
 pub use attributes::Attributes;
+pub use body_model::Surroundings;
 pub use dims::{Fixed, OpenAxis, says_length};
 pub use edit::NewNode;
 pub use functions::{FunctionId, FunctionUses, Functions};

@@ -17,6 +17,17 @@ impl Graph {
         proto.domain = (!domain.is_empty()).then(|| domain.to_owned());
     }
 
+    /// Calls a node `name`; says whether that was free.
+    pub fn rename_node(&mut self, node: NodeId, name: &str) -> bool {
+        if self.fresh_name(name) != name && self.reserved.contains(name) {
+            return false;
+        }
+        let proto = &mut self.nodes[node.index()].as_mut().expect("the node was removed").proto;
+        proto.name = Some(name.to_owned());
+        self.reserved.insert(name.to_owned());
+        true
+    }
+
     /// Takes output `slot` from a node; what it made is made by nothing until another node takes it over.
     pub fn drop_output(&mut self, node: NodeId, slot: usize) -> Option<ValueId> {
         let outputs = &mut self.nodes[node.index()].as_mut().expect("the node was removed").outputs;

@@ -35,7 +35,9 @@ pub(super) fn details(
     let compared = compared.as_ref().ok().zip(samples);
     let layers = match compared {
         None => Err(NOT_COMPARED.to_owned()),
-        Some((_, samples)) => samples.layers(&planned.original, written, context).map_err(|why| why.to_string()),
+        Some((_, samples)) => {
+            samples.layers(&planned.original, written, settings, context).map_err(|why| why.to_string())
+        }
     };
     let compared = compared.map(|(comparison, samples)| (comparison, &samples.set, samples.indices.as_slice()));
     let weights = (&planned.model.graph, Some(&planned.plan));
@@ -89,7 +91,7 @@ pub fn save_comparison(
     let Pair { original, written, samples } = &Pair::open(float, quantized, settings)?;
     let layers = match (&comparison.layers, samples) {
         (Some(layers), _) => Ok(layers.clone()),
-        (None, Some(samples)) => samples.layers(original, written, context).map_err(|why| why.to_string()),
+        (None, Some(samples)) => samples.layers(original, written, settings, context).map_err(|why| why.to_string()),
         (None, None) => Err(validated::NO_SAMPLES.to_owned()),
     };
     let compared = samples.as_ref().map(|samples| (comparison, &samples.set, samples.indices.as_slice()));

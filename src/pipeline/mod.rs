@@ -184,7 +184,8 @@ pub fn compare(
     let mut compared = validate::compare(original, written, &engines, set, &settings.tasks, how)?;
     compared.stress = validating.stress(original, written, Some(set), context)?;
     if layers {
-        compared.layers = Some(samples.layers(original, written, context).map_err(|e| e.in_model(quantized))?);
+        let layers = samples.layers(original, written, settings, context);
+        compared.layers = Some(layers.map_err(|e| e.in_model(quantized))?);
         if let (Some(runtime), Some(reference)) = (&engines.runtime, &mut compared.reference) {
             let handed = samples.handed(written, (engines.own, runtime), context);
             reference.layers = Some(handed.map_err(|e| e.in_model(quantized))?);

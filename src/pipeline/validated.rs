@@ -1,13 +1,13 @@
 //! Validate: the float model and what was made of it, side by side.
 
-use super::engines::Validating;
+use super::engines::{self, Validating};
 use super::{Context, Planned, planned, recorded};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Tract};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec};
 use crate::ir::Model;
-use crate::policy::{self, Data, Settings, Validation};
+use crate::policy::{self, Data, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
 use crate::tensor::TensorType;
 use crate::validate::{self, Comparison, Handed, Layers, Runtime};
@@ -69,13 +69,25 @@ impl Samples {
         Ok(Self { set, indices })
     }
 
-    /// The error of each value that two models have, on a few of the samples.
+    /// The error of each value that two models have, on a few of the samples. They run in tract; where that cannot run them, in
+    /// the engine of the settings.
     ///
     /// # Errors
     /// When `written` cannot be turned back, or one of them cannot be run.
-    pub(super) fn layers(&self, original: &Model, written: &Model, context: &Context<'_>) -> Result<Layers> {
+    pub(super) fn layers(
+        &self,
+        original: &Model,
+        written: &Model,
+        settings: &Settings,
+        context: &Context<'_>,
+    ) -> Result<Layers> {
         let set = (&self.set, &*self.few());
-        validate::layers(original, written, &Tract::default(), set, context.threads, context.progress)
+        let run =
+            |engine: &dyn Executor| validate::layers(original, written, engine, set, context.threads, context.progress);
+        match run(&Tract::default()) {
+            Err(_) if settings.engine != Engine::Tract => run(&*engines::calibrating(settings, context)?),
+            ran => ran,
+        }
     }
 
     /// The integers that the layers of `written` hand to each other in a runtime, on the same samples.

@@ -210,7 +210,8 @@ impl Display for Layers {
         }
         let mut worst: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.alone_db.is_some()).collect();
         worst.sort_by(|a, b| a.alone_db.partial_cmp(&b.alone_db).unwrap_or(std::cmp::Ordering::Equal));
-        worst.into_iter().take(SHOWN).try_for_each(|layer| line(f, "worst", layer))
+        worst.into_iter().take(SHOWN).try_for_each(|layer| line(f, "worst", layer))?;
+        self.bodies.iter().try_for_each(|note| writeln!(f, "  in bodies  {}", note.shown(self.samples)))
     }
 }
 

@@ -38,6 +38,20 @@ impl Sums {
         sums
     }
 
+    /// Those of both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            reference: self.reference + other.reference,
+            quantized: self.quantized + other.quantized,
+            product: self.product + other.product,
+            error: self.error + other.error,
+            max_abs: self.max_abs.max(other.max_abs),
+            not_finite: self.not_finite + other.not_finite,
+            ends: (self.ends.0.min(other.ends.0), self.ends.1.max(other.ends.1)),
+        }
+    }
+
     /// `None` when both are zero throughout; zero when one of them is, which points nowhere the other does.
     pub fn cosine(&self) -> Option<f64> {
         let norm = self.reference.sqrt() * self.quantized.sqrt();

@@ -99,7 +99,18 @@ impl<'a> Side<'a> {
     /// # Errors
     /// [`crate::error::Error::Engine`] when the engine cannot run the model.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let outputs = self.session.run(&self.inputs(inputs)?, &mut |_, _, _| {})?;
+        self.outputs(self.session.run(&self.inputs(inputs)?, &mut |_, _, _| {})?)
+    }
+
+    /// The same for whoever has words of its own for an operator that stands in the way.
+    ///
+    /// # Errors
+    /// As [`Session::attempt`].
+    pub fn attempt(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.outputs(self.session.attempt(&self.inputs(inputs)?)?)
+    }
+
+    fn outputs(&self, outputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         self.border.dequantize(match &self.halves {
             Halves::Rounded([_, written]) => rounded(&outputs, written)?,
             Halves::Taken(_) | Halves::None => outputs,

@@ -1,11 +1,14 @@
 //! A model in float32 that computes what one in 16 bits does, for an engine that has no such kernels.
 
 use crate::error::Result;
+use crate::exec::Executor;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::ops::{self, Half, Role};
 use crate::prepare;
 use crate::quant::HalfType;
 use crate::target::OnnxRuntimeCpu;
+use crate::tensor::DataType;
+use std::borrow::Cow;
 
 /// The engine's operator that rounds float32 numbers to those of the type in its attribute `rounds_to`. No file holds it.
 const ROUND: &str = "TareRound";
@@ -39,14 +42,49 @@ pub fn in_float32(model: &Model) -> Result<Option<Twin>> {
     Ok(Some(Twin { model: twin, inputs, outputs }))
 }
 
+/// `twin` as `executor` runs it: engines that know numbers of 16 bits, and not the operator that rounds, are given Casts there and
+/// back.
+///
+/// # Errors
+/// When a body is malformed.
+pub fn runnable<'a>(twin: &'a Model, executor: &dyn Executor) -> Result<Cow<'a, Model>> {
+    if !executor.runs_halves() {
+        return Ok(Cow::Borrowed(twin));
+    }
+    let mut twin = twin.clone();
+    cast(&mut twin.graph)?;
+    Ok(Cow::Owned(twin))
+}
+
+/// Puts Casts in the place of the operators that round.
+fn cast(graph: &mut Graph) -> Result<()> {
+    for id in graph.node_ids().collect::<Vec<_>>() {
+        for index in 0..graph.body_count(id) {
+            graph.edit_body(id, index, cast)?;
+        }
+        let kind =
+            Some(graph.node(id)).filter(|node| node.is(ROUND)).and_then(|node| node.attributes().int("rounds_to"));
+        let Some((kind, made)) = kind.zip(graph.node(id).output(0)) else { continue };
+        graph.set_op_type(id, "Cast");
+        graph.remove_attribute(id, "rounds_to");
+        graph.set_int(id, "to", kind);
+        let name = format!("{}_rounded", graph.value(made).name());
+        let half = graph.split_output(id, 0, &name);
+        let ints = vec![("to", i64::from(DataType::Float32.onnx()))];
+        let (back, _) = graph.add_node(NewNode { op_type: "Cast", name: &name, inputs: vec![Some(half)], ints }, &name);
+        graph.take_over_output(back, 0, made);
+    }
+    Ok(())
+}
+
 /// The node whose numbers `id` rounds, if it is one of the operators that were put in.
 pub fn rounded_by(twin: &Graph, id: NodeId) -> Option<NodeId> {
     let node = Some(twin.node(id)).filter(|node| node.is(ROUND))?;
     twin.value(node.input(0)?).producer()
 }
 
-/// The type of 16 bits of each value, as far as it is stated or follows.
-fn kinds(graph: &Graph, order: &[NodeId]) -> Vec<Option<HalfType>> {
+/// The type of 16 bits of each value by index, as far as it is stated or follows, for nodes in this order.
+pub fn kinds(graph: &Graph, order: &[NodeId]) -> Vec<Option<HalfType>> {
     let mut types: Vec<_> = graph.value_ids().map(|v| graph.element_type(v)).collect();
     order.iter().for_each(|&id| ops::follow_type(graph, id, &mut types));
     types.into_iter().map(|dtype| dtype.and_then(HalfType::of)).collect()

@@ -1,7 +1,9 @@
 """`tare validate --layers`: what it says of whole models is what the outputs show, and a fault that was planted is its first
 suspect, in models of this program and of ONNX Runtime's quantizer."""
 
+import json
 import logging
+import os
 import random
 
 import models_blocks  # noqa: F401 (importing fills the catalogue)
@@ -10,12 +12,17 @@ import models_layers  # noqa: F401
 import models_matmul  # noqa: F401
 import numpy as np
 import onnx
+import onnxruntime as ort
 from catalogue import CATALOGUE
-from common import Suite, run, sqnr, tare
+from common import Suite, graphs, run, sqnr, tare
 from faults import COMPUTE, FAULTS, MODELS, Planted, compared, excess
+from layer_bodies import BODIES
+from layer_bodies import samples as body_samples
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from peer import Samples
 
+# The library of the package that runs this script.
+LIBRARY = os.path.dirname(ort.__file__)
 # So many faults are planted in each model, and a fault counts that leaves less than this of the outputs.
 PLANTED, FELT_DB = 4, 40.0
 # From here on the program calls a value suspect.
@@ -84,6 +91,48 @@ def check(case, entry, make):
         case.expect(good, f"{output['name']}: {whole} dB as an output, {sum_} as a value")
 
 
+def check_bodies(case, name, mode):
+    """Layers in bodies: what a body hands out has the error that the node's output has, and faults in it are found."""
+    original, made = case.folder / "float.onnx", case.folder / "quantized.onnx"
+    onnx.save(BODIES[name](), original)
+    np.savez(case.folder / "calibration.npz", **body_samples(1, 100))
+    np.savez(case.folder / "samples.npz", **body_samples(2))
+    engine = ["--engine", "onnxruntime", "--onnxruntime", LIBRARY]
+    data = ["--data", case.folder / "calibration.npz"] if mode == "static" else []
+    tare("quantize", original, "--mode", mode, *data, *engine, "--no-validation", "-o", made, "-q")
+
+    def looked(quantized):
+        report = case.folder / "report.json"
+        flags = ["--data", case.folder / "samples.npz", "--layers", "--report", report, "-q"]
+        tare("validate", original, quantized, *flags, *engine)
+        return json.loads(report.read_text())["layers"]
+
+    found = looked(made)
+    layers = {layer["value"]: layer for layer in found["layers"]}
+    case.note(f"{len(layers)} values")
+    case.expect(not found["bodies"], f"not looked into: {found['bodies']}")
+    suspects = [value for value, layer in layers.items() if excess(layer) >= SUSPECT_DB]
+    case.expect(not suspects, f"suspects in a sound model: {suspects}")
+    for inside, outside in SHOWN[name]:
+        both = [layers[value]["accumulated_db"] if value in layers else "not there" for value in (inside, outside)]
+        same = both[0] == both[1] if None in both or "not there" in both else abs(both[0] - both[1]) < 0.5
+        case.expect(same and "not there" not in both, f"{inside} and {outside}: {both} dB")
+    if mode != "weight-only":
+        return
+    # One channel of weights in a body at zero.
+    model = onnx.load(made)
+    bodies = [graph for graph in graphs(model.graph) if graph is not model.graph]
+    stored = [t for graph in [*bodies, model.graph] for t in graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    weight = next(t for t in stored if len(t.dims) == 2)
+    array = onnx.numpy_helper.to_array(weight).copy()
+    array[:, 5] = 0
+    weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+    onnx.save(model, case.folder / "bad.onnx")
+    first = sorted(looked(case.folder / "bad.onnx")["layers"], key=excess, reverse=True)[0]
+    inside = first["value"].startswith(("loop_", "scan_")) and first["op_type"] == "MatMul"
+    case.expect(inside and excess(first) >= SUSPECT_DB, f"the first suspect is {first}")
+
+
 def check_planted(case, entry, make):
     model, calibration, validation = entry.make()
     original = case.folder / "float.onnx"
@@ -110,6 +159,16 @@ def check_planted(case, entry, make):
     case.expect(planted == PLANTED, "too few faults could be felt")
 
 
+# What bodies show, and where that comes out of their node.
+SHOWN = {
+    "loop": [("loop_row", "rows")],
+    "loop-grows": [("loop_row", "rows")],
+    "loop-by-data": [("loop_row", "rows")],
+    "scan": [("scan_shown", "all")],
+    "choice": [],
+}
+
+
 def main():
     logging.disable(logging.WARNING)
     suite = Suite()
@@ -122,6 +181,11 @@ def main():
                 if suite.chosen(name):
                     with suite.case(name) as case:
                         how(case, entry, make)
+    for name in BODIES:
+        for mode in ("dynamic", "weight-only", "float16", "static"):
+            if suite.chosen(case_name := f"bodies-{name}-{mode}"):
+                with suite.case(case_name) as case:
+                    check_bodies(case, name, mode)
     suite.finish()
 
 

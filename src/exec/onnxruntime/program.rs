@@ -84,7 +84,17 @@ pub(super) fn refusal(engine: &str, what: &str, why: &str) -> Error {
         line.truncate(end);
         line.push_str(" ...");
     }
-    Error::Engine(format!("{engine} cannot {what} it: {line}"))
+    match blamed(why) {
+        Some((op_type, node)) => Error::node(node, op_type, format!("{engine} says: {line}")),
+        None => Error::Engine(format!("{engine} cannot {what} it: {line}")),
+    }
+}
+
+/// The operator and the name of the node in words like `while running Reshape node. Name:'r' Status Message: ...`.
+fn blamed(why: &str) -> Option<(&str, &str)> {
+    let (before, after) = why.split_once(" node. Name:'")?;
+    let (name, _) = after.split_once("' Status Message")?;
+    Some((before.rsplit(' ').next()?, name)).filter(|(_, name)| !name.is_empty())
 }
 
 /// Sessions of so many threads, no words on standard error.
@@ -117,5 +127,22 @@ impl Program for Sessions {
         let outputs = ran.map_err(|e| self.refusal("run", e.message())).and_then(|made| self.shown(&made, observe));
         self.rest(session);
         outputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_that_stops_a_run_is_named() {
+        let why = "Non-zero status code returned while running Reshape node. Name:'a b' Status Message: it's odd";
+        assert_eq!(blamed(why), Some(("Reshape", "a b")));
+        assert_eq!(blamed("Could not find an implementation for MatMul(13) node with name 'p'"), None);
+        let error = refusal("it", "run", why);
+        assert!(
+            matches!(&error, Error::Node { node, op_type, .. } if node == "a b" && op_type == "Reshape"),
+            "{error}"
+        );
     }
 }

@@ -60,6 +60,13 @@ fn shown(layers: &Layers) -> String {
     if !worst.is_empty() {
         text.push_str(&rows("The largest errors of their own", &worst));
     }
+    if !layers.bodies.is_empty() {
+        let lines = layers.bodies.iter().map(|note| format!("<li>{}</li>\n", escape(&note.shown(layers.samples))));
+        text.push_str(&format!(
+            "<p>Not all is known of what lies in bodies:</p>\n<ul>\n{}</ul>\n",
+            lines.collect::<String>()
+        ));
+    }
     let all: Vec<&LayerError> = layers.layers.iter().take(MOST_ROWS).collect();
     let left = layers.layers.len() - all.len();
     let more = if left > 0 { format!(" ({left} more are not shown)") } else { String::new() };

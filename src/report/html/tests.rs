@@ -244,7 +244,7 @@ fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
 fn few_samples_suspects_and_a_larger_file_are_noted() {
     let mut few = comparison(vec![output("a", Some(30.0), 0.001)], None);
     few.samples = 20;
-    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)] };
+    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)], bodies: vec![] };
     let details = Details { layers: Ok(layers), ..details() };
     let verdict = verdict(&document(Ok(&few), &details, &[file(30), file(31)]));
     assert_eq!((verdict.answer, verdict.notes.len()), (Answer::YesBut, 3));
@@ -264,6 +264,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         layers: Ok(Layers {
             samples: 2,
             layers: vec![layer(Some(30.0), 9.0), layer(None, 0.0), layer(Some(-4.0), 0.0)],
+            bodies: vec![],
         }),
         values: vec![Distribution { name, alone_db: None, seen: (-1.0, 9.0), range: (-1.0, 2.0), params, histogram }],
         weights: vec![Spread {
@@ -384,7 +385,7 @@ fn a_page_of_which_little_is_known_leaves_sections_out() {
 
 #[test]
 fn layers_come_last_in_the_text() {
-    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 0.0)] };
+    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 0.0)], bodies: vec![] };
     let compared = comparison(vec![output("y", Some(30.0), 0.005)], classes(0.99, Some((0.9, 0.9))));
     let text = Comparison { layers: Some(layers), ..compared }.to_string();
     let (before, after) = text.split_once("\nlayers ").expect("layers");

@@ -67,6 +67,8 @@ pub struct HandedLayer {
     pub operators: Vec<String>,
     /// What the two levels say.
     pub verdict: LayerVerdict,
+    /// How many steps the layer by itself may be off for rounding: 1, and more where it rounds to 16 bits on the way to a fine grid.
+    pub rounding: u32,
     /// The layer by itself.
     pub alone: AtLevels,
     /// In the whole model.
@@ -134,9 +136,6 @@ pub fn handed(
             "no layer hands integers on whose grid is in the model: layers are dynamic, of 16 bits, or have nothing but their weights stored",
         ));
     }
-    if super::twin::in_float32(quantized)?.is_some() {
-        return Ok(nothing("the model has numbers of 16 bits beside integers, which are re-executed in float32"));
-    }
     let runs = Runs::new(quantized, places, (own, runtime))?;
     progress.start("comparing layers with the runtime", indices.len());
     let rows = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<_>, index, sample| {
@@ -175,7 +174,8 @@ fn summed(places: &[places::Place], rows: &[Seen]) -> Handed {
             integers: place.integers.clone(),
             dtype: place.dtype.to_string(),
             operators: place.operators.clone(),
-            verdict: of_layer(alone, accumulated[index], same_before),
+            verdict: of_layer(alone, accumulated[index], same_before, place.rounding),
+            rounding: place.rounding,
             alone,
             accumulated: accumulated[index],
         }

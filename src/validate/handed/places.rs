@@ -1,9 +1,10 @@
 //! The integers that the layers of a quantized model hand to each other.
 
+use super::super::twin;
 use crate::error::Result;
 use crate::ir::{Graph, Model, Node, NodeId, ValueId};
 use crate::qoperators::{self, Output, Part};
-use crate::quant::Float8;
+use crate::quant::{Float8, HalfType};
 use crate::tensor::DataType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,6 +18,8 @@ pub struct Place {
     pub value: String,
     /// The operators of the layer that makes them.
     pub operators: Vec<String>,
+    /// How many steps off is rounding.
+    pub rounding: u32,
     /// The places that the layer reads, by their index.
     pub reads: Vec<usize>,
 }
@@ -29,6 +32,7 @@ pub fn places(model: &Model) -> Result<Vec<Place>> {
     let graph = &model.graph;
     let order = graph.topological()?;
     let varying = varying(graph, &order);
+    let halved = twin::kinds(graph, &order);
     let mut at: HashMap<ValueId, usize> = HashMap::new();
     let mut places: Vec<Place> = Vec::new();
     let rank: HashMap<NodeId, usize> = order.iter().copied().zip(0..).collect();
@@ -42,7 +46,14 @@ pub fn places(model: &Model) -> Result<Vec<Place>> {
         let order: BTreeMap<usize, NodeId> = nodes.into_iter().map(|id| (rank[&id], id)).collect();
         let computes = order.values().map(|&id| graph.node(id));
         let computes = computes.filter(|node| !qoperators::is_conversion(node.domain(), node.op_type()));
+        let made = order.values().flat_map(|&id| graph.node(id).outputs().iter().flatten());
+        // Integers become numbers of the type before they are scaled, and numbers are scaled before they become integers.
+        let led = order.values().map(|&id| graph.node(id));
+        let led = led.filter(|node| qoperators::is_conversion(node.domain(), node.op_type()));
+        let led = led.flat_map(|node| node.outputs().iter().chain(node.inputs().first()).flatten());
+        let halves = made.chain(led).filter_map(|value| halved[value.index()]);
         places.push(Place {
+            rounding: rounding(dtype, halves),
             integers: graph.value(value).name().to_owned(),
             dtype,
             value: graph.value(rounded).name().to_owned(),
@@ -52,6 +63,19 @@ pub fn places(model: &Model) -> Result<Vec<Place>> {
         at.insert(value, places.len() - 1);
     }
     Ok(places)
+}
+
+/// How many steps a layer may be off that rounds its numbers to `halves` on the way: one for what lies between two steps, and what
+/// each of those makes of the largest number of the grid.
+fn rounding(dtype: DataType, halves: impl Iterator<Item = HalfType>) -> u32 {
+    let levels = match dtype {
+        DataType::Uint16 | DataType::Int16 => 65_535.0,
+        // The numbers of float8 are no finer than those of 16 bits.
+        _ if Float8::of(dtype).is_some() => 0.0,
+        _ => 255.0,
+    };
+    let lost = |kind: HalfType| levels * if kind == HalfType::Float16 { 2f32.powi(-12) } else { 2f32.powi(-9) };
+    1 + halves.map(lost).sum::<f32>().min(levels) as u32
 }
 
 /// Which values depend on the numbers of the model's inputs.

@@ -3,12 +3,13 @@
 use super::super::border::Border;
 use super::super::layers::cut;
 use super::super::three_way::Runtime;
+use super::super::twin;
 use super::places::Place;
 use super::verdict::Apart;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::ir::{Graph, Model, NewNode, ValueId};
-use crate::quant::Float8;
+use crate::quant::{Float8, HalfType};
 use crate::tensor::{DataType, Tensor};
 
 /// What one sample shows of each place, or why nothing: of the whole model and of its layers alone, each without
@@ -22,6 +23,9 @@ type Values = Vec<Option<Tensor>>;
 pub struct Runs<'a> {
     places: Vec<Place>,
     border: Border,
+    /// The type of 16 bits of each input, where it has one.
+    halves: Vec<Option<HalfType>>,
+    /// The model, or what stands in float32 for one with numbers of 16 bits.
     own: Session<'a>,
     /// The whole model and its layers alone, each at both levels.
     others: [Session<'a>; 4],
@@ -44,9 +48,13 @@ impl<'a> Runs<'a> {
         let of = |(model, shown): &(Model, Vec<String>), level| Session::observing(level, model, shown.clone());
         let whole = shown(quantized.clone(), &places)?;
         let (plain, default) = (runtime.disable_all, runtime.default);
+        let twin = twin::in_float32(quantized)?;
+        let executed = twin.as_ref().map_or(quantized, |twin| &twin.model);
+        let kind = |value| quantized.graph.element_type(value).and_then(HalfType::of);
         Ok(Self {
             border: Border::of(quantized)?,
-            own: Session::observing(own, quantized, names)?,
+            halves: quantized.graph.inputs().map(kind).collect(),
+            own: Session::observing(own, executed, names)?,
             others: [at(&whole, plain)?, at(&whole, default)?, of(&alone, plain)?, of(&alone, default)?],
             places,
         })
@@ -63,7 +71,13 @@ impl<'a> Runs<'a> {
     /// When the re-execution cannot run the model.
     pub fn look(&self, inputs: &[Tensor]) -> Result<Seen> {
         let inputs = self.border.quantize(inputs)?;
-        let own = self.values(&self.own, &inputs)?;
+        let halves = |(tensor, kind): (&Tensor, &Option<HalfType>)| match kind {
+            Some(kind) if tensor.dtype() == DataType::Float32 => kind.tensor(tensor),
+            _ => Ok(tensor.clone()),
+        };
+        let inputs = inputs.iter().zip(&self.halves).map(halves).collect::<Result<Vec<_>>>()?;
+        let widened = inputs.iter().map(Tensor::widened).collect::<Result<Vec<_>>>()?;
+        let own = self.values(&self.own, &widened)?;
         let fed = |(place, integers): (&Place, &Option<Tensor>)| match integers {
             Some(integers) => as_fed(integers, place.dtype),
             None => Err(Error::value(&place.integers, "was not computed by the re-execution")),

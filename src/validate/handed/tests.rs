@@ -123,7 +123,7 @@ fn a_step_is_rounding_and_more_is_not() {
         ([None, Some(3)], far, false, Unknown),
         ([None, Some(1)], far, false, Rounding),
     ] {
-        assert_eq!(of_layer(at(alone), at(accumulated), same_before), wanted, "{alone:?} {accumulated:?}");
+        assert_eq!(of_layer(at(alone), at(accumulated), same_before, 1), wanted, "{alone:?} {accumulated:?}");
     }
 }
 

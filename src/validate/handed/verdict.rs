@@ -50,14 +50,16 @@ impl fmt::Display for LayerVerdict {
 }
 
 /// Of a layer that is `alone` so far off by itself and `accumulated` in the whole model, where all that it reads is as the
-/// re-execution has it by default if `same_before`.
-pub(super) fn of_layer(alone: AtLevels, accumulated: AtLevels, same_before: bool) -> LayerVerdict {
+/// re-execution has it by default if `same_before`. So many steps are `rounding`.
+pub(super) fn of_layer(alone: AtLevels, accumulated: AtLevels, same_before: bool, rounding: u32) -> LayerVerdict {
     let steps = |apart: Option<StepsApart>| apart.map(|apart| apart.steps);
+    let more = |steps: Option<u32>| steps.is_some_and(|steps| steps > rounding);
     match (steps(alone.disable_all), steps(alone.default)) {
-        (Some(2..), _) => LayerVerdict::Disagreement,
-        (Some(_), Some(2..)) => LayerVerdict::Fusion,
-        (_, None) | (None, Some(2..)) => LayerVerdict::Unknown,
-        _ if same_before && steps(accumulated.default) > Some(1) => LayerVerdict::Across,
+        (plain, _) if more(plain) => LayerVerdict::Disagreement,
+        (Some(_), default) if more(default) => LayerVerdict::Fusion,
+        (_, None) => LayerVerdict::Unknown,
+        (None, default) if more(default) => LayerVerdict::Unknown,
+        _ if same_before && more(steps(accumulated.default)) => LayerVerdict::Across,
         (Some(0), Some(0)) => LayerVerdict::Same,
         (_, Some(_)) => LayerVerdict::Rounding,
     }

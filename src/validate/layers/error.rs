@@ -18,7 +18,7 @@ const SUSPECT_DB: f64 = 7.0;
 /// The error of one value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerError {
-    /// The value's name, the same in both models.
+    /// The value's name, the same in both models; of one that only the quantized model has nothing is told but a suspect grid.
     pub value: String,
     /// The node of the quantized model that makes it, by the name it has once the model is turned back; empty for an input of
     /// the model.
@@ -115,6 +115,33 @@ impl LayerSums {
     }
 }
 
+impl LayerSums {
+    /// Adds those of another run of the same layer.
+    pub fn add(&mut self, other: Self) {
+        let both = |one: Option<Sums>, other: Option<Sums>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        self.alone = both(self.alone, other.alone);
+        self.accumulated = both(self.accumulated, other.accumulated);
+        if self.channels.len() < other.channels.len() {
+            self.channels.resize(other.channels.len(), [0.0; 2]);
+        }
+        for (sum, more) in self.channels.iter_mut().zip(other.channels) {
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        self.grid = match (self.grid, other.grid) {
+            (Some(one), Some(other)) => Some(GridSums {
+                error: one.error + other.error,
+                count: one.count + other.count,
+                low: one.low.min(other.low),
+                high: one.high.max(other.high),
+            }),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 /// `number` as it is on `grid`.
 fn on_grid(grid: &Params, number: f32) -> f32 {
     grid.dequantize(grid.quantize(number))
@@ -150,7 +177,7 @@ impl LayerError {
             op_type: place.op_type.clone(),
             alone_db: sqnr(|sums| sums.alone),
             accumulated_db: sqnr(|sums| sums.accumulated),
-            weights_excess_db: weights_excess(samples, noise),
+            weights_excess_db: weights_excess(place, samples, noise),
             grid_excess_db: grid_excess(place, samples, noise),
         }
     }
@@ -171,13 +198,18 @@ fn excess(error: f64, expected: f64, noise: f64) -> f64 {
     10.0 * ((error + noise) / (expected + noise)).log10()
 }
 
-fn weights_excess(samples: &[&LayerSums], noise: f64) -> Option<f64> {
+fn weights_excess(place: &Place, samples: &[&LayerSums], noise: f64) -> Option<f64> {
     let count = samples.iter().map(|sample| sample.channels.len()).min().filter(|&count| count > 0)?;
     let channel = |c: usize, k: usize| samples.iter().map(|sample| sample.channels[c][k]).sum::<f64>();
     let sums: Vec<[f64; 2]> = (0..count).map(|c| [channel(c, 0), channel(c, 1)]).collect();
     let [error, expected] = sums.iter().fold([0.0; 2], |all, one| [all[0] + one[0], all[1] + one[1]]);
     let share = expected / count as f64;
-    let worst = sums.iter().map(|one| excess(one[0], one[1].max(share), noise / count as f64));
+    // Of a channel with fine steps less is expected than of the mean one: a fault in it is a fault, however faint.
+    let least = |c: usize| match place.steps.get(c) {
+        Some(square) if place.steps.len() == count => share * square.min(1.0),
+        _ => share,
+    };
+    let worst = sums.iter().enumerate().map(|(c, one)| excess(one[0], one[1].max(least(c)), noise / count as f64));
     let worst = worst.fold(f64::NEG_INFINITY, f64::max) - CHANCE_DB;
     Some(excess(error, expected, noise).max(worst))
 }

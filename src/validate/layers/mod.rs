@@ -8,8 +8,11 @@
 mod branches;
 mod cut;
 mod error;
+mod inside;
+mod level;
 mod names;
 mod runs;
+mod turns;
 
 pub(super) use cut::{cut, on_grids};
 pub use error::LayerError;
@@ -21,9 +24,9 @@ use crate::inputs::{Dataset, run_samples};
 use crate::ir::Model;
 use crate::progress::Progress;
 use branches::{has_branches, take_branches};
-use error::LayerSums;
-use runs::Runs;
+use level::{Level, Note, Seen};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The error of every value that both models have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +35,21 @@ pub struct Layers {
     pub samples: usize,
     /// The values, in an order in which each stands behind all that it is computed from.
     pub layers: Vec<LayerError>,
+    /// Nodes of whose bodies not all could be looked at.
+    pub bodies: Vec<BodyNote>,
+}
+
+/// Why not all is known of the layers in the bodies of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BodyNote {
+    /// The node; of one in a body, the nodes around it, joined by slashes, come first.
+    pub node: String,
+    /// Its operator.
+    pub op_type: String,
+    /// Why.
+    pub why: String,
+    /// In how many samples.
+    pub samples: usize,
 }
 
 impl Layers {
@@ -40,6 +58,18 @@ impl Layers {
         let mut suspects: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.is_suspect()).collect();
         suspects.sort_by(|a, b| b.excess_db().total_cmp(&a.excess_db()));
         suspects
+    }
+}
+
+impl BodyNote {
+    /// It as a line, where `samples` were run.
+    pub fn shown(&self, samples: usize) -> String {
+        let Self { node, op_type, why, .. } = self;
+        let some = match self.samples {
+            all if all == samples => String::new(),
+            some => format!(" (in {some} of {samples} samples)"),
+        };
+        format!("{node} ({op_type}): {why}{some}")
     }
 }
 
@@ -60,21 +90,31 @@ pub fn layers(
     let all = || data.read(indices).map(|sample| Ok(sample?.inputs)).collect::<Result<Vec<_>>>();
     let taken = if has_branches(float) { take_branches([float, quantized], executor, &all()?) } else { None };
     let [float, quantized] = taken.as_ref().map_or([float, quantized], |[float, quantized]| [float, quantized]);
-    let runs = Runs::new(float, quantized, executor, &first.types())?;
+    let level = Level::new([float, quantized], executor, &first.inputs)?;
     progress.start("comparing layers", indices.len());
     let rows = run_samples(data.read(indices), threads, progress, Vec::new, |rows: &mut Vec<_>, index, sample| {
-        rows.push((index, runs.look(&sample.inputs)?));
+        rows.push((index, level.look(&sample.inputs, Some(&sample.inputs))?));
         Ok(())
     });
     progress.finish();
-    let mut rows: Vec<(usize, Vec<LayerSums>)> = rows?.into_iter().flatten().collect();
+    let mut rows: Vec<(usize, Seen)> = rows?.into_iter().flatten().collect();
     // Sums of floating-point numbers depend on their order: always that of the samples.
     rows.sort_by_key(|row| row.0);
-    let layers = runs.places().iter().enumerate().map(|(k, place)| {
-        let samples: Vec<&LayerSums> = rows.iter().map(|(_, sums)| &sums[k]).collect();
-        LayerError::of(place, &samples, runs.halves())
-    });
-    Ok(Layers { samples: rows.len(), layers: layers.collect() })
+    let seen: Vec<&Seen> = rows.iter().map(|(_, seen)| seen).collect();
+    Ok(Layers { samples: seen.len(), layers: level.errors(&seen, ""), bodies: notes(&seen) })
+}
+
+/// What could not be looked at, and in how many samples.
+fn notes(seen: &[&Seen]) -> Vec<BodyNote> {
+    let mut counts: BTreeMap<&Note, usize> = BTreeMap::new();
+    for note in seen.iter().flat_map(|seen| &seen.notes) {
+        *counts.entry(note).or_default() += 1;
+    }
+    let one = |(note, samples): (&Note, usize)| {
+        let Note { path, op_type, why } = note.clone();
+        BodyNote { node: path.join("/"), op_type, why, samples }
+    };
+    counts.into_iter().map(one).collect()
 }
 
 #[cfg(test)]

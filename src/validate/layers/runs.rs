@@ -9,20 +9,24 @@ use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
 use crate::file;
-use crate::ir::{Model, NodeId, ValueId};
-use crate::quant::{HalfType, Params};
+use crate::ir::{Graph, Model, Node, NodeId, ValueId};
+use crate::quant::{HalfType, KnownGrids, Params};
 use crate::tensor::{DataType, Tensor, TensorType};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// A value that both models have.
 pub(super) struct Place {
     pub name: String,
     pub node: String,
     pub op_type: String,
+    /// Whether only the quantized model has it: then nothing but its grid is looked at.
+    pub is_inner: bool,
     /// Whether it comes from bodies, whose weights are not looked at.
     pub has_bodies: bool,
     /// The axis of its channels.
     pub axis: usize,
+    /// The square of the step of its weights for each channel, beside that of the mean channel; empty where all have one.
+    pub steps: Vec<f64>,
     pub grid: Option<Params>,
 }
 
@@ -82,6 +86,8 @@ pub(super) struct Runs<'a> {
     border: Border,
     halves: Option<HalfType>,
     original: Shown<'a>,
+    /// The places that layers by themselves are fed.
+    fed: Vec<usize>,
     /// Each layer of the quantized model by itself, and the same with shaken weights.
     alone: Shown<'a>,
     shaken: Shown<'a>,
@@ -90,24 +96,29 @@ pub(super) struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    /// Makes all models ready for inputs of the types `inputs`.
+    /// Makes all models ready for inputs like the `first` ones.
     ///
     /// # Errors
     /// When the quantized model cannot be turned back, or one of them cannot be made.
-    pub fn new(float: &Model, quantized: &Model, executor: &'a dyn Executor, inputs: &[TensorType]) -> Result<Self> {
+    pub fn new(float: &Model, quantized: &Model, executor: &'a dyn Executor, first: &[Tensor]) -> Result<Self> {
         let twin = |model: &Model| Ok::<_, Error>(twin::in_float32(model)?.map(|twin| twin.model));
         let (float_twin, quantized_twin) = (twin(float)?, twin(quantized)?);
         let (original, written) = (float_twin.as_ref().unwrap_or(float), quantized_twin.as_ref().unwrap_or(quantized));
         let Restored { model: mut restored, mut found, cuts } = Restored::of(written)?;
         follow_clamps(&original.graph, &mut restored.graph, &mut found);
-        let inputs: Vec<_> = inputs.iter().map(in_float32).collect();
-        let types = executor.types(&file::outline(original)?, &inputs)?;
-        let places = places(original, (&restored, &cuts), &types, &found.grids.activations)?;
+        let first = first.iter().map(Tensor::widened).collect::<Result<Vec<_>>>()?;
+        let types = types(original, &restored, executor, &first)?;
+        let places = places(original, (&restored, &cuts), &types, &found.grids)?;
 
-        let made: Vec<usize> = (0..places.len()).filter(|&k| !places[k].node.is_empty()).collect();
+        let made = |is_inner: bool| {
+            let of = |&k: &usize| !places[k].node.is_empty() && places[k].is_inner == is_inner;
+            (0..places.len()).filter(of).collect::<Vec<usize>>()
+        };
+        let (made, inner) = (made(false), made(true));
         let names: Vec<String> = made.iter().map(|&k| places[k].name.clone()).collect();
         let shown = |model: &Model, names: &[String], at: &[usize]| {
-            Ok::<_, Error>(Shown { session: Session::observing(executor, model, names.to_vec())?, at: at.to_vec() })
+            let model = twin::runnable(model, executor)?;
+            Ok::<_, Error>(Shown { session: Session::observing(executor, &model, names.to_vec())?, at: at.to_vec() })
         };
         let (alone, _) = cut(&restored, names.iter().map(|name| (name.as_str(), DataType::Float32)));
         let shaken = shaken(&alone, &found.grids)?;
@@ -120,6 +131,8 @@ impl<'a> Runs<'a> {
                 (whole, HashMap::new())
             }
         };
+        let alone_at = [made.as_slice(), &inner].concat();
+        let alone_names: Vec<String> = alone_at.iter().map(|&k| places[k].name.clone()).collect();
         let computed = |name: &String| {
             let made = |&v: &ValueId| whole.graph.value(v).producer().is_some();
             let float = |v| whole.graph.element_type(v).is_none_or(DataType::is_float);
@@ -128,6 +141,7 @@ impl<'a> Runs<'a> {
         let (at, ends): (Vec<usize>, Vec<String>) = places
             .iter()
             .enumerate()
+            .filter(|(_, place)| !place.is_inner)
             .map(|(k, place)| (k, renamed.get(&place.name).unwrap_or(&place.name).clone()))
             .filter(|(_, name)| computed(name))
             .unzip();
@@ -138,7 +152,8 @@ impl<'a> Runs<'a> {
             border: Border::of(quantized)?,
             halves: quantized_twin.as_ref().map(|_| coarsest(quantized)),
             original: shown(original, &names, &made)?,
-            alone: shown(&alone, &names, &made)?,
+            alone: shown(&alone, &alone_names, &alone_at)?,
+            fed: made.clone(),
             shaken: shown(&shaken, &names, &made)?,
             whole: shown(&whole, &ends, &at)?,
             places,
@@ -155,38 +170,73 @@ impl<'a> Runs<'a> {
         self.halves
     }
 
-    /// What a sample shows of each place.
+    /// What a sample shows of each place. `whole` is what the quantized model as a whole is fed, which a body is by what stands
+    /// around it; `None` where it does not come that far.
     ///
     /// # Errors
     /// When the engine cannot run one of the models.
-    pub fn look(&self, inputs: &[Tensor]) -> Result<Vec<LayerSums>> {
-        let inputs = &inputs.iter().map(Tensor::widened).collect::<Result<Vec<_>>>()?;
+    pub fn look(&self, inputs: &[Tensor], whole: Option<&[Tensor]>) -> Result<Vec<LayerSums>> {
         let count = self.places.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let widened = |inputs: &[Tensor]| inputs.iter().map(Tensor::widened).collect::<Result<Vec<_>>>();
+        let inputs = &widened(inputs)?;
         let mut reference = self.original.values(inputs, count)?;
         for &(input, k) in &self.inputs {
             reference[k] = Some(inputs[input].clone());
         }
         let quantized = self.border.quantize(inputs)?;
         let mut fed = quantized.clone();
-        for &k in &self.alone.at {
+        for &k in &self.fed {
             let missing = || Error::value(&self.places[k].name, "was not computed in the original model");
             fed.push(reference[k].clone().ok_or_else(missing)?);
         }
         let (alone, shaken) = (self.alone.values(&fed, count)?, self.shaken.values(&fed, count)?);
-        let whole = self.whole.values(&quantized, count)?;
-        let sums = self
-            .places
-            .iter()
-            .enumerate()
-            .map(|(k, place)| LayerSums::of(place, reference[k].as_ref(), [&alone[k], &shaken[k], &whole[k]]));
+        let whole = match whole {
+            Some(whole) => self.whole.values(&self.border.quantize(&widened(whole)?)?, count)?,
+            None => vec![None; count],
+        };
+        let sums = self.places.iter().enumerate().map(|(k, place)| match place.is_inner {
+            true => LayerSums::of(place, alone[k].as_ref(), [&None, &None, &None]),
+            false => LayerSums::of(place, reference[k].as_ref(), [&alone[k], &shaken[k], &whole[k]]),
+        });
         sums.collect()
     }
 }
 
-/// The type that what stands in for a model reads where a sample has numbers of 16 bits.
-fn in_float32(ty: &TensorType) -> TensorType {
-    let dtype = if HalfType::of(ty.dtype).is_some() { DataType::Float32 } else { ty.dtype };
-    TensorType { dtype, dims: ty.dims.clone() }
+/// The types of the values of `original` for inputs like the `first` ones. Of what lies behind operators that tell nothing, a Loop
+/// say, they are those that a run shows.
+fn types(original: &Model, restored: &Model, executor: &dyn Executor, first: &[Tensor]) -> Result<Types> {
+    let concrete =
+        |tensor: &Tensor| TensorType { dtype: tensor.dtype(), dims: tensor.shape().iter().map(|&d| Some(d)).collect() };
+    let inputs: Vec<TensorType> = first.iter().map(concrete).collect();
+    let mut types = executor.types(&file::outline(original)?, &inputs)?;
+    let graph = &original.graph;
+    let unknown = graph.value_ids().filter(|&value| {
+        let name = graph.value(value).name();
+        graph.value(value).producer().is_some() && restored.graph.find(name).is_some() && !types.contains_key(name)
+    });
+    let unknown: Vec<ValueId> = unknown.collect();
+    if unknown.is_empty() {
+        return Ok(types);
+    }
+    let run = |model: &Model| {
+        let model = twin::runnable(model, executor)?;
+        Session::new(executor, &model, vec![])?.run(first, &mut |_, _, _| {})
+    };
+    let mut shown = original.clone();
+    shown.graph.conceal(0);
+    unknown.iter().for_each(|&value| shown.graph.expose(value));
+    let tensors = match run(&shown) {
+        Ok(tensors) => tensors,
+        // One of them may be no tensor. Where the model itself does not run, nothing behind it would be looked at.
+        Err(_) => run(original).map(|_| Vec::new())?,
+    };
+    for (value, tensor) in unknown.into_iter().zip(tensors) {
+        types.insert(graph.value(value).name().to_owned(), concrete(&tensor));
+    }
+    Ok(types)
 }
 
 /// The coarsest type of 16 bits that a model has.
@@ -196,13 +246,23 @@ fn coarsest(model: &Model) -> HalfType {
     if coarse { HalfType::Bfloat16 } else { HalfType::Float16 }
 }
 
+/// The square of the step of a layer's weights for each output channel, beside the mean of them.
+fn steps(graph: &Graph, layer: &Node, grids: &KnownGrids) -> Vec<f64> {
+    let known = layer.inputs().iter().flatten().find_map(|&v| grids.constants.get(graph.value(v).name()));
+    let Some(known) = known.filter(|known| known.block.is_none() && known.grids.len() > 1) else { return Vec::new() };
+    let squares: Vec<f64> = known.grids.iter().map(|grid| f64::from(grid.scale).powi(2)).collect();
+    let mean = squares.iter().sum::<f64>() / squares.len() as f64;
+    if mean > 0.0 { squares.into_iter().map(|square| square / mean).collect() } else { Vec::new() }
+}
+
 /// The float values that both models have, in an order of computation.
 fn places(
     original: &Model,
     (restored, cuts): (&Model, &[NodeId]),
     types: &Types,
-    grids: &BTreeMap<String, Params>,
+    grids: &KnownGrids,
 ) -> Result<Vec<Place>> {
+    let on_grid = |name: &str| grids.activations.get(name).copied();
     let graph = &restored.graph;
     let common = |name: &str| {
         let value = original.graph.find(name).filter(|&value| !original.graph.is_constant(value))?;
@@ -213,9 +273,11 @@ fn places(
     let mut places = Vec::new();
     for value in graph.inputs() {
         let name = graph.value(value).name();
-        if let (Some(_), Some(&grid)) = (common(name), grids.get(name)) {
+        if let (Some(_), Some(grid)) = (common(name), on_grid(name)) {
             let (node, op_type) = (String::new(), String::new());
-            places.push(Place { name: name.to_owned(), node, op_type, has_bodies: false, axis: 1, grid: Some(grid) });
+            let (name, steps) = (name.to_owned(), Vec::new());
+            let grid = Some(grid);
+            places.push(Place { name, node, op_type, is_inner: false, has_bodies: false, axis: 1, steps, grid });
         }
     }
     // What comes from bodies before the next value that both models have.
@@ -227,20 +289,29 @@ fn places(
         for &value in node.outputs().iter().flatten() {
             let name = graph.value(value).name();
             let made = common(name).and_then(|value| original.graph.value(value).producer());
-            let Some(rank) = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len()) else {
+            let rank = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len());
+            if rank.is_none() {
                 from_bodies.extend(has_bodies.then_some(value));
+            }
+            // What has a grid of its own is looked at even where only the quantized model has it.
+            let is_inner = rank.is_none();
+            let elsewhere = original.graph.find(name).is_some();
+            if is_inner && (elsewhere || on_grid(name).is_none()) {
                 continue;
-            };
+            }
+            let rank = rank.unwrap_or_default();
             let before = node.input(0).filter(|_| cuts.contains(&id)).and_then(|value| graph.value(value).producer());
             let maker = graph.node(before.or_else(|| twin::rounded_by(graph, id)).unwrap_or(id));
             places.push(Place {
                 name: name.to_owned(),
                 node: if maker.name().is_empty() { name } else { maker.name() }.to_owned(),
                 op_type: maker.op_type().to_owned(),
+                is_inner,
                 has_bodies,
                 // Products have their channels last, everything that convolves has them behind the batch.
                 axis: if maker.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
-                grid: grids.get(name).copied(),
+                steps: steps(graph, maker, grids),
+                grid: on_grid(name),
             });
         }
     }

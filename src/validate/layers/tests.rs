@@ -1,10 +1,12 @@
 //! Layers of small models, and what is said of them.
 
+use super::runs::Runs;
 use super::*;
 use crate::exec::Tract;
 use crate::ir::build::{self, Builder, int};
-use crate::tensor::{DataType, Tensor, TensorType};
+use crate::tensor::{DataType, Tensor};
 
+mod bodies;
 mod branches;
 
 fn net() -> Builder {
@@ -40,10 +42,9 @@ fn the_grid_of_an_integer_output_is_that_of_what_makes_it() {
 fn of_product(quantized: &Model) -> LayerError {
     let float = net().node("MatMul", &["x", "w"], &["y"], vec![]).output("y", &[16, 4]).build();
     let executor = Tract::default();
-    let types = [TensorType { dtype: DataType::Float32, dims: vec![Some(16), Some(8)] }];
-    let runs = Runs::new(&float, quantized, &executor, &types).expect("models that run");
-    let x = Tensor::from_f32(vec![16, 8], &build::noise(128, 7));
-    let sums = runs.look(&[x]).expect("a run");
+    let x = [Tensor::from_f32(vec![16, 8], &build::noise(128, 7))];
+    let runs = Runs::new(&float, quantized, &executor, &x).expect("models that run");
+    let sums = runs.look(&x, Some(&x)).expect("a run");
     let at = runs.places().iter().position(|place| place.name == "y").expect("both have it");
     LayerError::of(&runs.places()[at], &[&sums[at]], None)
 }
@@ -72,4 +73,63 @@ fn a_constant_that_is_read_as_it_is_too_stays_so() {
     let model = model.node("MatMul", &["x", "d"], &["other"], vec![]).output("other", &[16, 4]);
     let model = model.node("MatMul", &["x", "w"], &["y"], vec![]).output("y", &[16, 4]).build();
     assert_eq!(of_product(&model).alone_db, None);
+}
+
+/// A product whose last column is a two hundredth of the others, stored as integers with a step for each; a fault leaves none of it.
+fn faint(fault: bool) -> LayerError {
+    let mut w = build::noise(32, 1);
+    w.iter_mut().skip(3).step_by(4).for_each(|v| *v *= 5e-3);
+    let steps: [f32; 4] =
+        std::array::from_fn(|c| w.iter().skip(c).step_by(4).fold(0f32, |m, v| m.max(v.abs())) / 127.0);
+    let integers =
+        w.iter().enumerate().map(|(k, v)| if fault && k % 4 == 3 { 0 } else { (v / steps[k % 4]).round() as i8 });
+    let integers: Vec<u8> = integers.map(|q| q as u8).collect();
+    let start = || Builder::new(13).input("x", &[16, 8]);
+    let float = start().floats("w", &[8, 4], &w).node("MatMul", &["x", "w"], &["y"], vec![]).output("y", &[16, 4]);
+    let q = Tensor::new(DataType::Int8, vec![8, 4], integers.into()).expect("integers");
+    let quantized = start().constant("q", &q).floats("s", &[4], &steps);
+    let quantized = quantized.node("DequantizeLinear", &["q", "s"], &["d"], vec![int("axis", 1)]);
+    let quantized = quantized.node("MatMul", &["x", "d"], &["y"], vec![]).output("y", &[16, 4]);
+    let found = of_models([&float.build(), &quantized.build()]);
+    let [y] = &found[..] else { panic!("{found:?}") };
+    y.clone()
+}
+
+/// What is said of two models that read x.
+fn of_models([float, quantized]: [&Model; 2]) -> Vec<LayerError> {
+    let executor = Tract::default();
+    let x = [Tensor::from_f32(vec![16, 8], &build::noise(128, 7))];
+    let level = Level::new([float, quantized], &executor, &x).expect("models that run");
+    let seen = level.look(&x, Some(&x)).expect("a run");
+    level.errors(&[&seen], "")
+}
+
+#[test]
+fn a_fault_in_a_faint_channel_is_found() {
+    let sound = faint(false);
+    assert!(sound.alone_db.is_some() && !sound.is_suspect(), "{sound:?}");
+    // It is 50 dB below all else, about as much as the noise, so that the whole tensor shows little of it.
+    let bad = faint(true);
+    assert!((bad.alone_db.expect("noise") - sound.alone_db.expect("noise")).abs() < 4.0, "{bad:?} {sound:?}");
+    assert!(bad.is_suspect() && bad.cause() == "its weights or bias", "{bad:?}");
+}
+
+#[test]
+fn a_grid_of_a_value_that_only_the_quantized_model_has_is_looked_at() {
+    let float = net().node("MatMul", &["x", "w"], &["y"], vec![]).output("y", &[16, 4]).build();
+    let with = |step: f32| {
+        let zero = Tensor::new(DataType::Int8, vec![], vec![0u8].into()).expect("a zero point");
+        let model = net().floats("one", &[], &[1.0]).floats("s", &[], &[step]).constant("z", &zero);
+        let model = model.node("Mul", &["x", "one"], &["scaled"], vec![]);
+        let model = model.node("QuantizeLinear", &["scaled", "s", "z"], &["q"], vec![]);
+        let model = model.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![]);
+        model.node("MatMul", &["d", "w"], &["y"], vec![]).output("y", &[16, 4]).build()
+    };
+    // Nothing is said of it where it is sound.
+    let sound = of_models([&float, &with(1.0 / 127.0)]);
+    assert_eq!(sound.iter().map(|layer| layer.value.as_str()).collect::<Vec<_>>(), ["y"]);
+    let wide = of_models([&float, &with(4.0 / 127.0)]);
+    let [grid, y] = &wide[..] else { panic!("{wide:?}") };
+    assert_eq!((grid.value.as_str(), grid.cause(), grid.is_suspect()), ("scaled", "its grid", true));
+    assert!(!y.is_suspect() && grid.alone_db.is_none(), "{wide:?}");
 }

@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::tensor::Tensor;
 use cases::Case;
 use kinds::Input;
-use rule::{Outcome, Yardstick};
+use rule::{Fed, Outcome, Yardstick};
 use saturation::{Counts, Watch};
 use serde::Serialize;
 
@@ -75,9 +75,12 @@ pub struct StressCase {
     pub counts: bool,
     /// What was found.
     pub verdict: StressVerdict,
-    /// What one of the models, or both, refused it with.
+    /// Which of the models does not run it, or both, where that lies, and what follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// The words of the engine that refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_words: Option<String>,
     /// Each output, where both models ran.
     pub outputs: Vec<CaseOutput>,
     /// What goes wrong where the runtime that was asked for runs the quantized model.
@@ -223,10 +226,19 @@ pub fn stress(
     let sums: Vec<&[Sums]> = normal.iter().filter_map(|row| row.outcome.sums()).collect();
     let yardstick = Yardstick::of(&sums);
     let usual = saturation::together(normal.iter().map(|row| row.counts.as_slice()));
+    let input_names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+    let usual_shapes: Vec<Vec<usize>> = base.iter().map(|tensor| tensor.shape().to_vec()).collect();
     let told = |(case, row): (Case, Row)| {
         let verdict = row.outcome.verdict(&yardstick);
         let runtime_name = engines.runtime.as_ref().map_or("", |runtime| runtime.name.as_str());
+        let fed = Fed::of(&input_names, &case.shapes, &usual_shapes);
+        let engine_words = row.outcome.words();
+        if let Some(words) = &engine_words {
+            tracing::info!(case = case.name, "{words}");
+        }
         StressCase {
+            refused: row.outcome.refused(&fed),
+            engine_words,
             shapes: case.shapes,
             counts: case.counts,
             name: case.name,
@@ -234,7 +246,6 @@ pub fn stress(
             verdict,
             outputs: row.outcome.outputs(&bench.names, &yardstick),
             runtime: row.outcome.runtime.as_ref().map(|what| format!("{runtime_name} {what}")),
-            refused: row.outcome.refused(),
             saturated: bench.watch.as_ref().map_or_else(|_| Vec::new(), |watch| watch.worst(&row.counts, &usual)),
         }
     };

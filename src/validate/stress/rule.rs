@@ -90,15 +90,80 @@ pub(super) struct Seen {
     gained: u64,
 }
 
+/// What a case feeds.
+pub(super) struct Fed {
+    /// The inputs whose shapes no sample has, with these; none where it is their numbers that are refused.
+    shapes: Vec<String>,
+}
+
+impl Fed {
+    /// Tensors of `shapes` for the inputs `names`, where samples have the shapes `usual`.
+    pub fn of(names: &[String], shapes: &[Vec<usize>], usual: &[Vec<usize>]) -> Self {
+        let other = names.iter().zip(shapes.iter().zip(usual)).filter(|(_, (shape, usual))| shape != usual);
+        Self { shapes: other.map(|(name, (shape, _))| format!("{name} of {shape:?}")).collect() }
+    }
+
+    fn said(&self) -> String {
+        match self.shapes.is_empty() {
+            true => "these numbers".to_owned(),
+            false => self.shapes.join(" and "),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.shapes.is_empty() {
+            true => "check inputs before you feed them",
+            false => "bring inputs to a size that the model takes before you feed them",
+        }
+    }
+
+    fn loss(&self) -> &'static str {
+        match self.shapes.is_empty() {
+            true => "an app that ran with the float model fails here",
+            false => {
+                "an app that ran with the float model fails here; if these sizes do not occur, fix them with --dim"
+            }
+        }
+    }
+}
+
+/// Why a model does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The operator and the name of the node that stands in the way, where that is known.
+    node: Option<String>,
+    words: String,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Node { node, op_type, message } => Self { node: Some(format!("{op_type} {node}")), words: message },
+            other => Self { node: None, words: other.to_string() },
+        }
+    }
+}
+
+impl Refusal {
+    fn said(&self, by: &str, fed: &Fed, then: &str) -> String {
+        let fed = fed.said();
+        match &self.node {
+            Some(node) => format!("{node} of {by} cannot compute what becomes of {fed}; {then}"),
+            None => format!("{by} cannot be run with {fed}; {then}"),
+        }
+    }
+}
+
 /// What both models made of an input.
 pub(super) struct Outcome {
     /// What refused it: the float model, the quantized one.
-    refused: [Option<String>; 2],
+    refused: [Option<Refusal>; 2],
     other_shape: Option<String>,
     seen: Vec<Seen>,
     sums: Vec<Sums>,
     /// What goes wrong in the runtime.
     pub runtime: Option<String>,
+    runtime_words: Option<String>,
 }
 
 impl Outcome {
@@ -107,19 +172,22 @@ impl Outcome {
     /// # Errors
     /// When an output holds no numbers.
     pub fn of(sides: [&Side<'_>; 2], runtime: Option<&Side<'_>>, inputs: &[Tensor], names: &[String]) -> Result<Self> {
-        let why = |error: Error| error.to_string();
-        let [float, quantized] = sides.map(|side| side.run(inputs).map_err(why));
+        let [float, quantized] = sides.map(|side| side.attempt(inputs).map_err(Refusal::from));
         let mut outcome = Self {
             refused: [float.as_ref().err().cloned(), quantized.as_ref().err().cloned()],
             other_shape: None,
             seen: Vec::new(),
             sums: Vec::new(),
             runtime: None,
+            runtime_words: None,
         };
         let Ok(float) = float else { return Ok(outcome) };
         if let Some(runtime) = runtime {
-            outcome.runtime = match runtime.run(inputs) {
-                Err(why) => Some(format!("refuses it: {why}")),
+            outcome.runtime = match runtime.attempt(inputs).map_err(Refusal::from) {
+                Err(Refusal { node, words }) => {
+                    outcome.runtime_words = Some(words);
+                    Some(node.map_or("refuses it".to_owned(), |node| format!("refuses it: {node} stops it")))
+                }
                 Ok(found) => {
                     let lost = float.iter().zip(&found).zip(names).map(|((a, b), name)| Ok((name, lost(a, b)?)));
                     let lost = lost.collect::<Result<Vec<_>>>()?.into_iter().find(|(_, lost)| *lost > 0);
@@ -157,13 +225,30 @@ impl Outcome {
         (!self.sums.is_empty()).then_some(self.sums.as_slice())
     }
 
-    /// Whose refusal, or what shape, stands in the way.
-    pub fn refused(&self) -> Option<String> {
+    /// Whose refusal, or what shape, stands in the way, and what follows from it for whoever feeds the model. `fed` is what is
+    /// refused.
+    pub fn refused(&self, fed: &Fed) -> Option<String> {
         match &self.refused {
-            [Some(float), Some(quantized)] if float == quantized => Some(float.clone()),
-            [Some(float), Some(quantized)] => Some(format!("float model: {float}; quantized model: {quantized}")),
-            [None, Some(why)] | [Some(why), None] => Some(why.clone()),
+            [Some(_), Some(why)] => Some(why.said("both models", fed, fed.remedy())),
+            [Some(why), None] => {
+                Some(why.said("the float model", fed, "what the quantized one gives has nothing to be held against"))
+            }
+            [None, Some(why)] => Some(why.said("the quantized model", fed, fed.loss())),
             [None, None] => self.other_shape.clone(),
+        }
+    }
+
+    /// The words of the engine that refused it.
+    pub fn words(&self) -> Option<String> {
+        match &self.refused {
+            [Some(float), Some(quantized)] if float.words == quantized.words => Some(float.words.clone()),
+            [Some(float), Some(quantized)] => {
+                Some(format!("float model: {}; quantized model: {}", float.words, quantized.words))
+            }
+            [one, other] => {
+                let words = one.as_ref().or(other.as_ref()).map(|why| &why.words);
+                words.or(self.runtime_words.as_ref()).cloned()
+            }
         }
     }
 

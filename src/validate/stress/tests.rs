@@ -64,10 +64,17 @@ fn a_size_that_only_the_quantized_model_refuses_fails() {
     assert_eq!(failed, ["N=0", "N=1", "N=32", "N=256"]);
     let one = case(&stress, "N=1");
     assert_eq!(one.verdict, StressVerdict::Refused);
-    assert!(one.refused.as_ref().is_some_and(|why| why.contains("Reshape")), "{one:?}");
+    let said = "Reshape Reshape_y of the quantized model cannot compute what becomes of x of [1, 1]; an app that ran with the float model fails here; if these sizes do not occur, fix them with --dim";
+    assert_eq!(one.refused.as_deref(), Some(said));
+    // The engine's words are there for whoever asks for them.
+    assert!(one.engine_words.as_ref().is_some_and(|words| !said.contains(words.as_str())), "{one:?}");
     let back = all(&fixed, &of("Abs"));
     assert_eq!((case(&back, "N=1").verdict, back.is_failed()), (StressVerdict::FloatRefused, false));
-    assert_eq!(case(&all(&fixed, &fixed), "N=1").verdict, StressVerdict::Alike);
+    let both = all(&fixed, &fixed);
+    assert_eq!(case(&both, "N=1").verdict, StressVerdict::Alike);
+    let said = "Reshape Reshape_y of both models cannot compute what becomes of x of [1, 1]; bring inputs to a size that the model takes before you feed them";
+    assert_eq!(case(&both, "N=1").refused.as_deref(), Some(said));
+    assert_eq!((&case(&both, "lowest").refused, &case(&both, "lowest").engine_words), (&None, &None));
 }
 
 #[test]
