@@ -1,8 +1,8 @@
 //! Repair: what brings the quantized model nearer to the float one without training. So far layers are refitted, one after the other.
 
 use super::{Context, Planned};
-use crate::error::Result;
-use crate::exec::Tract;
+use crate::error::{Error, Result};
+use crate::exec::{Switched, Tract};
 use crate::inputs::{self, Sample};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Bias, Op};
@@ -15,10 +15,12 @@ use crate::tensor::{Tensor, TensorType};
 use crate::tune::{Layer, Nearness, Refitting};
 use std::collections::HashMap;
 
-/// At most so many samples run side by side, of which at least some must be there to fit and one to decide.
+/// So many samples run side by side at least and at most.
 const SAMPLES: std::ops::RangeInclusive<usize> = 4..=32;
 /// The bytes that they may take.
-const MEMORY: usize = 128 << 20;
+const MEMORY: usize = 192 << 20;
+/// So many more, one by one, only decide whether what was found is kept.
+const DECIDING: usize = 8;
 
 /// The types of samples of one shape, and these.
 type Alike = (Vec<TensorType>, Vec<Vec<Tensor>>);
@@ -71,29 +73,35 @@ impl Planned {
         let rounded = parts(resolved)?;
         let program = rounded.program(&Tract::default(), &types)?;
         let room = (MEMORY / program.live_bytes().max(1)).clamp(*SAMPLES.start(), *SAMPLES.end());
-        samples.truncate(room);
+        samples.truncate(room + DECIDING);
         let samples = samples.iter().map(|sample| rounded.inputs(sample)).collect::<Result<Vec<_>>>()?;
+        let (beside, others) = samples.split_at(room.min(samples.len()));
+        let deciding =
+            || beside.iter().enumerate().filter(|(at, _)| Refitting::checks(*at)).map(|(_, one)| one).chain(others);
+        context.progress.start("repairing", beside.len() + 2 * deciding().count());
         let mut refitting = Refitting::new(self.placed(layers, &rounded));
-        context.progress.start("repairing", 2 * samples.len());
-        let walked = program.correct(&samples, &mut refitting)?;
-        samples.iter().for_each(|_| context.progress.step());
+        program.correct(beside, &mut refitting)?;
+        beside.iter().for_each(|_| context.progress.step());
+        let nearness = |program: &dyn Switched| {
+            let mut near = Nearness::default();
+            for inputs in deciding() {
+                let mut nothing = Refitting::new(HashMap::new());
+                let outputs = program.correct(std::slice::from_ref(inputs), &mut nothing)?;
+                outputs.iter().for_each(|[float, rounded]| near.add(float, rounded));
+                context.progress.step();
+            }
+            Ok::<_, Error>(near.sqnr_db())
+        };
+        let before = nearness(&*program)?;
+        // Both at once would take twice the memory.
+        drop(program);
         let layers = refitting.found.len();
         resolved.set_refits(refitting.found);
-        let repaired = parts(resolved)?;
-        let after = repaired.program(&Tract::default(), &types)?;
-        let mut near = [Nearness::default(), Nearness::default()];
-        for (at, ([float, _], inputs)) in walked.iter().zip(&samples).enumerate() {
-            context.progress.step();
-            if Refitting::checks(at) {
-                near[0].add(float, program.run(inputs, &rounded.all(true))?.outputs());
-                near[1].add(float, after.run(inputs, &repaired.all(true))?.outputs());
-            }
-        }
+        let after = nearness(&*parts(resolved)?.program(&Tract::default(), &types)?)?;
         context.progress.finish();
-        let [before, after] = near.map(|near| near.sqnr_db());
         let layers = if after > before { layers } else { 0 };
         let why = (layers == 0).then(|| "samples that did not fit it were no nearer to the float model".to_owned());
-        Ok(RepairSummary { layers, samples: samples.len(), sqnr_db: Some((before, after)), why })
+        Ok(RepairSummary { layers, samples: beside.len(), sqnr_db: Some((before, after)), why })
     }
 
     /// Layers by their places in `parts`, with the steps of their biases.
@@ -113,7 +121,8 @@ impl Planned {
     fn alike_samples(&self, settings: &Settings) -> Result<Option<Alike>> {
         let Some(data) = &settings.calibration else { return Ok(None) };
         let (set, indices) = self.calibration_set(data, settings, &self.inputs()?)?;
-        let few: Vec<usize> = inputs::spread(indices.len(), *SAMPLES.end()).into_iter().map(|k| indices[k]).collect();
+        let few: Vec<usize> =
+            inputs::spread(indices.len(), *SAMPLES.end() + DECIDING).into_iter().map(|k| indices[k]).collect();
         let mut alike: Option<Alike> = None;
         for sample in set.read(&few) {
             let sample: Sample = sample?;

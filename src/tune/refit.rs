@@ -13,6 +13,9 @@ use std::collections::HashMap;
 
 /// The least and the largest gain: what asks for more is no rounding of weights.
 const GAINS: (f64, f64) = (0.8, 1.25);
+/// So many numbers of a channel each sample must have. Where there are fewer, as in the head of a classifier, they tell more of the
+/// samples than of rounding.
+const LEAST: usize = 16;
 /// One sample in so many does not fit but decides whether what was fitted is kept.
 const CHECKED: usize = 4;
 
@@ -80,7 +83,8 @@ impl Corrector for Refitting {
         };
         let Some(axis) = axis.filter(|&axis| axis < shape.len()) else { return Ok(()) };
         let (channels, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
-        if channels == 0 || inner == 0 {
+        let elements: usize = shape.iter().product();
+        if elements < LEAST * channels.max(1) {
             return Ok(());
         }
         let mut sums = vec![vec![Sums::default(); channels]; samples.len()];

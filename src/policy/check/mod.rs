@@ -125,7 +125,7 @@ impl Raw {
             let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
             return Err(self.wrong("repairs.refit", why));
         }
-        Ok(RepairSettings { refit: refit.unwrap_or(true) })
+        Ok(RepairSettings { refit: refit.unwrap_or_default() })
     }
 
     fn half(&self, mode: Mode) -> Result<HalfSettings> {

@@ -322,7 +322,7 @@ pub struct RawHalf {
 pub struct RawRepairs {
     /// Whether each output channel of a layer on integers gets the gain and the mean that it has in float, layer by layer on
     /// quantized inputs; they go into the scales of weights and the biases.
-    #[schemars(extend("default" = true))]
+    #[schemars(extend("default" = false))]
     pub refit: Option<bool>,
 }
 

@@ -192,17 +192,10 @@ impl Settings {
 }
 
 /// Repairs without training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RepairSettings {
     /// Whether channels of layers are refitted.
     pub refit: bool,
-}
-
-impl Default for RepairSettings {
-    /// All that costs nothing when the model runs.
-    fn default() -> Self {
-        Self { refit: true }
-    }
 }
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.
