@@ -339,6 +339,6 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
 fn refits_are_for_what_samples_calibrate() {
     assert!(!settings("version: 1").expect("a policy").repairs.refit);
     let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
-    fails("mode: dynamic\nrepairs: { refit: true }", 3, 12, why);
+    fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
     assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
 }
