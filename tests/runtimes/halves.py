@@ -2,9 +2,12 @@
 re-execution says, and is as near to the float model as the rounding of its numbers."""
 
 import itertools
+import json
+import os
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from common import Suite, graphs, interface, report_outputs, run, sqnr, tare
 from net import Net
 from onnx import TensorProto, helper
@@ -247,6 +250,8 @@ def kept(case, build, opset, policy, loss):
                     good = min(stated, left) >= STEPS_DB or abs(stated - left) <= AGREEMENT_DB
                     case.expect(good, f"{name}: the report states {stated:.2f} dB, ONNX Runtime shows {left:.2f}")
     made, widened = (case.folder / f"kept-{stays}.onnx" for stays in [True, False])
+    if policy == KEPT["static"][0]:
+        handed_on(case, half, made)
     if "dynamic" not in policy:
         case.expect(stored(made, TensorProto.FLOAT) <= stored(half, TensorProto.FLOAT) + 16, "constants are float32")
         case.expect(made.stat().st_size <= widened.stat().st_size + 100, "the file is larger than that of the widened model")
@@ -254,6 +259,20 @@ def kept(case, build, opset, policy, loss):
         case.note(f"{name} {left:.1f} dB, widened {measured[False][name]:.1f}")
         good = left >= min(measured[False][name], CHANCE_DB) - loss
         case.expect(good, f"{name}: SQNR {left:.1f} dB, widened {measured[False][name]:.1f}")
+
+
+def handed_on(case, half, made):
+    """The integers that layers hand on beside numbers of 16 bits are those of ONNX Runtime, but for rounding."""
+    report = case.folder / "handed.json"
+    flags = ["--data", case.folder / "samples.npz", "--reference", "onnxruntime", "--layers", "--report", report, "-q"]
+    tare("validate", half, made, *flags, "--onnxruntime", os.path.dirname(ort.__file__))
+    found = json.loads(report.read_text())["reference"]["layers"]
+    # A recurrent layer runs in float.
+    none = not any(node.op_type == "QuantizeLinear" for node in onnx.load(made).graph.node)
+    case.expect(none or found["layers"], f"no layers were looked at: {found.get('why_not')}")
+    for layer in found["layers"]:
+        case.expect(layer["verdict"] in ("same", "rounding"), f"{layer}")
+    case.note(f"{len(found['layers'])} values of integers")
 
 
 def kept_brain(case, build, policy):

@@ -227,7 +227,10 @@ pub fn stress(
     let yardstick = Yardstick::of(&sums);
     let usual = saturation::together(normal.iter().map(|row| row.counts.as_slice()));
     let input_names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
-    let usual_shapes: Vec<Vec<usize>> = base.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    // Without samples, sizes that the models leave open are a guess.
+    let guessed = |spec: &InputSpec| some.is_none() && spec.ty.dims.contains(&None);
+    let shape = |(spec, tensor): (&InputSpec, &Tensor)| (!guessed(spec)).then(|| tensor.shape().to_vec());
+    let usual_shapes: Vec<Option<Vec<usize>>> = specs.iter().zip(&base).map(shape).collect();
     let told = |(case, row): (Case, Row)| {
         let verdict = row.outcome.verdict(&yardstick);
         let runtime_name = engines.runtime.as_ref().map_or("", |runtime| runtime.name.as_str());

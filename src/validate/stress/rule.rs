@@ -97,9 +97,10 @@ pub(super) struct Fed {
 }
 
 impl Fed {
-    /// Tensors of `shapes` for the inputs `names`, where samples have the shapes `usual`.
-    pub fn of(names: &[String], shapes: &[Vec<usize>], usual: &[Vec<usize>]) -> Self {
-        let other = names.iter().zip(shapes.iter().zip(usual)).filter(|(_, (shape, usual))| shape != usual);
+    /// Tensors of `shapes` for the inputs `names`, where samples have the shapes `usual`, as far as these are known.
+    pub fn of(names: &[String], shapes: &[Vec<usize>], usual: &[Option<Vec<usize>>]) -> Self {
+        let is_other = |(_, (shape, usual)): &(_, (&Vec<usize>, &Option<Vec<usize>>))| usual.as_ref() != Some(*shape);
+        let other = names.iter().zip(shapes.iter().zip(usual)).filter(is_other);
         Self { shapes: other.map(|(name, (shape, _))| format!("{name} of {shape:?}")).collect() }
     }
 
