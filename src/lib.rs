@@ -32,5 +32,6 @@ pub mod sensitivity;
 pub mod target;
 pub mod tensor;
 pub mod threads;
+pub mod tune;
 pub mod validate;
 mod vectors;

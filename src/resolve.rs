@@ -7,6 +7,7 @@ use crate::ops::OutputRange;
 use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
 use crate::policy::ActivationSettings;
 use crate::quant::{ChannelAxis, GridType, Moments, Params, Scheme};
+use crate::tune::Refit;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
@@ -21,6 +22,8 @@ pub struct Resolved {
     maxima: HashMap<ValueId, (ChannelAxis, Vec<u8>)>,
     /// The columns of a value that run in float beside the integer rest.
     outliers: HashMap<ValueId, Vec<usize>>,
+    /// What layers are refitted by.
+    refits: HashMap<NodeId, Refit>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
     /// Values whose range says little, with what is odd about them and what follows from it.
@@ -44,6 +47,16 @@ impl Resolved {
     /// none where it is not split.
     pub fn outliers(&self, value: ValueId) -> &[usize] {
         self.outliers.get(&value).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the channels of a layer are refitted by, if they are.
+    pub fn refit(&self, node: NodeId) -> Option<&Refit> {
+        self.refits.get(&node)
+    }
+
+    /// Refits layers; no others are.
+    pub fn set_refits(&mut self, refits: impl IntoIterator<Item = (NodeId, Refit)>) {
+        self.refits = refits.into_iter().collect();
     }
 
     /// Mean and variance of a value, if it was observed.

@@ -4,7 +4,7 @@ use super::network::Kind;
 use super::yaml::{comment, string};
 use super::{Choice, Data, Facts};
 use crate::inputs::{Channels, Kind as DataKind, Layout, PictureSettings};
-use crate::policy::{HELD_BACK_SAMPLES, Mode, VALIDATION_SAMPLES};
+use crate::policy::{HELD_BACK_SAMPLES, HalfInput, Mode, VALIDATION_SAMPLES};
 use crate::report::size;
 use std::fmt::Write;
 
@@ -31,7 +31,7 @@ fn head(out: &mut String, facts: &Facts, mode: Mode) {
     facts.inputs.iter().for_each(|input| comment(out, 0, &format!("Input {input}.")));
     if let Some(half) = facts.half {
         let what = match mode {
-            Mode::WeightOnly => {
+            _ if HalfInput::of_mode(mode) == HalfInput::Keep => {
                 format!("What stays float stays {half}, and so are the scales; half.input: widen makes it float32.")
             }
             Mode::Float16 | Mode::Bfloat16 => {

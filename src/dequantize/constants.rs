@@ -8,7 +8,7 @@ use crate::qoperators;
 /// they are.
 ///
 /// # Errors
-/// When a tensor of such a node is malformed.
+/// When a body is malformed.
 pub(super) fn store(graph: &mut Graph) -> Result<usize> {
     let mut stored = 0;
     for id in graph.node_ids().collect::<Vec<_>>() {
@@ -21,13 +21,10 @@ pub(super) fn store(graph: &mut Graph) -> Result<usize> {
         if !wanted && !graph.value(made).is_captured() || graph.value(made).is_output() {
             continue;
         }
-        let Some(tensor) = node.attributes().tensor("value")? else { continue };
-        let name = graph.value(made).name().to_owned();
-        let constant = graph.add_initializer(&name, &tensor);
-        graph.redirect_readers(made, constant);
-        graph.hand_over_name(made, constant, &format!("{name}_was"));
-        graph.remove_if_unused(id);
-        stored += 1;
+        if let Some(tensor) = graph.literal(id) {
+            graph.make_constant(made, &tensor);
+            stored += 1;
+        }
     }
     Ok(stored)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Result;
 use crate::exec::{Session, Tract};
-use crate::ir::build::{Builder, int, ints, tensor as tensor_attribute, text};
+use crate::ir::build::{Builder, float, int, ints, tensor as tensor_attribute, text};
 use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
@@ -54,7 +54,6 @@ fn constants_that_nodes_make_are_as_good_as_stored_ones() {
     };
     let made = |name: &str, tensor: Tensor| (name.to_owned(), tensor);
     let constants = [
-        made("s", Tensor::from_f32(vec![], &[0.5])),
         made("t", Tensor::from_f32(vec![], &[0.25])),
         made("z", bytes(DataType::Uint8, &[], &[0])),
         made("k", bytes(DataType::Int8, &[], &[0])),
@@ -63,6 +62,7 @@ fn constants_that_nodes_make_are_as_good_as_stored_ones() {
     let nodes = constants.iter().fold(Builder::new(13).input("x", &[1, 2]), |net, (name, tensor)| {
         net.node("Constant", &[], &[name], vec![tensor_attribute("value", tensor)])
     });
+    let nodes = nodes.node("Constant", &[], &["s"], vec![float("value_float", 0.5)]);
     let (stored, computed) = (back(layer(start())).expect("floats"), back(layer(nodes)).expect("floats"));
     assert_eq!(operators(&computed), ["MatMul"]);
     assert_eq!(run(&computed, [1.0, 3.0]), run(&stored, [1.0, 3.0]));

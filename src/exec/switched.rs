@@ -22,6 +22,23 @@ pub trait Ran: Send + Sync {
     fn as_any(&self) -> &dyn std::any::Any;
 }
 
+/// What a layer made of one sample, in float and with everything rounded: elements in the order of the shape.
+pub struct Sides<'a> {
+    /// In float.
+    pub float: &'a [f32],
+    /// Rounded. What is left here is what stands behind the layer reads.
+    pub rounded: &'a mut [f32],
+}
+
+/// Who sees what layers make while samples run in float and rounded side by side, and may correct the latter.
+pub trait Corrector {
+    /// Layer `layer`, a place in [`Switches::layers`], made tensors of this `shape` of all samples.
+    ///
+    /// # Errors
+    /// When no correction can be computed.
+    fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()>;
+}
+
 /// A program for inputs of one shape. Any number of threads may run it at once.
 pub trait Switched: Send + Sync {
     /// Runs all of it and keeps what it computed, which is as much memory as all activations of a sample take.
@@ -36,4 +53,15 @@ pub trait Switched: Send + Sync {
     /// # Errors
     /// As [`run`](Self::run).
     fn vary(&self, ran: &dyn Ran, inputs: &[Tensor], on: &[bool]) -> Result<Vec<Tensor>>;
+
+    /// Runs all `samples` side by side, with nothing on and with everything on, layer by layer. Returns the outputs of each, in
+    /// float and rounded. Layers are shown where the model has an operator TareMark behind them, whose attribute `index` is
+    /// their place.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and as the corrector.
+    fn correct(&self, samples: &[Vec<Tensor>], corrector: &mut dyn Corrector) -> Result<Vec<[Vec<Tensor>; 2]>>;
+
+    /// The bytes of all that a sample has at once at the worst step of [`correct`](Self::correct).
+    fn live_bytes(&self) -> usize;
 }

@@ -307,6 +307,23 @@ impl Graph {
         tensor_from_proto(proto).map(Some).map_err(|e| Error::value(self.value(value).name(), e))
     }
 
+    /// What a Constant node holds; `None` for strings and sparse tensors, and for one that is malformed.
+    pub fn literal(&self, id: NodeId) -> Option<Tensor> {
+        let attributes = self.node(id).attributes();
+        if attributes.has("value") {
+            return attributes.tensor("value").ok().flatten();
+        }
+        if let Some(v) = attributes.float("value_float") {
+            Some(Tensor::from_f32(vec![], &[v]))
+        } else if let Some(v) = attributes.int("value_int") {
+            Some(Tensor::from_i64(vec![], &[v]))
+        } else if let Some(v) = attributes.floats("value_floats") {
+            Some(Tensor::from_f32(vec![v.len()], v))
+        } else {
+            attributes.ints("value_ints").map(|v| Tensor::from_i64(vec![v.len()], v))
+        }
+    }
+
     /// Whether `value` is a constant stored in the graph.
     pub fn is_constant(&self, value: ValueId) -> bool {
         self.value(value).source == Source::Initializer

@@ -16,6 +16,7 @@ use crate::ir::{Graph, Model, NodeId};
 use crate::plan::Plan;
 use crate::quant::{GridType, KnownConstant};
 use crate::resolve::Resolved;
+use crate::tune::Refit;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,6 +52,9 @@ pub struct Lock {
     pub float: BTreeMap<String, String>,
     /// The grid of each activation, and what the scales of weights rest on.
     pub values: BTreeMap<String, Value>,
+    /// What layers are refitted by, by what they make.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refits: BTreeMap<String, Refitted>,
     /// The grids of stored constants, by the names that they have in the output turned back to float. They are not read when
     /// converting: they follow from the values, and tell what changed should they not.
     pub constants: BTreeMap<String, Constant>,
@@ -95,6 +99,16 @@ pub struct Constant {
     pub blocks: Option<(usize, usize)>,
 }
 
+/// What the output channels of a layer are refitted by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refitted {
+    /// The factor of each.
+    pub gains: Vec<f32>,
+    /// What is added to each after that.
+    pub shifts: Vec<f32>,
+}
+
 /// What a lock is made of beside the grids.
 pub struct Facts<'a> {
     /// Name and version of this program.
@@ -133,6 +147,7 @@ impl Lock {
             encodings_sha256: facts.encodings_sha256,
             calibration: facts.calibration,
             float: float.collect(),
+            refits: refits(graph, plan, resolved),
             values: value::values(plan, resolved),
             constants: constants(written),
         }
@@ -172,6 +187,26 @@ impl Lock {
         self.float.iter().map(node).collect()
     }
 
+    /// What layers of `graph` are refitted by.
+    ///
+    /// # Errors
+    /// When one of them is not there, or what it is refitted by is not.
+    pub fn refits(&self, graph: &Graph) -> Result<Vec<(NodeId, Refit)>> {
+        let layer = |(name, refitted): (&String, &Refitted)| {
+            let missing = || Error::value(name, "is made by a refitted layer by the lock, and by no node of the model");
+            let node = graph.find(name).and_then(|value| graph.value(value).producer()).ok_or_else(missing)?;
+            let Refitted { gains, shifts } = refitted.clone();
+            let numbers =
+                || gains.iter().all(|gain| gain.is_normal() && *gain > 0.0) && shifts.iter().all(|x| x.is_finite());
+            if gains.is_empty() || gains.len() != shifts.len() || !numbers() {
+                let why = "is refitted by the lock with what is no gain and shift for each channel";
+                return Err(Error::value(name, why));
+            }
+            Ok((node, Refit { gains, shifts }))
+        };
+        self.refits.iter().map(layer).collect()
+    }
+
     /// The grids for `plan`.
     ///
     /// # Errors
@@ -179,6 +214,16 @@ impl Lock {
     pub fn resolve(&self, plan: &Plan) -> Result<Resolved> {
         value::resolve(&self.values, plan)
     }
+}
+
+/// What layers are refitted by, by what they make.
+fn refits(graph: &Graph, plan: &Plan, resolved: &Resolved) -> BTreeMap<String, Refitted> {
+    let layers = plan.nodes.iter().filter_map(|node| {
+        let Refit { gains, shifts } = resolved.refit(node.id)?.clone();
+        let made = graph.node(node.id).output(0)?;
+        Some((graph.value(made).name().to_owned(), Refitted { gains, shifts }))
+    });
+    layers.collect()
 }
 
 /// The grids of the constants that `model` stores; none where it cannot be turned back to float.

@@ -32,6 +32,7 @@ fn lock() -> Lock {
         calibration: Calibrated { source: "data".to_owned(), samples: 7, ..Calibrated::default() },
         float: [("f".to_owned(), "it is \"odd\"".to_owned())].into(),
         values: [("a".to_owned(), own), ("b\n".to_owned(), shared)].into(),
+        refits: [("a".to_owned(), Refitted { gains: vec![1.0, 0.9], shifts: vec![0.0, -1e-3] })].into(),
         constants: [("w".to_owned(), constant)].into(),
     }
 }
@@ -83,4 +84,24 @@ fn what_changed_is_named() {
     assert_eq!(lock.changed(&digests("aa"), &folds(0.5), None), None);
     let said = lock.changed(&digests("aa"), &folds(0.25), None).expect("a change");
     assert!(said.contains("preprocess.mean of the policy is 0.25, and was 0.5"), "{said}");
+}
+
+#[test]
+fn refits_that_fit_no_layer_are_refused() {
+    let model = crate::ir::build::Builder::new(13).input("x", &[1]).node("Relu", &["x"], &["a"], vec![]).build();
+    let refits = |name: &str, gains: Vec<f32>, shifts: Vec<f32>| {
+        let lock = Lock { refits: [(name.to_owned(), Refitted { gains, shifts })].into(), ..lock() };
+        lock.refits(&model.graph).map_err(|e| e.to_string())
+    };
+    assert_eq!(refits("a", vec![1.0], vec![0.5]).expect("a layer").len(), 1);
+    assert!(refits("x", vec![1.0], vec![0.5]).is_err_and(|e| e.contains("by no node of the model")));
+    for (gains, shifts) in [
+        (vec![], vec![]),
+        (vec![1.0], vec![]),
+        (vec![0.0], vec![0.0]),
+        (vec![1.0], vec![f32::NAN]),
+        (vec![-1.0], vec![0.0]),
+    ] {
+        assert!(refits("a", gains, shifts).is_err_and(|e| e.contains("no gain and shift for each channel")));
+    }
 }

@@ -27,6 +27,9 @@ impl Lock {
         keys.push(("calibration", line(&self.calibration)?));
         keys.push(("float", lines(&self.float)?));
         keys.push(("values", lines(&self.values)?));
+        if !self.refits.is_empty() {
+            keys.push(("refits", lines(&self.refits)?));
+        }
         keys.push(("constants", lines(&self.constants)?));
         let keys: Vec<String> = keys.into_iter().map(|(key, text)| format!("  \"{key}\": {text}")).collect();
         Ok(format!("{{\n{}\n}}\n", keys.join(",\n")))

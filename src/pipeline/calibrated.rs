@@ -6,7 +6,7 @@ use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess};
-use crate::policy::{self, Engine, Settings, Validation};
+use crate::policy::{self, Data, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -33,15 +33,7 @@ impl Planned {
         let data = settings.calibration.as_ref();
         let data = data.ok_or_else(|| self.no_samples())?;
         let inputs = self.inputs()?;
-        let levels = |input: &InputSpec| {
-            let folded = self.folded().find(|one| one.name == input.name)?;
-            Some((folded.levels.clone(), folded.taken.zero_point))
-        };
-        let set = Dataset::open(&data.source, &inputs)?.with_levels(inputs.iter().map(levels).collect());
-        let indices = match &settings.validation {
-            Validation::Samples(_) | Validation::Off => inputs::spread(set.len(), data.samples),
-            Validation::HeldBack => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
-        };
+        let (set, indices) = self.calibration_set(data, settings, &inputs)?;
         if indices.is_empty() {
             return Err(Error::file(&data.source.path, "holds no samples"));
         }
@@ -72,8 +64,31 @@ impl Planned {
             statistics_sha256: calibration.digest()?,
             preprocessing: preprocessing_note(&set),
             skipped,
+            repairs: None,
         };
         Ok((calibration, summary))
+    }
+
+    /// Calibration samples, and which of them calibrate.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are none of the model's.
+    pub(super) fn calibration_set(
+        &self,
+        data: &Data,
+        settings: &Settings,
+        inputs: &[InputSpec],
+    ) -> Result<(Dataset, Vec<usize>)> {
+        let levels = |input: &InputSpec| {
+            let folded = self.folded().find(|one| one.name == input.name)?;
+            Some((folded.levels.clone(), folded.taken.zero_point))
+        };
+        let set = Dataset::open(&data.source, inputs)?.with_levels(inputs.iter().map(levels).collect());
+        let indices = match &settings.validation {
+            Validation::Samples(_) | Validation::Off => inputs::spread(set.len(), data.samples),
+            Validation::HeldBack => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
+        };
+        Ok((set, indices))
     }
 
     /// The grids that the levels of pictures are to the inputs that take them.

@@ -40,7 +40,7 @@ impl Planned {
         found: Found<'_>,
         context: &Context<'_>,
     ) -> Result<(Resolved, Option<Calibration>, CalibrationSummary)> {
-        let (calibration, summary) = match found {
+        let (calibration, mut summary) = match found {
             Found::Samples => self.calibrate(settings, context)?,
             Found::Saved(path) => self.load_ranges(path)?,
             Found::Locked(path) => {
@@ -48,7 +48,9 @@ impl Planned {
                 return Ok((resolved, None, summary));
             }
         };
-        Ok((self.resolve(settings, &calibration)?, Some(calibration), summary))
+        let mut resolved = self.resolve(settings, &calibration)?;
+        summary.repairs = self.repair(settings, &mut resolved, &summary, context)?;
+        Ok((resolved, Some(calibration), summary))
     }
 
     /// Takes the grids from the lock at `path`.
@@ -80,7 +82,9 @@ impl Planned {
         if !float.is_empty() {
             self.plan_anew(settings, float)?;
         }
-        lock.resolve(&self.plan)
+        let mut resolved = lock.resolve(&self.plan)?;
+        resolved.set_refits(lock.refits(&self.model.graph)?);
+        Ok(resolved)
     }
 
     /// The digest of the policy: the one of the lock, which may have been made with other samples.

@@ -12,6 +12,7 @@ mod levels;
 mod locked;
 mod planned;
 mod recorded;
+mod repaired;
 mod reported;
 mod sensitivity;
 mod validated;

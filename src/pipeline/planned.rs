@@ -2,7 +2,7 @@
 
 use super::completed;
 use super::encoded::Encoded;
-use super::halves::{self, Halves};
+use super::halves::Halves;
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
 use crate::calibrate::Calibration;
@@ -13,7 +13,7 @@ use crate::file;
 use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::{Model, NodeId};
 use crate::plan::{Known, Placement, Plan, UNREAD, out_of_range, plan, splits, unlike_joins};
-use crate::policy::{Format, QuantizedInput, Settings};
+use crate::policy::{Format, IoType, OneOrEach, QuantizedInput, Settings};
 use crate::prepare;
 use crate::quant::KnownGrids;
 use crate::report::{CalibrationSummary, FloatGroup, summarize};
@@ -95,7 +95,8 @@ impl Planned {
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
         let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
         let halves = Halves::of(kinds, settings).map_err(|e| Error::file(&path, e))?;
-        halves::make_border_float32(&mut model.graph, &settings.io);
+        let [inputs, outputs] = [&settings.io.inputs, &settings.io.outputs].map(integers);
+        prepare::widen_border(&mut model.graph, &inputs, &outputs);
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
         tracing::info!(model = %path.display(), nodes = before, prepared = after, "prepared");
         let levels = fold_normalization(&mut model, settings).map_err(|e| e.in_model(&path))?;
@@ -337,4 +338,9 @@ pub(super) fn input_specs(model: &Model) -> Result<Vec<InputSpec>> {
         Ok(InputSpec { name, ty, meaning: Meaning::of(model, v)? })
     };
     model.graph.inputs().map(spec).collect()
+}
+
+/// Tells of which inputs or outputs integers are asked for.
+fn integers(side: &Option<OneOrEach<IoType>>) -> impl Fn(&str) -> bool + '_ {
+    |name| side.as_ref().and_then(|side| side.of(name)).and_then(IoType::integer).is_some()
 }

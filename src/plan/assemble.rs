@@ -8,6 +8,7 @@ use super::known::{Here, Known};
 use super::nodes::{placement, settle_constants};
 use super::place;
 use super::place::join_clamps;
+use super::stated;
 use super::structure::Structure;
 use super::weights;
 use super::{NodePlan, Placement, Plan, RangeSource};
@@ -41,6 +42,7 @@ pub fn plan(
     }
     let mut here = Here::of(graph, known)?;
     here.settle(graph, &scope.order, &mut own, &io, known);
+    stated::settle(graph, &scope.order, &mut own, &io, &here);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;
     let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half, known);
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;

@@ -12,18 +12,30 @@ pub(super) fn bias_place(graph: &Graph, op: &Op, id: NodeId) -> Result<Option<(N
         Bias::Input(slot) => Ok(graph.node(id).input(slot).map(|_| (id, slot))),
         // Runtimes merge the two nodes: the merged one runs on integers only if its bias is int32.
         Bias::AddBehind => {
-            let output = graph.node(id).output(0).map(|v| graph.value(v).uses());
-            let Some(&[Use::Input { node, slot }]) = output else { return Ok(None) };
-            let adds =
-                ops::lookup(graph, node).is_some_and(|op| op.role == Role::Arithmetic) && graph.node(node).is("Add");
-            let place = (node, 1 - slot.min(1));
-            let constant = graph.node(node).input(place.1).map(|v| graph.constant(v)).transpose()?.flatten();
+            let Some(place) = addend_behind(graph, id) else { return Ok(None) };
+            let adds = ops::lookup(graph, place.0).is_some_and(|op| op.role == Role::Arithmetic);
+            let constant = graph.node(place.0).input(place.1).map(|v| graph.constant(v)).transpose()?.flatten();
             let vector = constant.is_some_and(|t| matches!(t.shape(), [_] | [1, _]));
             let usable = adds
                 && vector
                 && per_channel_bias(graph, op, id, place)?.is_some_and(|b| b.iter().all(|v| v.is_finite()));
             Ok(usable.then_some(place))
         }
+    }
+}
+
+/// The Add that alone reads what `id` makes, and its other input.
+pub fn addend_behind(graph: &Graph, id: NodeId) -> Option<(NodeId, usize)> {
+    let output = graph.node(id).output(0).map(|v| graph.value(v).uses());
+    let Some(&[Use::Input { node, slot }]) = output else { return None };
+    graph.node(node).is("Add").then_some((node, 1 - slot.min(1)))
+}
+
+/// The input at which layer `id` has no bias, and could have one.
+pub(super) fn free_bias(graph: &Graph, op: &Op, id: NodeId) -> Option<usize> {
+    match op.bias {
+        Bias::Input(slot) if graph.node(id).input(slot).is_none() => Some(slot),
+        _ => None,
     }
 }
 

@@ -7,17 +7,16 @@ use crate::policy::{ActivationSettings, Matched};
 
 impl Plan {
     /// Gives each value the types that its readers want. What integers make keeps its type and is converted; what comes in
-    /// float is quantized for each of them. A value whose type a rule states is read in that one, but by nodes that read
-    /// several activations: those of a join are all of its own type.
+    /// float is quantized for each of them. An output that is to be of another type than its layer makes is converted, too.
     pub(super) fn settle_types(&mut self, graph: &Graph, matched: &Matched) {
-        let pinned: Vec<bool> = self.values.iter().map(|value| matched.values[value.id.index()].pinned).collect();
+        self.make_outputs_as_read();
         let made = self.made_as_integers(graph);
-        for (index, mut types) in self.wanted_types(graph, &pinned).into_iter().enumerate() {
+        for (index, mut types) in self.wanted_types(graph).into_iter().enumerate() {
             let value = &self.values[index];
             let root = self.root(value.id);
             let own = |plan: &Self| plan.value(root).map(|value| value.settings.scheme.dtype);
             let has_own = matches!(value.range, RangeSource::SameAs(_) | RangeSource::Known(_));
-            let free = !made[index] && !has_own && !pinned[index];
+            let free = !made[index] && !has_own && !matched.values[value.id.index()].pinned;
             // Where nobody wants the type that it would have, the one that keeps most comes first.
             if let Some(&widest) = types.iter().filter(|_| free).rev().max_by_key(|ty| ty.scheme.dtype.bits())
                 && types.iter().all(|ty| Some(ty.scheme.dtype) != own(self))
@@ -28,6 +27,22 @@ impl Plan {
             self.values[index].also = types;
         }
         self.widen_weights(graph);
+    }
+
+    /// Lets a layer whose output is to be another type of as many bits make the type that it reads.
+    fn make_outputs_as_read(&mut self) {
+        for node in &self.nodes {
+            let Placement::Integer(IntegerNode { settings: Some(settings), end: Some(end), .. }) = &node.placement
+            else {
+                continue;
+            };
+            let output = self.io.iter().any(|one| one.output.is_some() && one.value == *end);
+            if let Some(value) = self.index.get(end).filter(|_| output).map(|&index| &mut self.values[index])
+                && matches!(value.range, RangeSource::Observed | RangeSource::Fixed(_) | RangeSource::Given(..))
+            {
+                value.settings.scheme.dtype = settings.scheme.dtype;
+            }
+        }
     }
 
     /// Whether each value is made by integers, or comes in as such: it has the type that it comes in.
@@ -44,19 +59,14 @@ impl Plan {
         all
     }
 
-    /// The types in which nodes read each value; none where the value is `pinned` to its own.
-    fn wanted_types(&self, graph: &Graph, pinned: &[bool]) -> Vec<Vec<ActivationSettings>> {
+    /// The types in which nodes read each value.
+    fn wanted_types(&self, graph: &Graph) -> Vec<Vec<ActivationSettings>> {
         let mut wanted: Vec<Vec<ActivationSettings>> = vec![Vec::new(); self.values.len()];
         for node in &self.nodes {
             let Placement::Integer(integer) = &node.placement else { continue };
             let Some(settings) = integer.settings else { continue };
             let inputs = integer.activations.iter().filter_map(|&slot| graph.node(node.id).input(slot));
-            let inputs: Vec<usize> = inputs.filter_map(|v| self.index.get(&v).copied()).collect();
-            let stated = |index: usize| pinned[index].then(|| self.values[index].settings.scheme.dtype);
-            let alike = inputs.windows(2).all(|pair| stated(pair[0]) == stated(pair[1]));
-            // One type that rules give all that it reads is that of the join, too.
-            let joins = integer.activations.len() > 1 && !alike;
-            for index in inputs.into_iter().filter(|&index| joins || !pinned[index]) {
+            for index in inputs.filter_map(|value| self.index.get(&value).copied()) {
                 if wanted[index].iter().all(|known| known.scheme.dtype != settings.scheme.dtype) {
                     wanted[index].push(settings);
                 }

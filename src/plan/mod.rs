@@ -22,13 +22,14 @@ mod outliers;
 mod place;
 mod recurrent;
 mod scales;
+mod stated;
 mod structure;
 mod types;
 mod values;
 mod weights;
 
 pub use assemble::plan;
-pub use bias::per_channel_bias;
+pub use bias::{addend_behind, per_channel_bias};
 pub use half_ranges::out_of_range;
 pub use halves::HalfNode;
 pub use idle::Idle;
@@ -193,6 +194,8 @@ pub struct IntegerNode {
     pub constants: Vec<ConstantPlan>,
     /// Where its int32 bias is: a node, itself or an Add behind it, and which of its inputs.
     pub bias: Option<(NodeId, usize)>,
+    /// The input at which it has no bias, and could have one of int32.
+    pub free_bias: Option<usize>,
     /// Clamps that may vanish into it, in order.
     pub clamps: Vec<NodeId>,
     /// Its output past the clamps.

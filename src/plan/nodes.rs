@@ -1,6 +1,6 @@
 //! What becomes of each node on grids that calibration finds.
 
-use super::bias::{bias_place, per_channel_bias};
+use super::bias::{bias_place, free_bias, per_channel_bias};
 use super::known::Here;
 use super::place;
 use super::place::{Candidate, Placed};
@@ -182,9 +182,9 @@ fn integer_node(
     let constants: Vec<_> = constants.into_iter().map(|plan| here.apply(graph, id, plan)).collect();
     let weight = constants.iter().find(|constant| constant.is_weight);
     let in_floats = weight.map_or(settings.weights.scheme, |weight| weight.scheme).dtype.is_float();
-    let bias = match settings.weights.bias {
-        BiasType::Int32 if !in_floats => bias_place(graph, op, id)?,
-        BiasType::Int32 | BiasType::Float32 => None,
+    let (bias, free_bias) = match settings.weights.bias {
+        BiasType::Int32 if !in_floats => (bias_place(graph, op, id)?, free_bias(graph, op, id)),
+        BiasType::Int32 | BiasType::Float32 => (None, None),
     };
     let demanded = placed.ends(graph, id).iter().any(|v| placed.demanded[v.index()]);
     let quantized_output = demanded || target.needs_quantized_output(graph, id);
@@ -193,6 +193,7 @@ fn integer_node(
         settings: (op.role != Role::Movement).then_some(settings.activations),
         constants,
         bias: bias.filter(|(node, _)| *node == id || !quantized_output && !placed.integer[node.index()]),
+        free_bias,
         clamps: placed.clamps[id.index()].clone(),
         end: placed.ends(graph, id).first().copied(),
         quantized_output,

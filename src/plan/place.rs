@@ -116,9 +116,11 @@ pub(super) fn join_clamps(graph: &Graph, order: &[NodeId], settings: &Settings, 
             let behind = &matched.values[made.index()];
             if behind.activations == settings.activations && !behind.pinned && !behind.calibrator_stated {
                 let layers = &matched.values[read.index()];
-                let (activations, calibrator_stated) = (layers.activations, layers.calibrator_stated);
+                let (activations, calibrator_stated, pinned) =
+                    (layers.activations, layers.calibrator_stated, layers.pinned);
                 let behind = &mut matched.values[made.index()];
                 (behind.activations, behind.calibrator_stated) = (activations, calibrator_stated);
+                behind.pinned = pinned;
             }
         }
     }

@@ -28,7 +28,7 @@ pub use raw::{
 };
 pub use settings::{
     ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,
-    Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern, Rule, Settings, StressCases,
-    TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
+    Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern, RepairSettings, Rule, Settings,
+    StressCases, TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 pub use text::{Place, load, word};

@@ -103,7 +103,7 @@ impl Fold<'_> {
                 continue;
             }
             let result = match node.op_type() {
-                "Constant" => literal(graph, id)?,
+                "Constant" => graph.literal(id),
                 "Identity" => node.input(0).and_then(|v| graph.constant(v).transpose()).transpose()?,
                 _ if is_foldable(node) && is_small(graph, id)? => match self.compute(graph, id, opset) {
                     Ok(result) => result,
@@ -139,24 +139,6 @@ fn name_type(graph: &mut Graph, id: NodeId) {
     graph.set_op_type(id, "Cast");
     graph.set_int(id, "to", i64::from(ty.dtype.onnx()));
     graph.set_input(id, 1, None);
-}
-
-/// The number that a Constant node holds; `None` for strings and sparse tensors.
-fn literal(graph: &Graph, id: NodeId) -> Result<Option<Tensor>> {
-    let attributes = graph.node(id).attributes();
-    if attributes.has("value") {
-        // A tensor of strings cannot be read as numbers; it stays where it is.
-        return Ok(attributes.tensor("value").ok().flatten());
-    }
-    Ok(if let Some(v) = attributes.float("value_float") {
-        Some(Tensor::from_f32(vec![], &[v]))
-    } else if let Some(v) = attributes.int("value_int") {
-        Some(Tensor::from_i64(vec![], &[v]))
-    } else if let Some(v) = attributes.floats("value_floats") {
-        Some(Tensor::from_f32(vec![v.len()], v))
-    } else {
-        attributes.ints("value_ints").map(|v| Tensor::from_i64(vec![v.len()], v))
-    })
 }
 
 /// Whether all inputs are constant and their broadcast shape is of a size worth keeping.

@@ -5,6 +5,7 @@ mod affine;
 mod axes;
 mod bias;
 mod bodies;
+mod border;
 mod constants;
 mod dims;
 mod functions;
@@ -22,6 +23,7 @@ mod pad;
 mod types;
 mod widen;
 
+pub use border::widen_border;
 pub(crate) use dims::Fix as FixDimensions;
 pub use kinds::Kinds;
 pub use levels::{TakesLevels, take_levels};

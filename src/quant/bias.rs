@@ -37,6 +37,13 @@ impl QuantizedBias {
     }
 }
 
+impl QuantizedBias {
+    /// What is left of the bias.
+    pub fn numbers(&self) -> Vec<f32> {
+        self.values.iter().zip(self.scales.iter().cycle()).map(|(&value, &scale)| value as f32 * scale).collect()
+    }
+}
+
 /// `bias` in steps of `input_scale * weight scale`, saturated to int32. `weights` holds one grid, one for each element, or
 /// one for each element of a group, where the groups of a transposed convolution share them.
 pub fn quantize_bias(bias: &[f32], input_scale: f32, weights: &[Params]) -> QuantizedBias {

@@ -82,6 +82,30 @@ pub struct CalibrationSummary {
     pub preprocessing: Option<String>,
     /// Bad files that the policy let pass, each with what was wrong.
     pub skipped: Vec<String>,
+    /// What samples repaired; `None` where nothing was to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<RepairSummary>,
+}
+
+/// What was repaired.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepairSummary {
+    /// How many layers were refitted.
+    pub layers: usize,
+    /// How many samples were run for it.
+    pub samples: usize,
+    /// SQNR of the outputs in dB, before and after, on those samples that did not fit: the mean over outputs.
+    pub sqnr_db: Option<(f64, f64)>,
+    /// Why nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl RepairSummary {
+    /// Nothing, and why.
+    pub fn none(why: impl Into<String>) -> Self {
+        Self { why: Some(why.into()), ..Self::default() }
+    }
 }
 
 /// The outcome of a conversion.

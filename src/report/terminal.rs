@@ -1,7 +1,7 @@
 //! The report as text for a terminal.
 
 use super::tasks::sqnr;
-use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, RepairSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError};
 use std::fmt::{self, Display, Formatter};
@@ -23,6 +23,20 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+impl Display for RepairSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { layers, samples, sqnr_db, why } = self;
+        match why {
+            Some(why) => write!(f, "none: {why}")?,
+            None => write!(f, "{layers} layers refitted on {samples} samples")?,
+        }
+        match sqnr_db {
+            Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB on those that did not fit"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (before, after) = (self.model.bytes, self.output.bytes);
@@ -41,6 +55,9 @@ impl Display for Report {
         }
         if let Some(what) = &self.quantized_input {
             writeln!(f, "input        {what}")?;
+        }
+        if let Some(repairs) = &self.calibration.repairs {
+            writeln!(f, "repairs      {repairs}")?;
         }
         if self.placement.nodes > 0 {
             write!(f, "{}", self.placement)?;

@@ -1,6 +1,7 @@
 //! Weights, constant operands and biases as integers with a DequantizeLinear behind them.
 
 use super::contrib::Operators;
+use super::refitted;
 use super::weights::{Around, grids, in_blocks};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
@@ -63,23 +64,39 @@ impl Constants {
         resolved: &Resolved,
     ) -> Result<()> {
         let Some(op) = ops::lookup(graph, id) else { return Ok(()) };
-        let bias = match node.bias {
+        let refit = resolved.refit(id);
+        let place = match refit {
+            Some(refit) => refitted::place(graph, op, id, node, refit)?,
+            None => node.bias,
+        };
+        let bias = match place {
             Some(place) => per_channel_bias(graph, op, id, place)?.zip(input),
             None => None,
         };
         for plan in &node.constants {
             let Some(value) = graph.node(id).input(plan.slot) else { continue };
-            let Some(tensor) = graph.constant(value)? else { continue };
+            let Some(mut tensor) = graph.constant(value)? else { continue };
             let bias = bias.as_ref().filter(|_| plan.is_weight);
             let largest = plan.summed.and_then(|(value, axis)| resolved.channel_maxima(value, axis)).unwrap_or(&[]);
             let by_channel = plan.summed.and_then(|(value, axis)| resolved.channel_moments(value, axis));
             let moments = by_channel.or(moments);
             let around = Around { largest, moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
-            let grids = grids(&tensor, plan, &around)?;
+            let mut grids = grids(&tensor, plan, &around)?;
+            let refitted = match (refit, bias, place) {
+                (Some(refit), Some((bias, input)), Some(place)) if place.0 == id => {
+                    // What was refitted had the bias as it was rounded.
+                    Some(refitted::bias(&quant::quantize_bias(bias, input.scale, &grids).numbers(), refit, true))
+                }
+                (Some(refit), Some((bias, _)), Some(_)) => Some(refitted::bias(bias, refit, false)),
+                _ => None,
+            };
+            if let Some(refit) = refit.filter(|_| plan.is_weight) {
+                tensor = refitted::weight(&tensor, plan, &mut grids, refit)?;
+            }
             let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
             graph.set_input(id, plan.slot, Some(dequantized));
-            if let (Some((bias, input)), Some(place)) = (bias, node.bias) {
-                self.bias(graph, place, bias, input.scale, &grids)?;
+            if let (Some((bias, input)), Some(place)) = (bias, place) {
+                self.bias(graph, place, refitted.as_deref().unwrap_or(bias), input.scale, &grids)?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod outliers;
 mod qdq;
 mod qoperator;
 mod recurrent;
+mod refitted;
 mod shared;
 mod weights;
 

@@ -25,6 +25,8 @@ pub struct Parts {
     border: Border,
     /// What is known of the constants of each layer.
     pub(super) constants: Vec<Constants>,
+    /// The products of the scales of what each layer reads and of its weight; empty where they are not known.
+    steps: Vec<Vec<f32>>,
     /// The grids of activations, by name.
     pub(super) known: BTreeMap<String, Params>,
 }
@@ -48,6 +50,7 @@ impl Parts {
         let edges = edges(&rounded.graph, &order, &units, &found);
         units.settle_ends(&quantized);
         let mut grids = Vec::new();
+        let mut steps = vec![Vec::new(); layers.len()];
         for edge in edges {
             let name = rounded.graph.value(edge.value).name().to_owned();
             let own = |unit: Option<usize>| unit.filter(|&unit| quantized[unit]);
@@ -62,10 +65,19 @@ impl Parts {
             let (inputs, ints) = (vec![Some(edge.value)], vec![("index", grids.len() as i64)]);
             let node = NewNode { op_type: "TareSwitch", name: &format!("{name}_switch"), inputs, ints };
             let (_, switched) = rounded.graph.add_node(node, &format!("{name}_switched"));
-            edge.ends.iter().for_each(|&(node, slot)| rounded.graph.set_input(node, slot, Some(switched)));
+            for &(node, slot) in &edge.ends {
+                rounded.graph.set_input(node, slot, Some(switched));
+                if let Some(&layer) = index.get(&node).filter(|_| slot == 0) {
+                    steps[layer] = products(&rounded.graph, node, &edge.grid, &found);
+                }
+            }
             grids.push(edge.grid);
         }
-        order.iter().filter(|id| index.contains_key(id)).for_each(|&layer| fence(&mut rounded.graph, layer));
+        for &layer in &order {
+            if let Some(&index) = index.get(&layer) {
+                mark(&mut rounded.graph, layer, index);
+            }
+        }
         let mut model = rounded.clone();
         others.iter().for_each(|(&value, tensor)| model.graph.replace_constant(value, tensor));
         let units: Vec<Unit> =
@@ -77,7 +89,7 @@ impl Parts {
         let constants = constants(&model.graph, &found, &index)?;
         let known = found.grids.activations;
         let models = [file::to_bytes(&model)?, file::to_bytes(&rounded)?];
-        Ok(Self { units, outputs, models, grids, layers, border: Border::of(written)?, constants, known })
+        Ok(Self { units, outputs, models, grids, layers, border: Border::of(written)?, constants, steps, known })
     }
 
     /// The program for inputs of the types `inputs`.
@@ -87,6 +99,16 @@ impl Parts {
     pub fn program(&self, executor: &Tract, inputs: &[TensorType]) -> Result<Box<dyn Switched>> {
         let switches = Switches { grids: &self.grids, layers: &self.layers };
         executor.switched([&self.models[0], &self.models[1]], inputs, &switches)
+    }
+
+    /// The names of the nodes that compute with rounded constants.
+    pub fn layers(&self) -> &[String] {
+        &self.layers
+    }
+
+    /// The steps of an integer bias of a layer, one for each scale of its weight; none where they are not known.
+    pub fn bias_steps(&self, layer: usize) -> &[f32] {
+        self.steps.get(layer).map_or(&[], Vec::as_slice)
     }
 
     /// What the model takes for the inputs of a sample.
@@ -114,20 +136,24 @@ impl Parts {
     }
 }
 
-/// Keeps the engine from making one of a layer and what reads it, which would go by the name of the latter: layers are told by
-/// theirs.
-fn fence(graph: &mut Graph, layer: NodeId) {
-    for value in graph.node(layer).outputs().to_vec().into_iter().flatten() {
-        let readers: Vec<(NodeId, usize)> = graph.value(value).readers().collect();
-        let readers: Vec<_> = readers.into_iter().filter(|(id, _)| !graph.node(*id).is("TareSwitch")).collect();
-        if readers.is_empty() {
-            continue;
-        }
-        let name = format!("{}_fenced", graph.value(value).name());
-        let node = NewNode { op_type: "TareFence", name: &name, inputs: vec![Some(value)], ints: vec![] };
-        let (_, fenced) = graph.add_node(node, &name);
-        readers.into_iter().for_each(|(id, slot)| graph.set_input(id, slot, Some(fenced)));
+/// Marks what layer `index` makes. That also keeps the engine from making one of a layer and what reads it, which would go by the
+/// name of the latter: layers are told by theirs.
+fn mark(graph: &mut Graph, layer: NodeId, index: usize) {
+    for slot in 0..graph.node(layer).outputs().len() {
+        let Some(value) = graph.node(layer).output(slot) else { continue };
+        let name = format!("{}_marked", graph.value(value).name());
+        let made = graph.split_output(layer, slot, &name);
+        let node =
+            NewNode { op_type: "TareMark", name: &name, inputs: vec![Some(made)], ints: vec![("index", index as i64)] };
+        let (node, _) = graph.add_node(node, &name);
+        graph.take_over_output(node, 0, value);
     }
+}
+
+/// The products of the scale of `input` and those of the weight of `layer`.
+fn products(graph: &Graph, layer: NodeId, input: &Params, found: &Found) -> Vec<f32> {
+    let weight = graph.node(layer).input(1).and_then(|weight| found.grids.constants.get(graph.value(weight).name()));
+    weight.map_or_else(Vec::new, |known| known.grids.iter().map(|grid| input.scale * grid.scale).collect())
 }
 
 /// What is known of the constants of each of `layers` in the float model `graph`, whose grids are `found`.
@@ -164,6 +190,20 @@ fn other_constants(float: &Graph, rounded: &Graph, found: &Found) -> Result<Hash
             let node = float.node(*nodes.get(rounded.label(reader))?);
             node.input(slot).filter(|_| node.op_type() == rounded.node(reader).op_type())
         });
+        // A bias that quantization gave a layer, which has none in float.
+        let mut readers = rounded.value(value).readers().peekable();
+        let read = readers.peek().is_some();
+        let added = read
+            && readers.all(|(reader, slot)| {
+                let own = nodes.get(rounded.label(reader)).map(|&id| float.node(id));
+                own.is_some_and(|node| node.op_type() == rounded.node(reader).op_type() && node.input(slot).is_none())
+            });
+        if added {
+            // Numbers that change nothing, and are not 0: tract leaves out a bias of zeros, and the two programs would differ.
+            let nothing: Vec<f32> = (1..=constant.len()).map(|at| f32::MIN_POSITIVE * at as f32).collect();
+            others.insert(value, Tensor::from_f32(constant.shape().to_vec(), &nothing));
+            continue;
+        }
         let name = rounded.value(value).name();
         let alike = |own: &Tensor| own.dtype() == DataType::Float32 && own.shape() == constant.shape();
         let mut own = None;

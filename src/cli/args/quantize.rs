@@ -37,6 +37,10 @@ pub struct Quantize {
     /// Leave out doc strings and the metadata of nodes and values, which exporters fill with stack traces.
     #[arg(long)]
     pub strip: bool,
+    /// Give each output channel of a layer the gain and the mean that it has in float, layer by layer on calibration samples
+    /// (repairs.refit). It is kept where samples that did not fit it agree.
+    #[arg(long)]
+    pub refit: bool,
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -108,6 +112,7 @@ impl Quantize {
             half_input: self.model.half_input()?,
             strict: self.strict.then_some(true),
             strip: self.strip.then_some(true),
+            refit: self.refit.then_some(true),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),

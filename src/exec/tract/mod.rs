@@ -2,6 +2,7 @@
 
 mod attention;
 mod axes;
+mod beside;
 mod bounds;
 mod branches;
 mod contrib;

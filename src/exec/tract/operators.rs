@@ -2,8 +2,8 @@
 
 use super::own::{Kernel, Own, Stock, Wired, shaped_like_first, wrapped};
 use super::{
-    attention, axes, branches, corners, dynamic, extreme, float8, lstm, pad, products, qdq, rounded, softmax, states,
-    switched,
+    attention, axes, beside, branches, corners, dynamic, extreme, float8, lstm, pad, products, qdq, rounded, softmax,
+    states, switched,
 };
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -48,6 +48,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     });
     operators.insert("TareStates", states::build);
     operators.insert("TareSwitch", switched::build);
+    operators.insert("TareMark", beside::build);
     operators.insert("Celu", |context, node| {
         let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.0);
         rewired(context, node, "stock Celu", move |_, prefix, model, inputs| celu(alpha, prefix, model, inputs))

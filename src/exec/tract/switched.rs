@@ -4,7 +4,7 @@
 //! that any layer may be taken from either. Activations are rounded in nodes of our own, TareSwitch, which pass on what they read
 //! where they are off.
 
-use super::super::{Ran, Switched, Switches};
+use super::super::{Corrector, Ran, Switched, Switches};
 use super::failure::{Failure, Labels, guarded, labelled};
 use super::operators::Built;
 use super::own::{Kernel, Own, shaped_like_first};
@@ -60,20 +60,22 @@ fn rounded(value: TValue, grid: &Params) -> TractResult<TValue> {
     Ok(tensor.into_tvalue())
 }
 
-type Values = TVec<TValue>;
+pub(super) type Values = TVec<TValue>;
 
 /// The program of one model twice.
-struct Twofold {
+pub(super) struct Twofold {
     /// With constants as they are, and rounded.
-    plans: [Arc<TypedRunnableModel>; 2],
-    grids: Vec<Params>,
+    pub plans: [Arc<TypedRunnableModel>; 2],
+    pub grids: Vec<Params>,
+    /// How many layers there are.
+    pub layers: usize,
     /// The switch that each node is, or the layer that it is a part of, as an index into what is on.
     switch: Vec<Option<usize>>,
     /// The input that each node is.
     source: Vec<Option<usize>>,
     /// What nobody needs any more after each step.
-    done: Vec<Vec<usize>>,
-    labels: Labels,
+    pub done: Vec<Vec<usize>>,
+    pub labels: Labels,
 }
 
 /// What one run computed: the values of each node that can be kept.
@@ -171,12 +173,13 @@ impl Tract {
         for (id, &step) in last.iter().enumerate().filter(|(_, step)| **step < order.len()) {
             done[step].push(id);
         }
-        Ok(Box::new(Twofold { plans: [float, rounded], grids: switches.grids.to_vec(), switch, source, done, labels }))
+        let (grids, layers) = (switches.grids.to_vec(), switches.layers.len());
+        Ok(Box::new(Twofold { plans: [float, rounded], grids, layers, switch, source, done, labels }))
     }
 }
 
 /// One walk through a program.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     of: &'a Twofold,
     states: [Option<SimpleState<TypedFact, Box<dyn TypedOp>>>; 2],
     inputs: &'a [TValue],
@@ -184,7 +187,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// What node `id` makes of `read`, which has a value for each input that is no constant.
-    fn compute(
+    pub fn compute(
         &mut self,
         id: usize,
         on: &[bool],
@@ -237,20 +240,20 @@ impl Walk<'_> {
 }
 
 impl Twofold {
-    fn walk<'a>(&'a self, inputs: &'a [TValue]) -> Walk<'a> {
+    pub fn walk<'a>(&'a self, inputs: &'a [TValue]) -> Walk<'a> {
         Walk { of: self, states: [None, None], inputs }
     }
 
-    fn inputs(inputs: &[Tensor]) -> TractResult<Vec<TValue>> {
+    pub fn inputs(inputs: &[Tensor]) -> TractResult<Vec<TValue>> {
         inputs.iter().map(|t| Ok(convert::to_tract(t)?.into_tvalue())).collect()
     }
 
-    fn order(&self) -> &[usize] {
+    pub fn order(&self) -> &[usize] {
         self.plans[0].order_without_consts()
     }
 
     /// The outputs, of which `value` has those that the run before did not make.
-    fn outputs(&self, mut value: impl FnMut(OutletId) -> TractResult<TValue>) -> TractResult<Vec<Tensor>> {
+    pub fn outputs(&self, mut value: impl FnMut(OutletId) -> TractResult<TValue>) -> TractResult<Vec<Tensor>> {
         let model = self.plans[0].model();
         let output = |outlet: &OutletId| match model.node(outlet.node).op_as::<Const>() {
             Some(constant) => convert::from_tract(constant.val()),
@@ -322,5 +325,13 @@ impl Switched for Twofold {
         let kept = kept.ok_or_else(|| Error::other("the run is one of another engine"))?;
         let run = || self.again(kept, &Self::inputs(inputs)?, on);
         guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))
+    }
+
+    fn correct(&self, samples: &[Vec<Tensor>], corrector: &mut dyn Corrector) -> Result<Vec<[Vec<Tensor>; 2]>> {
+        self.beside(samples, corrector)
+    }
+
+    fn live_bytes(&self) -> usize {
+        self.most_at_once()
     }
 }

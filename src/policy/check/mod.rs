@@ -8,8 +8,8 @@ use super::raw::{
     QuantizedInput, Raw, RawRule, Reference, Thresholds, WeightRange, Weights,
 };
 use super::settings::{
-    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, Settings, TaskSettings, Validation,
-    WeightSettings,
+    ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, RepairSettings, Settings,
+    TaskSettings, Validation, WeightSettings,
 };
 use crate::error::Result;
 use crate::quant::GridType;
@@ -50,6 +50,7 @@ impl Raw {
             return Err(self.wrong("encodings_version", why));
         }
         let half = self.half(mode)?;
+        let repairs = self.repairs(mode)?;
         let format = self.format.unwrap_or_default();
         if format == Format::Qoperator && mode != Mode::Static {
             let why =
@@ -106,6 +107,7 @@ impl Raw {
             activations,
             weights,
             half,
+            repairs,
             io,
             quantized_input: self.quantized_input.unwrap_or_default(),
             strict: self.strict == Some(true),
@@ -115,6 +117,15 @@ impl Raw {
             thresholds,
             path: self.origin.path.clone(),
         })
+    }
+
+    fn repairs(&self, mode: Mode) -> Result<RepairSettings> {
+        let refit = self.repairs.as_ref().and_then(|repairs| repairs.refit);
+        if refit == Some(true) && self.rule_modes().chain([mode]).all(|mode| mode != Mode::Static) {
+            let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
+            return Err(self.wrong("repairs.refit", why));
+        }
+        Ok(RepairSettings { refit: refit.unwrap_or_default() })
     }
 
     fn half(&self, mode: Mode) -> Result<HalfSettings> {

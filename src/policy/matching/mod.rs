@@ -39,6 +39,8 @@ pub struct NodeSettings {
     pub reason: Option<String>,
     /// How its outputs become integers, before rules about single values.
     pub activations: ActivationSettings,
+    /// Whether a rule says which type that is.
+    pub type_stated: bool,
     /// How its weight becomes integers.
     pub weights: WeightSettings,
 }
@@ -132,6 +134,7 @@ impl Settings {
         let mut value_drafts = vec![draft; values.len()];
         let mut weights = vec![self.weights; nodes.len()];
         let mut modes = vec![(self.mode, false); nodes.len()];
+        let mut typed = vec![false; nodes.len()];
         let mut fixed = vec![Fixed::default(); values.len()];
         let producers = producers(nodes, values);
         self.check_blocked(nodes)?;
@@ -169,6 +172,7 @@ impl Settings {
                     draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
                     weights[i] = weights[i].with(&rule.weights);
                     modes[i] = rule.mode.map_or(modes[i], |mode| (mode, true));
+                    typed[i] |= rule.activations.dtype.is_some();
                 }
                 let outputs = value_drafts.iter_mut().zip(&mut fixed).zip(&producers);
                 for ((draft, fixed), _) in outputs.filter(|(_, producer)| from_chosen(producer)) {
@@ -186,9 +190,11 @@ impl Settings {
                 return Err(self.cannot_run(node, why));
             }
         }
-        let of_node = |((draft, weights), (mode, mode_stated)): ((Draft, WeightSettings), (Mode, bool))| NodeSettings {
+        type Node = ((Draft, WeightSettings), ((Mode, bool), bool));
+        let of_node = |((draft, weights), ((mode, mode_stated), type_stated)): Node| NodeSettings {
             mode,
             mode_stated,
+            type_stated,
             quantize: draft.quantize,
             insists: draft.insists,
             reason: draft.reason,
@@ -207,7 +213,7 @@ impl Settings {
                 calibrator_stated,
             };
         Ok(Matched {
-            nodes: node_drafts.into_iter().zip(weights).zip(modes).map(of_node).collect(),
+            nodes: node_drafts.into_iter().zip(weights).zip(modes.into_iter().zip(typed)).map(of_node).collect(),
             values: value_drafts.into_iter().zip(fixed).map(of_value).collect(),
         })
     }

@@ -85,6 +85,8 @@ pub struct Raw {
     pub weights: Option<Weights>,
     /// What becomes of floating-point numbers of 16 bits, and what stays in float32 beside them.
     pub half: Option<RawHalf>,
+    /// What brings a static model nearer to the float one without training.
+    pub repairs: Option<RawRepairs>,
     /// Exceptions for single nodes, operators and values. Where several match, the last one wins, key by key.
     pub rules: Option<Vec<RawRule>>,
     /// How the quantized model is compared with the original beyond the numbers of its outputs.
@@ -312,6 +314,16 @@ pub struct RawHalf {
     /// What becomes of a model in float16 or bfloat16 where integers are made. Left out, `keep` where weights alone become
     /// integers, and `widen` elsewhere: the integer kernels of ONNX Runtime on a CPU want float32 scales.
     pub input: Option<HalfInput>,
+}
+
+/// Repairs.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRepairs {
+    /// Whether each output channel of a layer on integers gets the gain and the mean that it has in float, layer by layer on
+    /// quantized inputs; they go into the scales of weights and the biases.
+    #[schemars(extend("default" = false))]
+    pub refit: Option<bool>,
 }
 
 /// An exception: what it is about, and what is different there.

@@ -126,6 +126,13 @@ pub enum HalfInput {
     Keep,
 }
 
+impl HalfInput {
+    /// What is usual in a mode: where nothing is multiplied as integers, no kernel wants scales of float32.
+    pub fn of_mode(mode: Mode) -> Self {
+        if mode == Mode::WeightOnly { Self::Keep } else { Self::Widen }
+    }
+}
+
 /// The runtime that will run the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

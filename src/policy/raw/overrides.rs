@@ -21,6 +21,8 @@ pub struct Overrides {
     /// `half.input`.
     pub half_input: Option<HalfInput>,
     pub strict: Option<bool>,
+    /// `repairs.refit`.
+    pub refit: Option<bool>,
     pub strip: Option<bool>,
     pub format: Option<Format>,
     /// `weights.type`.
@@ -77,6 +79,8 @@ impl Raw {
         self.set("model", |raw| &mut raw.model, over.model.as_ref());
         self.set("mode", |raw| &mut raw.mode, over.mode.as_ref());
         self.set("quantized_input", |raw| &mut raw.quantized_input, over.quantized_input.as_ref());
+        let refit = over.refit.as_ref();
+        self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let half_input = over.half_input.as_ref();
         self.set("half.input", |raw| &mut raw.half.get_or_insert_default().input, half_input);
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());

@@ -38,6 +38,9 @@ impl Settings {
                 keys["half"]["input"] = json!(if what == HalfInput::Keep { "keep" } else { "widen" });
             }
         }
+        if self.repairs.refit {
+            keys["repairs"] = json!({ "refit": true });
+        }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");
         }

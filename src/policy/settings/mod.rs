@@ -90,6 +90,8 @@ pub struct Settings {
     pub weights: WeightSettings,
     /// What stays in float32 where nodes compute in 16 bits.
     pub half: HalfSettings,
+    /// What brings the quantized model nearer to the float one.
+    pub repairs: RepairSettings,
     /// The exceptions, in the order of the file.
     pub rules: Vec<Rule>,
     /// What outputs say, and so what is compared in them.
@@ -147,7 +149,8 @@ impl Settings {
         match self.half.input {
             Some(what) => what == HalfInput::Keep,
             None => {
-                self.mode == Mode::WeightOnly && self.modes().all(|m| matches!(m, Mode::WeightOnly | Mode::Float32))
+                HalfInput::of_mode(self.mode) == HalfInput::Keep
+                    && self.modes().all(|mode| mode == self.mode || mode == Mode::Float32)
             }
         }
     }
@@ -186,6 +189,13 @@ impl Settings {
         });
         for_activations.fold(for_weights, i64::max)
     }
+}
+
+/// Repairs without training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RepairSettings {
+    /// Whether channels of layers are refitted.
+    pub refit: bool,
 }
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.

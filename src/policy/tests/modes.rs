@@ -45,6 +45,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: true");
     same("mode: bfloat16\nhalf: { keep_io: false }");
     same("half: { input: keep }");
+    same("repairs: { refit: true }");
     same("mode: weight-only\nhalf: { input: widen }");
     same("mode: dynamic\nweights: { granularity: per_tensor, symmetric: false, avoid_saturation: false }");
     same("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\nquantized_input: complete");
@@ -332,4 +333,12 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
     assert_eq!(s.canonical()["rules"][0]["weights"]["type"], "nf4");
     let two = settings("version: 1\nmode: weight-only\nweights: { type: uint2 }").expect("a policy");
     assert_eq!(two.opset(), 25);
+}
+
+#[test]
+fn refits_are_for_what_samples_calibrate() {
+    assert!(!settings("version: 1").expect("a policy").repairs.refit);
+    let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
+    fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
+    assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
 }

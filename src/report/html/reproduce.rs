@@ -30,6 +30,9 @@ pub fn reproduce(document: &Document<'_>) -> String {
         if let Some(note) = &calibration.preprocessing {
             rows.push(vec!["Preprocessing".to_owned(), escape(note), String::new()]);
         }
+        if let Some(repairs) = &calibration.repairs {
+            rows.push(vec!["Repairs".to_owned(), escape(&repairs.to_string()), String::new()]);
+        }
         if let Some(one) = &report.encodings {
             let what = format!("{} ({}), {} of {} entries used", one.path, one.format, one.used, one.entries);
             rows.push(vec!["Encodings".to_owned(), escape(&what), digest(&one.sha256)]);

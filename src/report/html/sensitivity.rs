@@ -68,10 +68,11 @@ fn lead(measured: &Sensitivity) -> String {
         "<section class=\"verdict care\" aria-labelledby=\"answer\"><p class=\"question\">Which layers cost accuracy?</p>\n\
          <h1 id=\"answer\">{}</h1>\n<p class=\"why\">{}</p>\n<dl class=\"tiles\">{tiles}</dl></section>\n",
         measured.nodes.first().map_or_else(|| "None".to_owned(), |worst| shortened(&worst.node, 60)),
-        measured.nodes.first().and_then(|worst| worst.causes.first()).map_or_else(
-            || "It does the most damage alone; nothing but rounding explains it.".to_owned(),
-            |cause| format!("It does the most damage alone: {}.", escape(cause)),
-        ),
+        match measured.nodes.first().map(|worst| worst.causes.first()) {
+            None => "No layer is quantized.".to_owned(),
+            Some(None) => "It does the most damage alone; nothing but rounding explains it.".to_owned(),
+            Some(Some(cause)) => format!("It does the most damage alone: {}.", escape(cause)),
+        },
     )
 }
 

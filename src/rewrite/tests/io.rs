@@ -28,6 +28,23 @@ fn integers_come_in_and_go_out_under_the_same_names() {
 }
 
 #[test]
+fn the_layer_of_an_output_makes_the_type_that_it_reads() {
+    let types = |io: &str| {
+        let made = with_io(io, "", three());
+        let graph = made.graph();
+        let read = made.activation(made.named("Conv_y"), 0).1.dtype();
+        let output = graph.node(made.named("Conv_y")).output(0).expect("an output");
+        let quantizer = graph.value(output).readers().next().expect("its grid").0;
+        let own = graph.constant(made.input(quantizer, 2)).expect("a tensor").expect("a constant").dtype();
+        (read, own, dtype(&made, "y"))
+    };
+    // Integers of as many bits are converted behind the layer, more bits are there from before it.
+    assert_eq!(types("outputs: int8"), (DataType::Uint8, DataType::Uint8, DataType::Int8));
+    assert_eq!(types("outputs: uint16"), (DataType::Uint16, DataType::Uint16, DataType::Uint16));
+    assert_eq!(types("outputs: uint8"), (DataType::Uint8, DataType::Uint8, DataType::Uint8));
+}
+
+#[test]
 fn the_largest_score_of_another_sample_has_room() {
     let model = three().build();
     let scale = |rest: &str| {

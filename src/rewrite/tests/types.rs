@@ -14,8 +14,12 @@ fn types(made: &Made) -> Vec<DataType> {
     quantizers.map(|id| graph.constant(made.input(id, 2)).expect("a tensor").expect("a constant").dtype()).collect()
 }
 
+fn three_without_output() -> Builder {
+    conv(conv(start(), "c", "d"), "d", "y")
+}
+
 fn three() -> Builder {
-    conv(conv(start(), "c", "d"), "d", "y").output("y", &[1, 4, 8, 8])
+    three_without_output().output("y", &[1, 4, 8, 8])
 }
 
 #[test]
@@ -87,12 +91,61 @@ fn a_movement_takes_any_type() {
     assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint8);
 }
 
+/// The types that the layers called `nodes` read and make, as far as those are activations on grids.
+fn around(made: &Made, nodes: &[&str]) -> Vec<(DataType, DataType)> {
+    let graph = made.graph();
+    let made_type = |node| {
+        let output = graph.node(node).output(0).expect("an output");
+        let reader = graph.value(output).readers().find(|(id, _)| graph.node(*id).is("QuantizeLinear"));
+        graph.constant(made.input(reader.expect("a grid").0, 2)).expect("a tensor").expect("a constant").dtype()
+    };
+    let both = |name: &&str| (made.activation(made.named(name), 0).1.dtype(), made_type(made.named(name)));
+    nodes.iter().map(both).collect()
+}
+
+const WIDE: (DataType, DataType) = (DataType::Uint16, DataType::Uint16);
+const NARROW: (DataType, DataType) = (DataType::Uint8, DataType::Uint8);
+
 #[test]
-fn a_rule_about_the_value_decides_for_its_readers() {
+fn layers_around_a_value_read_and_make_the_type_that_a_rule_states_of_it() {
+    let net = || conv(conv(three_without_output(), "y", "z"), "z", "u").output("u", &[1, 4, 8, 8]);
     let policy = minmax("") + "rules: [{ match: { value: d }, activations: { type: uint16 } }]\n";
-    let made = quantized_by(&policy, three());
-    assert_eq!(made.activation(made.named("Conv_y"), 0).1.dtype(), DataType::Uint16);
-    assert_eq!(types(&made).len(), 4);
+    let made = quantized_by(&policy, net());
+    let layers = ["Conv_c", "Conv_d", "Conv_y", "Conv_z", "Conv_u"];
+    assert_eq!(around(&made, &layers), [NARROW, WIDE, WIDE, NARROW, NARROW]);
+    // A rule about the layer that reads it decides for that layer.
+    let stays = policy.replace("rules: [", "rules: [{ match: { node: Conv_y }, activations: { type: uint8 } }, ");
+    let made = quantized_by(&stays, net());
+    assert_eq!(around(&made, &layers), [NARROW, WIDE, NARROW, NARROW, NARROW]);
+    // Clamps and what only moves numbers belong to the layer before them.
+    for (op_type, read) in [("Relu", "uint16"), ("Transpose", "int16")] {
+        let perm = if op_type == "Transpose" { vec![ints("perm", &[0, 1, 3, 2])] } else { vec![] };
+        let net = conv(start(), "c", "d").node(op_type, &["d"], &["e"], perm);
+        let stated = policy.replace("value: d", "value: e").replace("uint16", read);
+        let made = quantized_by(&stated, conv(net, "e", "y").output("y", &[1, 4, 8, 8]));
+        let wide = made.activation(made.named("Conv_y"), 0).1.dtype();
+        assert_eq!(wide, if read == "int16" { DataType::Int16 } else { DataType::Uint16 });
+        assert_eq!(made.activation(made.named("Conv_d"), 0).1.dtype(), wide, "{op_type}");
+        assert_eq!(made.activation(made.named("Conv_c"), 0).1.dtype(), DataType::Uint8);
+    }
+}
+
+#[test]
+fn a_sum_of_a_stated_type_reads_it_on_both_sides() {
+    let net = || {
+        let net = conv(conv(start(), "c", "d"), "c", "e").node("Add", &["d", "e"], &["s"], vec![]);
+        conv(net, "s", "y").output("y", &[1, 4, 8, 8])
+    };
+    let stated =
+        |value: &str| minmax("") + "rules: [{ match: { value: " + value + " }, activations: { type: uint16 } }]\n";
+    let made = quantized_by(&stated("s"), net());
+    let read = |made: &Made, slot| made.activation(made.the("Add"), slot).1.dtype();
+    assert_eq!([0, 1].map(|slot| read(&made, slot)), [DataType::Uint16; 2]);
+    assert_eq!(around(&made, &["Conv_d", "Conv_e", "Conv_y"]), [NARROW, NARROW, WIDE]);
+    // One of two that it reads is converted to what the sum is.
+    let made = quantized_by(&stated("d"), net());
+    assert_eq!([0, 1].map(|slot| read(&made, slot)), [DataType::Uint8; 2]);
+    assert_eq!(around(&made, &["Conv_d", "Conv_e", "Conv_y"]), [WIDE, NARROW, NARROW]);
 }
 
 #[test]

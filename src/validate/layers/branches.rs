@@ -1,6 +1,5 @@
 //! Branches of If that every sample takes alike become part of the graph, so that their layers are looked at, too.
 
-use crate::error::Result;
 use crate::exec::{Executor, Session};
 use crate::ir::{Model, NewNode, NodeId};
 use crate::tensor::{DataType, Tensor};
@@ -8,15 +7,13 @@ use crate::tensor::{DataType, Tensor};
 /// So deep does one branch lie in another, at most.
 const DEPTH: usize = 16;
 
-/// Both models with the branches that all `samples` take in the place of their If; `None` where there are none.
-///
-/// # Errors
-/// When one of the models has a body that is malformed.
+/// Both models with the branches that all `samples` take in the place of their If; `None` where there are none. An If of which one
+/// model has a branch that cannot stand there stays as it is in both.
 pub(super) fn take_branches(
     models: [&Model; 2],
     executor: &dyn Executor,
     samples: &[Vec<Tensor>],
-) -> Result<Option<[Model; 2]>> {
+) -> Option<[Model; 2]> {
     let mut taken: Option<[Model; 2]> = None;
     for _ in 0..DEPTH {
         let mut any = false;
@@ -30,16 +27,17 @@ pub(super) fn take_branches(
         let taking: Vec<_> =
             both.into_iter().filter_map(|pair| Some((pair, taken_by_all(float, pair.0, executor, samples)?))).collect();
         for ((id, other), branch) in taking {
-            let [float, quantized] = taken.get_or_insert_with(|| models.map(Model::clone));
-            float.take_branch(id, branch)?;
-            quantized.take_branch(other, branch)?;
-            any = true;
+            let [mut float, mut quantized] = taken.clone().unwrap_or_else(|| models.map(Model::clone));
+            if float.take_branch(id, branch).is_ok() && quantized.take_branch(other, branch).is_ok() {
+                taken = Some([float, quantized]);
+                any = true;
+            }
         }
         if !any {
             break;
         }
     }
-    Ok(taken)
+    taken
 }
 
 /// Whether a model has an If.

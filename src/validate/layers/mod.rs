@@ -88,7 +88,7 @@ pub fn layers(
     // Files that cannot be read may be passed over.
     let first = data.read(indices).next().transpose()?.ok_or_else(|| Error::other("there are no samples"))?;
     let all = || data.read(indices).map(|sample| Ok(sample?.inputs)).collect::<Result<Vec<_>>>();
-    let taken = if has_branches(float) { take_branches([float, quantized], executor, &all()?)? } else { None };
+    let taken = if has_branches(float) { take_branches([float, quantized], executor, &all()?) } else { None };
     let [float, quantized] = taken.as_ref().map_or([float, quantized], |[float, quantized]| [float, quantized]);
     let level = Level::new([float, quantized], executor, &first.inputs)?;
     progress.start("comparing layers", indices.len());

@@ -1,0 +1,7 @@
+//! Repairs without training: weights, biases and ranges that bring a quantized model nearer to the float one.
+
+mod nearness;
+mod refit;
+
+pub use nearness::Nearness;
+pub use refit::{Layer, Refit, Refitting};

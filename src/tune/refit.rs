@@ -1,0 +1,211 @@
+//! Sequential refit of channels: walking the layers in order on quantized inputs, each output channel gets the gain and the mean
+//! that it has in float. The gain goes into the scale of its weights, the mean into its bias, so that neither costs anything when
+//! the model runs.
+//!
+//! The mean alone is the empirical bias correction of Nagel et al., Data-Free Quantization Through Weight Equalization and Bias
+//! Correction (2019), section 4.2.
+
+use crate::error::Result;
+use crate::exec::{Corrector, Sides};
+use crate::ir::NodeId;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// The least and the largest gain: what asks for more is no rounding of weights.
+const GAINS: (f64, f64) = (0.8, 1.25);
+/// So many numbers of a channel each sample must have. Where there are fewer, as in the head of a classifier, they tell more of the
+/// samples than of rounding.
+const LEAST: usize = 16;
+/// One sample in so many does not fit but decides whether what was fitted is kept.
+const CHECKED: usize = 4;
+
+/// What the output channels of a layer are multiplied by, and what is then added to them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refit {
+    /// The factor of each.
+    pub gains: Vec<f32>,
+    /// The addend of each.
+    pub shifts: Vec<f32>,
+}
+
+/// A layer that can be refitted.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The node.
+    pub node: NodeId,
+    /// The axis along which its output channels lie, counted from the end where it is negative.
+    pub axis: i8,
+    /// Whether each channel has a scale of its own, which nobody else uses.
+    pub gain: bool,
+    /// Whether there is a place for a bias.
+    pub shift: bool,
+    /// The steps of that bias before any gain, one for all channels or one for each; empty where it is no integer, or not the
+    /// layer's own.
+    pub steps: Vec<f32>,
+}
+
+impl Layer {
+    /// Gain and shift as the layer can have them: a bias of integers has no shift between two steps. The layers behind it then see
+    /// what is left, and are refitted to that.
+    fn rounded(&self, channel: usize, (gain, shift): (f64, f64)) -> (f64, f64) {
+        let step = self.steps.get(channel % self.steps.len().max(1)).map(|&step| f64::from(step) * gain);
+        let rounded = step.filter(|step| *step > 0.0).map(|step| (shift / step).round_ties_even() * step);
+        (gain, rounded.unwrap_or(shift))
+    }
+}
+
+/// Refits layers while samples run side by side.
+pub struct Refitting {
+    layers: HashMap<usize, Layer>,
+    /// What was found so far, in the order of the layers.
+    pub found: Vec<(NodeId, Refit)>,
+}
+
+impl Refitting {
+    /// Refits these layers, by their places among all that are shown.
+    pub fn new(layers: HashMap<usize, Layer>) -> Self {
+        Self { layers, found: Vec::new() }
+    }
+
+    /// Whether a sample, by its place among those that run, decides rather than fits.
+    pub fn checks(sample: usize) -> bool {
+        sample % CHECKED == CHECKED - 1
+    }
+}
+
+impl Corrector for Refitting {
+    fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()> {
+        let Some(layer) = self.layers.get(&layer) else { return Ok(()) };
+        let axis = if layer.axis < 0 {
+            shape.len().checked_sub(usize::from(layer.axis.unsigned_abs()))
+        } else {
+            Some(layer.axis as usize)
+        };
+        let Some(axis) = axis.filter(|&axis| axis < shape.len()) else { return Ok(()) };
+        let (channels, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+        let elements: usize = shape.iter().product();
+        if elements < LEAST * channels.max(1) {
+            return Ok(());
+        }
+        let mut sums = vec![vec![Sums::default(); channels]; samples.len()];
+        each(samples, inner, channels, |sample, channel, float, rounded| sums[sample][channel].add(float, rounded));
+        let fitting: Vec<&Vec<Sums>> =
+            sums.iter().enumerate().filter(|(sample, _)| !Refitting::checks(*sample)).map(|(_, sums)| sums).collect();
+        let fitted: Vec<(f64, f64)> = (0..channels)
+            .map(|channel| {
+                let sums: Vec<Sums> = fitting.iter().map(|sums| sums[channel]).collect();
+                layer.rounded(channel, fit(&sums, layer))
+            })
+            .collect();
+        let (mut before, mut after) = (0.0, 0.0);
+        for (_, sums) in sums.iter().enumerate().filter(|(sample, _)| Refitting::checks(*sample)) {
+            for (sums, &(gain, shift)) in sums.iter().zip(&fitted) {
+                before += sums.error(1.0, 0.0);
+                after += sums.error(gain, shift);
+            }
+        }
+        if after.partial_cmp(&before) != Some(Ordering::Less) {
+            return Ok(());
+        }
+        let (gains, shifts): (Vec<f32>, Vec<f32>) =
+            fitted.into_iter().map(|(gain, shift)| (gain as f32, shift as f32)).unzip();
+        for sample in samples {
+            for (at, block) in sample.rounded.chunks_exact_mut(inner).enumerate() {
+                let (gain, shift) = (gains[at % channels], shifts[at % channels]);
+                block.iter_mut().for_each(|x| *x = gain * *x + shift);
+            }
+        }
+        self.found.push((layer.node, Refit { gains, shifts }));
+        Ok(())
+    }
+}
+
+/// Tells `see` each element: its sample, its channel, and its number in float and rounded.
+fn each(samples: &[Sides<'_>], inner: usize, channels: usize, mut see: impl FnMut(usize, usize, f64, f64)) {
+    for (sample, sides) in samples.iter().enumerate() {
+        let blocks = sides.float.chunks_exact(inner).zip(sides.rounded.chunks_exact(inner));
+        for (at, (float, rounded)) in blocks.enumerate() {
+            let channel = at % channels;
+            float.iter().zip(rounded).for_each(|(&f, &r)| see(sample, channel, f64::from(f), f64::from(r)));
+        }
+    }
+}
+
+/// Sums over a channel of a sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    count: f64,
+    float: f64,
+    rounded: f64,
+    float_squares: f64,
+    squares: f64,
+    products: f64,
+}
+
+impl Sums {
+    fn add(&mut self, float: f64, rounded: f64) {
+        self.count += 1.0;
+        self.float += float;
+        self.rounded += rounded;
+        self.float_squares += float * float;
+        self.squares += rounded * rounded;
+        self.products += float * rounded;
+    }
+
+    /// What is left of these sums without, or more with, `sign` times those of `other`.
+    fn with(self, other: &Self, sign: f64) -> Self {
+        Self {
+            count: self.count + sign * other.count,
+            float: self.float + sign * other.float,
+            rounded: self.rounded + sign * other.rounded,
+            float_squares: self.float_squares + sign * other.float_squares,
+            squares: self.squares + sign * other.squares,
+            products: self.products + sign * other.products,
+        }
+    }
+
+    /// The sum of squares of what is left between float and `gain * rounded + shift`.
+    fn error(&self, gain: f64, shift: f64) -> f64 {
+        self.float_squares + gain * gain * self.squares + shift * shift * self.count
+            - 2.0 * gain * self.products
+            - 2.0 * shift * self.float
+            + 2.0 * gain * shift * self.rounded
+    }
+
+    /// By how much the mean in float exceeds the rounded one, and the gain of least error.
+    fn estimate(&self, layer: &Layer) -> [f64; 2] {
+        let (float, rounded) = (self.float / self.count, self.rounded / self.count);
+        let (variance, covariance) = match layer.shift {
+            true => (self.squares / self.count - rounded * rounded, self.products / self.count - float * rounded),
+            false => (self.squares / self.count, self.products / self.count),
+        };
+        let gain = covariance / variance;
+        let gain = if layer.gain && gain.is_finite() { gain.clamp(GAINS.0, GAINS.1) } else { 1.0 };
+        [if layer.shift { float - rounded } else { 0.0 }, gain - 1.0]
+    }
+}
+
+/// Gain and shift of a channel by its sums over samples. An estimate that varies from sample to sample is believed by that much
+/// less: its error is known by leaving out one sample after the other (the jackknife of Quenouille and Tukey), and what is kept
+/// of it is what shrinking by `1 - error / square` leaves.
+fn fit(samples: &[Sums], layer: &Layer) -> (f64, f64) {
+    let all = samples.iter().fold(Sums::default(), |all, one| all.with(one, 1.0));
+    if all.count == 0.0 || samples.len() < 2 {
+        return (1.0, 0.0);
+    }
+    let estimates = all.estimate(layer);
+    let without: Vec<[f64; 2]> = samples.iter().map(|one| all.with(one, -1.0).estimate(layer)).collect();
+    let count = samples.len() as f64;
+    let [mean, gain] = [0, 1].map(|k| {
+        let middle = without.iter().map(|one| one[k]).sum::<f64>() / count;
+        let error = without.iter().map(|one| (one[k] - middle).powi(2)).sum::<f64>() * (count - 1.0) / count;
+        let kept = 1.0 - error / estimates[k].powi(2);
+        if kept.is_finite() { estimates[k] * kept.max(0.0) } else { 0.0 }
+    });
+    let rounded = if layer.shift { all.rounded / all.count } else { 0.0 };
+    // The gain is about the mean.
+    (1.0 + gain, mean - gain * rounded)
+}
+
+#[cfg(test)]
+mod tests;
