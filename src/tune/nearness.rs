@@ -1,6 +1,7 @@
 //! How near outputs are to those of the float model.
 
 use crate::tensor::{DataType, Tensor};
+use std::borrow::Cow;
 
 /// What counts as exact, in dB: the noise of float32.
 const EXACT_DB: f64 = 140.0;
@@ -15,7 +16,8 @@ impl Nearness {
         self.0.resize(self.0.len().max(float.len()), (0.0, 0.0));
         for ((signal, noise), (float, other)) in self.0.iter_mut().zip(float.iter().zip(other)) {
             let numbers = |tensor: &Tensor| {
-                (tensor.dtype() == DataType::Float32).then(|| tensor.to_f32().ok().map(|n| n.into_owned()))?
+                let float = tensor.dtype() == DataType::Float32;
+                tensor.to_f32().ok().filter(|_| float).map(Cow::into_owned)
             };
             let (Some(float), Some(other)) = (numbers(float), numbers(other)) else { continue };
             for (&f, &o) in float.iter().zip(&other) {
