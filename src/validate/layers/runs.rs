@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
 use crate::file;
 use crate::ir::{Graph, Model, Node, NodeId, ValueId};
+use crate::ops::{self, Role};
 use crate::quant::{HalfType, KnownGrids, Params};
 use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::{HashMap, HashSet};
@@ -255,6 +256,17 @@ fn steps(graph: &Graph, layer: &Node, grids: &KnownGrids) -> Vec<f64> {
     if mean > 0.0 { squares.into_iter().map(|square| square / mean).collect() } else { Vec::new() }
 }
 
+/// Whether only clamps read `value`, and what they make is `alike` on its grid: that ends where they cut, and what lies beyond is no
+/// error of the grid's.
+fn is_cut_behind(graph: &Graph, value: ValueId, alike: impl Fn(&str) -> bool) -> bool {
+    let cut = |(id, slot): (NodeId, usize)| {
+        let clamps = slot == 0 && ops::lookup(graph, id).is_some_and(|op| op.role == Role::Clamp);
+        clamps && graph.node(id).output(0).is_some_and(|made| alike(graph.value(made).name()))
+    };
+    let found = graph.value(value);
+    !found.is_output() && found.readers().next().is_some() && found.readers().all(cut)
+}
+
 /// The float values that both models have, in an order of computation.
 fn places(
     original: &Model,
@@ -311,7 +323,7 @@ fn places(
                 // Products have their channels last, everything that convolves has them behind the batch.
                 axis: if maker.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
                 steps: steps(graph, maker, grids),
-                grid: on_grid(name),
+                grid: on_grid(name).filter(|grid| !is_cut_behind(graph, value, |name| on_grid(name) == Some(*grid))),
             });
         }
     }

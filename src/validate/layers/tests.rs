@@ -133,3 +133,28 @@ fn a_grid_of_a_value_that_only_the_quantized_model_has_is_looked_at() {
     assert_eq!((grid.value.as_str(), grid.cause(), grid.is_suspect()), ("scaled", "its grid", true));
     assert!(!y.is_suspect() && grid.alone_db.is_none(), "{wide:?}");
 }
+
+#[test]
+fn what_a_clamp_behind_it_cuts_off_is_no_error_of_a_grid() {
+    let float = net().node("MatMul", &["x", "w"], &["m"], vec![]).node("Relu", &["m"], &["r"], vec![]);
+    let float = float.node("MatMul", &["r", "v"], &["y"], vec![]).noise("v", &[4, 4], 2).output("y", &[16, 4]).build();
+    let quantized = |clamped: bool| {
+        let zero = Tensor::new(DataType::Uint8, vec![], vec![0u8].into()).expect("a zero point");
+        let net = net().noise("v", &[4, 4], 2).floats("s", &[], &[0.02]).constant("z", &zero);
+        let net = net.node("MatMul", &["x", "w"], &["m"], vec![]);
+        let net = net.node("QuantizeLinear", &["m", "s", "z"], &["q"], vec![]);
+        let net = net.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![]);
+        let net =
+            if clamped { net.node("Relu", &["d"], &["r"], vec![]) } else { net.node("Neg", &["d"], &["r"], vec![]) };
+        let net = net.node("QuantizeLinear", &["r", "s", "z"], &["p"], vec![]);
+        let net = net.node("DequantizeLinear", &["p", "s", "z"], &["e"], vec![]);
+        net.node("MatMul", &["e", "v"], &["y"], vec![]).output("y", &[16, 4]).build()
+    };
+    let suspects = |clamped: bool| {
+        let errors = of_models([&float, &quantized(clamped)]);
+        errors.iter().any(|error| error.value == "m" && error.is_suspect())
+    };
+    assert!(!suspects(true));
+    // Somebody else reads the numbers that the grid lacks.
+    assert!(suspects(false));
+}
