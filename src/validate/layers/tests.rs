@@ -139,7 +139,7 @@ fn what_a_clamp_behind_it_cuts_off_is_no_error_of_a_grid() {
     let float = net().node("MatMul", &["x", "w"], &["m"], vec![]).node("Relu", &["m"], &["r"], vec![]);
     let float = float.node("MatMul", &["r", "v"], &["y"], vec![]).noise("v", &[4, 4], 2).output("y", &[16, 4]).build();
     let quantized = |clamped: bool| {
-        let zero = Tensor::new(DataType::Uint8, vec![], vec![0u8].into()).expect("a zero point");
+        let zero = Tensor::new(DataType::Uint8, vec![], vec![20u8].into()).expect("a zero point");
         let net = net().noise("v", &[4, 4], 2).floats("s", &[], &[0.02]).constant("z", &zero);
         let net = net.node("MatMul", &["x", "w"], &["m"], vec![]);
         let net = net.node("QuantizeLinear", &["m", "s", "z"], &["q"], vec![]);
