@@ -10,6 +10,7 @@ pub mod encodings;
 pub mod error;
 pub mod exec;
 pub mod file;
+mod heap;
 pub mod inputs;
 pub mod ir;
 pub mod lock;

@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "chance",
     "threads",
     "vectors",
+    "heap",
     "mapped",
     "tensor",
     "progress",

@@ -1,6 +1,7 @@
 //! Running models. An [`Executor`] compiles a model for concrete input shapes; a [`Session`] keeps programs for the shapes
 //! it has met last and may be used from many threads.
 
+mod lookups;
 mod onnxruntime;
 mod quiet;
 mod session;

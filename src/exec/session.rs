@@ -1,9 +1,12 @@
 //! A model, what to observe of it, and the programs for the shapes that were met last.
 
+use super::lookups::{self, Lookup};
 use super::{Executor, Observer, Program};
 use crate::error::{Error, Result};
+use crate::heap;
 use crate::ir::{Model, ValueId};
 use crate::tensor::{Tensor, TensorType};
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many programs are kept. One holds a copy of the weights in the engine's layout, so samples that differ in shape one
@@ -17,8 +20,10 @@ type Slot = Arc<Mutex<Option<Arc<dyn Program>>>>;
 /// Runs one model on inputs of any shape. May be used from many threads.
 pub struct Session<'a> {
     executor: &'a dyn Executor,
-    /// What of the model has to run.
+    /// What of the model has to run in the engine.
     model: Model,
+    /// What is fed to it behind the inputs.
+    lookups: Vec<Lookup>,
     /// The model as a message, until the first program is compiled of it.
     bytes: Mutex<Option<Vec<u8>>>,
     observed: Vec<String>,
@@ -50,22 +55,31 @@ impl<'a> Session<'a> {
         let wanted = observed.iter().map(|name| {
             model.graph.find(name).ok_or_else(|| Error::value(name, "is to be observed, but is not in the model"))
         });
-        let model = model.part(&wanted.collect::<Result<Vec<_>>>()?, outputs)?;
+        let mut model = model.part(&wanted.collect::<Result<Vec<_>>>()?, outputs)?;
+        let lookups = lookups::take_out(&mut model)?;
         let bytes = crate::file::to_bytes(&model)?;
         let bytes = Mutex::new(Some(bytes));
-        Ok(Self { executor, model, bytes, observed, outputs, programs: Mutex::default() })
+        Ok(Self { executor, model, lookups, bytes, observed, outputs, programs: Mutex::default() })
     }
 
-    /// The program for inputs of these types and shapes; compiled when they are met for the first time in a while.
-    ///
-    /// # Errors
-    /// When the engine cannot run the model at these shapes.
-    pub fn program(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
-        self.compiled(inputs).map_err(|e| self.explained(e))
+    /// How many inputs of the engine are rows of tables.
+    #[cfg(test)]
+    pub(super) fn looks_up(&self) -> usize {
+        self.lookups.len()
     }
 
-    fn compiled(&self, inputs: &[Tensor]) -> Result<Arc<dyn Program>> {
-        let types = self.types(inputs);
+    /// What the engine is fed for `inputs`.
+    fn fed<'t>(&self, inputs: &'t [Tensor]) -> Result<Cow<'t, [Tensor]>> {
+        if self.lookups.is_empty() {
+            return Ok(Cow::Borrowed(inputs));
+        }
+        let rows = self.lookups.iter().map(|lookup| lookup.rows(inputs));
+        Ok(Cow::Owned(inputs.iter().cloned().map(Ok).chain(rows).collect::<Result<_>>()?))
+    }
+
+    /// The program for what is fed; compiled when such types and shapes are met for the first time in a while.
+    pub(super) fn program(&self, fed: &[Tensor]) -> Result<Arc<dyn Program>> {
+        let types = self.types(fed);
         let slot = self.slot(&types);
         let mut program = lock(&slot);
         if let Some(program) = &*program {
@@ -77,6 +91,8 @@ impl<'a> Session<'a> {
             None => crate::file::to_bytes(&self.model)?,
         };
         let compiled = self.executor.compile(message, &types, &self.observed)?;
+        // The weights went through many hands.
+        heap::give_back();
         Ok(program.insert(compiled.into()).clone())
     }
 
@@ -91,7 +107,8 @@ impl<'a> Session<'a> {
     /// Lets go of the program for inputs of these shapes, which are not expected again, unless it serves for others, too.
     pub fn forget(&self, inputs: &[Tensor]) {
         if !self.executor.takes_any_shape() {
-            let types = self.types(inputs);
+            let Ok(fed) = self.fed(inputs) else { return };
+            let types = self.types(&fed);
             lock(&self.programs).retain(|(known, _)| *known != types);
         }
     }
@@ -112,12 +129,22 @@ impl<'a> Session<'a> {
         slot
     }
 
+    /// Compiles the program for inputs of these types and shapes, unless that is there.
+    ///
+    /// # Errors
+    /// When the engine cannot run the model at these shapes.
+    pub fn make_ready(&self, inputs: &[Tensor]) -> Result<()> {
+        let fed = self.fed(inputs)?;
+        self.program(&fed).map(drop).map_err(|e| self.explained(e))
+    }
+
     /// Runs the model once.
     ///
     /// # Errors
     /// When it cannot be compiled for these shapes, or an operator fails.
     pub fn run(&self, inputs: &[Tensor], observe: &mut Observer<'_>) -> Result<Vec<Tensor>> {
-        self.program(inputs)?.run(inputs, observe).map_err(|e| self.explained(e))
+        let fed = self.fed(inputs)?;
+        self.program(&fed).and_then(|program| program.run(&fed, observe)).map_err(|e| self.explained(e))
     }
 
     /// The same for whoever has words of its own for an operator that stands in the way: it is an [`Error::Node`].
@@ -125,7 +152,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Self::run`].
     pub fn attempt(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.compiled(inputs)?.run(inputs, &mut |_, _, _| {})
+        let fed = self.fed(inputs)?;
+        self.program(&fed)?.run(&fed, &mut |_, _, _| {})
     }
 
     /// An operator that stands in the way, in words for whoever has to go round it.

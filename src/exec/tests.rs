@@ -53,7 +53,7 @@ fn the_programs_used_last_are_kept() {
     let session = Session::new(&engine, &model.build(), vec![]).expect("a session");
     let compiled_for = |count: usize| {
         let before = engine.compiled.load(Ordering::Relaxed);
-        session.program(&[rows(count)]).expect("a program");
+        session.make_ready(&[rows(count)]).expect("a program");
         engine.compiled.load(Ordering::Relaxed) - before
     };
     assert!((1..=MAX_PROGRAMS).all(|count| compiled_for(count) == 1));
@@ -70,7 +70,7 @@ fn one_program_is_enough_where_it_takes_any_shape() {
     let model = Builder::new(13).input("x", &[-1, 2]).node("Neg", &["x"], &["y"], vec![]).output("y", &[-1, 2]);
     let session = Session::new(&engine, &model.build(), vec![]).expect("a session");
     for count in [1, 2, 1, 3] {
-        session.program(&[rows(count)]).expect("a program");
+        session.make_ready(&[rows(count)]).expect("a program");
     }
     assert_eq!(engine.compiled.load(Ordering::Relaxed), 1);
 }
@@ -138,4 +138,51 @@ fn what_a_body_reads_is_part_of_what_its_node_needs() {
     let inputs = [Tensor::from_f32(vec![1, 2], &[1.0, 5.0]), Tensor::from_f32(vec![1], &[0.0])];
     session.run(&inputs, &mut |_, _, values| seen.extend_from_slice(values)).expect("runs");
     assert_eq!(seen, [-2.0, -10.0]);
+}
+
+/// Rows of a table by the input `ids`, which is one of numbers of this type, and what is made of them.
+fn looked_up(table: &Tensor, ids: DataType, axis: i64) -> Model {
+    let model = Builder::new(13).input("ids", &[-1, 2]).constant("table", table);
+    let model = model.node("Gather", &["table", "ids"], &["rows"], vec![build::int("axis", axis)]);
+    let mut model = model.node("Neg", &["rows"], &["y"], vec![]).output("y", &[-1]).build();
+    let input = model.graph.find("ids").expect("an input");
+    model.graph.set_element_type(input, ids);
+    model
+}
+
+#[test]
+fn rows_of_a_large_table_are_looked_up_without_the_engine() {
+    const ROWS: usize = 1 << 10;
+    let numbers = build::noise(ROWS * 512, 7);
+    let tract = Tract::default();
+    let run = |table: &Tensor, ids: &Tensor, axis| {
+        let mut seen = Vec::new();
+        let model = looked_up(table, ids.dtype(), axis);
+        let session = Session::new(&tract, &model, names(&["rows"])).expect("a session");
+        let outputs = session.run(std::slice::from_ref(ids), &mut |_, _, values| seen = values.to_vec());
+        (session.looks_up(), seen, outputs)
+    };
+    let ids = [Tensor::from_i64(vec![2, 2], &[3, -1, 0, 3]), Tensor::from_i32(vec![1, 2], &[1023, -1024])];
+    // A table that is just too small for it goes another way to the same numbers.
+    for (shape, aside) in [(vec![ROWS, 16, 16], 1), (vec![ROWS, 255], 0)] {
+        let row: usize = shape[1..].iter().product();
+        let table = Tensor::from_f32(shape, &numbers[..ROWS * row]);
+        for ids in &ids {
+            let (lookups, seen, outputs) = run(&table, ids, 0);
+            let places =
+                ids.to_i64().expect("integers").iter().map(|&i| i.rem_euclid(ROWS as i64) as usize).collect::<Vec<_>>();
+            let wanted: Vec<f32> = places.iter().flat_map(|&i| &numbers[i * row..][..row]).copied().collect();
+            assert_eq!((lookups, &seen), (aside, &wanted));
+            let negated: Vec<f32> = wanted.iter().map(|v| -v).collect();
+            assert_eq!(outputs.expect("runs")[0].to_f32().expect("floats"), negated);
+        }
+    }
+    let table = Tensor::from_f32(vec![512, ROWS], &numbers);
+    assert_eq!(run(&table, &ids[0], 1).0, 0, "columns are no rows");
+    let table = Tensor::from_f32(vec![ROWS, 512], &numbers);
+    let wrong = Tensor::from_i64(vec![1, 2], &[0, 1024]);
+    let said = run(&table, &wrong, 0).2.expect_err("no such row").to_string();
+    let wanted =
+        "in node \"Gather_rows\" (Gather): expected indices from -1024 to 1023, as its table has rows, found 1024";
+    assert_eq!(said, wanted);
 }

@@ -15,6 +15,7 @@ pub use outline::outline;
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
+use crate::mapped;
 use crate::proto::ModelProto;
 use atomic::{Beside, check_not_read};
 use bytes::Bytes;
@@ -43,7 +44,7 @@ fn load_from(path: &Path, map: impl Fn(&str, &Path) -> Result<Bytes>) -> Result<
 }
 
 /// A model file of so many bytes is mapped: of the weights in it no more is in memory than is looked at.
-const LARGE: u64 = 1 << 26;
+const LARGE: u64 = 1 << 24;
 
 /// What a file holds.
 fn bytes(path: &Path) -> Result<Bytes> {
@@ -80,7 +81,13 @@ fn encode(mut proto: ModelProto) -> Result<Vec<u8>> {
     if proto.encoded_len() > MAX_MESSAGE {
         return Err(Error::other("the model passes 2 GiB and cannot be held in one message"));
     }
-    Ok(proto.encode_to_vec())
+    let bytes = proto.encode_to_vec();
+    // All of the weights were looked at, and are in `bytes` now.
+    tensors::for_each(&mut proto, &mut |tensor| {
+        tensor.raw_data.iter().for_each(|raw| mapped::let_go(raw));
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 /// A model written beside its target, not yet in its place.

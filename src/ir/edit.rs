@@ -64,9 +64,7 @@ impl Graph {
     /// Adds an input to the graph, behind those that it has, called `stem`, or as near to it as is free.
     pub fn add_input(&mut self, stem: &str, dtype: DataType) -> ValueId {
         let id = self.new_value(stem, Source::Input);
-        let name = Some(self.values[id.index()].name.clone());
-        let r#type = Some(element_type(dtype));
-        self.inputs.push((id, ValueInfoProto { name, r#type, ..ValueInfoProto::default() }));
+        self.inputs.push((id, input_info(self.value(id).name.clone(), dtype)));
         id
     }
 
@@ -206,96 +204,36 @@ impl Graph {
 
     /// Turns `value` into a constant. A node that made it is removed when nothing else of it is read.
     pub fn make_constant(&mut self, value: ValueId, tensor: &Tensor) {
-        let producer = self.value(value).producer();
-        if let Some(producer) = producer {
-            let node = self.nodes[producer.index()].as_mut().expect("the node was removed");
-            node.outputs.iter_mut().filter(|o| **o == Some(value)).for_each(|o| *o = None);
-        }
         let name = self.value(value).name.clone();
         if self.value(value).constant.is_none() {
             self.initializers.push(value);
         }
-        self.values[value.index()].source = Source::Initializer;
         self.values[value.index()].constant = Some(tensor_to_proto(&name, tensor));
+        self.make_otherwise(value, Source::Initializer);
+    }
+
+    /// Turns `value` into an input of the graph, behind those that it has. A node that made it is removed when nothing else of
+    /// it is read.
+    pub fn make_input(&mut self, value: ValueId, dtype: DataType) {
+        self.inputs.push((value, input_info(self.value(value).name.clone(), dtype)));
+        self.make_otherwise(value, Source::Input);
+    }
+
+    /// Takes `value` from the node that made it, if one did, and gives it another source.
+    fn make_otherwise(&mut self, value: ValueId, source: Source) {
+        let producer = self.value(value).producer();
+        self.values[value.index()].source = source;
         self.values[value.index()].info = None;
-        if let Some(producer) = producer {
-            self.remove_if_unused(producer);
-        }
+        let Some(producer) = producer else { return };
+        let node = self.nodes[producer.index()].as_mut().expect("the node was removed");
+        node.outputs.iter_mut().filter(|o| **o == Some(value)).for_each(|o| *o = None);
+        self.remove_if_unused(producer);
     }
 
     /// Replaces the number of a constant, keeping its name.
     pub fn replace_constant(&mut self, value: ValueId, tensor: &Tensor) {
         let name = self.value(value).name.clone();
         self.values[value.index()].constant = Some(tensor_to_proto(&name, tensor));
-    }
-
-    /// Removes a node none of whose outputs is read; says whether it did.
-    pub fn remove_if_unused(&mut self, id: NodeId) -> bool {
-        let Some(node) = self.get_node(id) else { return false };
-        if node.outputs.iter().flatten().any(|&v| !self.value(v).uses.is_empty()) {
-            return false;
-        }
-        self.detach(id);
-        true
-    }
-
-    /// Takes a node out: its inputs lose a use, its outputs their source.
-    pub(super) fn detach(&mut self, id: NodeId) {
-        let Some(node) = self.nodes[id.index()].take() else { return };
-        for value in node.inputs.iter().flatten().chain(&node.captured) {
-            self.values[value.index()]
-                .uses
-                .retain(|u| !matches!(u, Use::Input { node, .. } | Use::Body { node } if *node == id));
-        }
-        for &value in node.outputs.iter().flatten() {
-            self.values[value.index()].source = Source::Nowhere;
-            if self.value(value).uses.is_empty() {
-                self.forget(value);
-            }
-        }
-    }
-
-    /// Drops what is said about a value that is no more.
-    fn forget(&mut self, value: ValueId) {
-        self.values[value.index()].constant = None;
-        self.values[value.index()].info = None;
-    }
-
-    /// Frees the names of values that nothing makes or reads, of which a file only states types.
-    pub fn free_unused_names(&mut self) {
-        for index in 0..self.values.len() {
-            let value = &self.values[index];
-            if value.source == Source::Nowhere && value.uses.is_empty() {
-                let id = ValueId(index as u32);
-                if self.by_name.get(&value.name) == Some(&id) {
-                    self.by_name.remove(&value.name);
-                }
-                self.forget(id);
-            }
-        }
-    }
-
-    /// Removes nodes and constants that no output needs, except constants listed as graph inputs.
-    pub fn remove_unused(&mut self) {
-        let mut unused: Vec<NodeId> = self.node_ids().collect();
-        // Last first; a removed node may free the producers of its inputs.
-        while let Some(id) = unused.pop() {
-            let Some(node) = self.get_node(id) else { continue };
-            let producers: Vec<_> =
-                node.inputs.iter().flatten().chain(&node.captured).filter_map(|&v| self.value(v).producer()).collect();
-            if self.remove_if_unused(id) {
-                unused.extend(producers);
-            }
-        }
-        let initializers = std::mem::take(&mut self.initializers);
-        let (kept, dropped): (Vec<_>, Vec<_>) = initializers
-            .into_iter()
-            .partition(|&v| !self.value(v).uses.is_empty() || self.inputs.iter().any(|i| i.0 == v));
-        self.initializers = kept;
-        for value in dropped {
-            self.values[value.index()].source = Source::Nowhere;
-            self.forget(value);
-        }
     }
 
     /// Takes initializers out of the list of graph inputs, so that they are constants to every runtime; says how many.
@@ -366,6 +304,11 @@ impl Graph {
             None => attributes.push(attribute),
         }
     }
+}
+
+/// What a graph says of an input whose shape is not known.
+fn input_info(name: String, dtype: DataType) -> ValueInfoProto {
+    ValueInfoProto { name: Some(name), r#type: Some(element_type(dtype)), ..ValueInfoProto::default() }
 }
 
 fn int_attribute(name: &str, value: i64) -> AttributeProto {

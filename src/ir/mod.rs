@@ -16,6 +16,7 @@ mod hold;
 mod inline;
 mod model;
 mod operators;
+mod remove;
 mod strip;
 mod tensors;
 mod topology;

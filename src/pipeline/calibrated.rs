@@ -5,6 +5,7 @@ use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
+use crate::heap;
 use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess};
 use crate::policy::{self, Data, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
@@ -53,6 +54,8 @@ impl Planned {
             Error::Engine(why) => Error::file(&self.path, why),
             other => other,
         })?;
+        // The programs are gone, whose weights may be as much as the model.
+        heap::give_back();
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
         calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);

@@ -1,14 +1,14 @@
 //! Weights, constant operands and biases as integers with a DequantizeLinear behind them.
 
 use super::contrib::Operators;
-use super::refitted;
 use super::weights::{Around, grids, in_blocks};
+use super::{pieces, refitted};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::mapped;
 use crate::ops;
 use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
-use crate::quant::{self, AxisParams, KnownBias, Moments, Params};
+use crate::quant::{self, KnownBias, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
 use bytes::Bytes;
@@ -260,11 +260,7 @@ impl Constants {
                 made = found;
                 (made.as_slice(), integers)
             }
-            (Some(axis), None) => {
-                let params = AxisParams { axis, channels: grids.to_vec() };
-                (grids, quant::pack(quant::quantize_axis(&tensor.to_f32()?, &shape, &params), bits))
-            }
-            (None, _) => (grids, quant::pack(quant::quantize(&tensor.to_f32()?, &grids[0]), bits)),
+            (axis, _) => (grids, quant::pack(pieces::quantize(tensor, axis, grids)?, bits)),
         };
         mapped::let_go(tensor.bytes());
         let integers = Tensor::new(dtype, shape.clone(), Bytes::from(integers))?;

@@ -11,6 +11,7 @@ mod halves;
 mod io;
 mod keep;
 mod outliers;
+mod pieces;
 mod qdq;
 mod qoperator;
 mod recurrent;

@@ -1,6 +1,7 @@
 //! LSTM as ONNX Runtime's DynamicQuantizeLSTM, whose weights are integers, a matrix for each direction the other way round than
 //! ONNX has it, with a scale for each direction or for each of its columns.
 
+use super::pieces;
 use super::weights::{Around, grids};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
@@ -8,7 +9,7 @@ use crate::mapped;
 use crate::ops;
 use crate::plan::ConstantPlan;
 use crate::qoperators::MICROSOFT;
-use crate::quant::{self, AxisParams, Params, Scheme};
+use crate::quant::{Params, Scheme};
 use crate::tensor::Tensor;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -88,11 +89,7 @@ fn operands(tensor: &Tensor, plan: &ConstantPlan) -> Result<[Tensor; 3]> {
         let known = plan.known.as_deref().map(part);
         let axis = by_row.then_some(0);
         let grids = grids(&own, &ConstantPlan { axis, block: None, known, ..plan.clone() }, &Around::default())?;
-        let numbers = own.to_f32()?;
-        let stored = match axis {
-            Some(axis) => quant::quantize_axis(&numbers, own.shape(), &AxisParams { axis, channels: grids.clone() }),
-            None => quant::quantize(&numbers, &grids[0]),
-        };
+        let stored = pieces::quantize(&own, axis, &grids)?;
         integers.extend((0..columns).flat_map(|column| stored[column..].iter().step_by(columns).copied()));
         all.extend(grids);
     }

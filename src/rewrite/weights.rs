@@ -1,9 +1,9 @@
 //! The grids of weights and of other constants.
 
-use super::clusters;
+use super::{clusters, pieces};
 use crate::error::Result;
 use crate::plan::ConstantPlan;
-use crate::quant::{self, AxisParams, Blocks, Channel, Moments, Params};
+use crate::quant::{self, Blocks, Channel, Moments, Params};
 use crate::tensor::{DataType, Tensor};
 use crate::threads;
 
@@ -26,10 +26,8 @@ pub(super) fn grids(tensor: &Tensor, plan: &ConstantPlan, around: &Around<'_>) -
         return Ok(known.to_vec());
     }
     let numbers = tensor.to_f32()?;
-    let mut grids = match plan.axis {
-        Some(axis) => AxisParams::min_max(&numbers, tensor.shape(), axis, plan.scheme).channels,
-        None => vec![AxisParams::min_max(&numbers, &[1, numbers.len()], 0, plan.scheme).channels[0]],
-    };
+    let ranges = pieces::extremes(tensor, plan.axis)?.into_iter();
+    let mut grids: Vec<_> = ranges.map(|(low, high)| Params::from_range(low, high, plan.scheme)).collect();
     let mut least = vec![0f32; grids.len()];
     if let Some(order) = plan.sum_order {
         let safe = quant::pair_safe_scales(&numbers, tensor.shape(), order, around.largest);

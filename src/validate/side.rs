@@ -76,7 +76,7 @@ impl<'a> Side<'a> {
     /// # Errors
     /// [`crate::error::Error::Engine`] when it does not.
     pub fn check(&self, inputs: &[Tensor]) -> Result<()> {
-        self.session.program(&self.inputs(inputs)?).map(|_| ())
+        self.session.make_ready(&self.inputs(inputs)?)
     }
 
     /// Lets go of what was compiled for inputs of these shapes.

@@ -58,7 +58,7 @@ fn the_ranking_is_that_of_brute_force_and_costs_less() {
         let model = variant(&parts, on);
         let before = seconds();
         let session = Session::new(&executor, &model, vec![]).expect("a model");
-        session.program(&inputs[0]).expect("a program");
+        session.make_ready(&inputs[0]).expect("a program");
         let loaded = seconds();
         let run = |inputs: &Vec<Tensor>| session.run(inputs, &mut |_, _, _| {}).expect("a run");
         let all: Vec<Vec<Tensor>> = inputs.iter().map(run).collect();
