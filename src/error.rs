@@ -82,6 +82,15 @@ impl Error {
         }
     }
 
+    /// The same error, with the model at `path` where it is one of the engine.
+    #[must_use]
+    pub fn of_engine(self, path: &Path) -> Self {
+        match self {
+            Self::Engine(why) => Self::file(path, why),
+            other => other,
+        }
+    }
+
     /// An error without a narrower place.
     pub fn other(message: impl ToString) -> Self {
         Self::Other(message.to_string())

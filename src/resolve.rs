@@ -106,9 +106,6 @@ impl Resolved {
     }
 }
 
-/// The least share of a value's variance that counts as lying within its channels.
-const LEAST_WITHIN: f64 = 0.01;
-
 /// Chooses every grid.
 ///
 /// # Errors
@@ -160,13 +157,8 @@ pub fn resolve(plan: &Plan, calibration: &Calibration) -> Result<Resolved> {
         let Some((seen, (mean, variance))) = seen.and_then(|seen| Some((seen, seen.moments()?))) else { continue };
         let moments = Moments { means: vec![mean as f32], variance: variance as f32 };
         resolved.moments.insert(value.id, moments);
-        let by_channel = value.channels.and_then(|axis| Some((axis, seen.channel_means(axis)?)));
-        if let Some((axis, means)) = by_channel.filter(|(_, means)| !means.is_empty()) {
-            // What lies between the channels' means is no variance within them.
-            let of_means = means.iter().map(|&m| f64::from(m).powi(2)).sum::<f64>() / means.len() as f64;
-            let within = (variance + mean * mean - of_means).max(variance * LEAST_WITHIN);
-            resolved.channel_moments.insert(value.id, (axis, Moments { means, variance: within as f32 }));
-        }
+        let by_channel = value.channels.and_then(|axis| Some((axis, seen.moments_by_channel(axis)?)));
+        resolved.channel_moments.extend(by_channel.map(|known| (value.id, known)));
     }
     resolved.absorb_clamps(plan);
     Ok(resolved)

@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
 use crate::inputs::{self, Dataset};
 use crate::ir::Model;
-use crate::plan::{Plan, ValuePlan};
+use crate::plan::ValuePlan;
 use crate::policy::OnBadValue;
 use crate::prepare;
 use crate::progress::Progress;
 use crate::tensor::Tensor;
 use std::borrow::Cow;
 
-/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what `plan` asks for; the caller says
+/// Runs the samples `indices` of `data` through the prepared float `model` and gathers what is to be known of `values`; the caller says
 /// which file the model is. Also returns what was skipped, one line for each sample, in the order of their names.
 ///
 /// # Errors
@@ -21,16 +21,15 @@ use std::borrow::Cow;
 /// to skip such samples.
 pub fn collect(
     model: &Model,
-    plan: &Plan,
+    values: &[&ValuePlan],
     executor: &dyn Executor,
     (data, indices): (&Dataset, &[usize]),
     on_bad_value: OnBadValue,
-    threads: usize,
-    progress: &dyn Progress,
+    (threads, progress): (usize, &dyn Progress),
 ) -> Result<(Calibration, Vec<String>)> {
-    let names: Vec<String> = plan.observed().map(|v| v.name.clone()).collect();
-    let empty = |v: &ValuePlan| Statistics::by_channel(v.channels).by_position(v.layout);
-    let none: Vec<Statistics> = plan.observed().map(empty).collect();
+    let names: Vec<String> = values.iter().map(|v| v.name.clone()).collect();
+    let empty = |v: &&ValuePlan| Statistics::by_channel(v.channels).by_position(v.layout);
+    let none: Vec<Statistics> = values.iter().map(empty).collect();
     let runs = prepare::in_float32(model)?;
     let wide = matches!(runs, Cow::Owned(_));
     let session = Session::observing(executor, &runs, names.clone())?;

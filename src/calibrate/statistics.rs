@@ -5,11 +5,14 @@ use super::exact_sum::ExactSum;
 use super::histogram::Histogram;
 use super::loudness::Loudness;
 use super::positions;
-use crate::quant::ChannelAxis;
+use crate::quant::{ChannelAxis, Moments};
 use crate::vectors::on_vectors;
 
 /// So many numbers stay in the processor's cache from one look at them to the next.
 const CACHED: usize = 1 << 17;
+
+/// The least share of a value's variance that counts as lying within its channels.
+const LEAST_WITHIN: f64 = 0.01;
 
 /// Everything a calibrator may ask of a value. Its size does not grow with the number of samples.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -119,6 +122,17 @@ impl Statistics {
             }
             Seen::Nothing | Seen::Unlike => None,
         }
+    }
+
+    /// The mean of each channel along `axis`, and the variance within channels; `None` where [`Statistics::channels`] is, or
+    /// there were no numbers.
+    pub fn moments_by_channel(&self, axis: ChannelAxis) -> Option<Moments> {
+        let means = self.channel_means(axis).filter(|means| !means.is_empty())?;
+        let (mean, variance) = self.moments()?;
+        // What lies between the channels' means is no variance within them.
+        let of_means = means.iter().map(|&m| f64::from(m).powi(2)).sum::<f64>() / means.len() as f64;
+        let within = (variance + mean * mean - of_means).max(variance * LEAST_WITHIN);
+        Some(Moments { means, variance: within as f32 })
     }
 
     /// The smallest and largest number of each channel along `axis`, zero counted in; `None` where this was not asked for,

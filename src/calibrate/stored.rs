@@ -27,6 +27,9 @@ pub struct Calibration {
     /// Scale and zero point of the uint8 grid of each input whose samples were pictures, where their levels are one: it has no
     /// error.
     pub pictures: BTreeMap<String, (f32, i32)>,
+    /// The powers of two that the channels of some values of the model were divided by, before products with their weights: the
+    /// statistics are of the model in which they are.
+    pub smoothed: BTreeMap<String, Vec<i32>>,
     /// Statistics by value name.
     pub values: BTreeMap<String, Statistics>,
 }
@@ -52,6 +55,8 @@ struct Stored {
     samples: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pictures: BTreeMap<String, (f32, i32)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    smoothed: BTreeMap<String, Vec<i32>>,
     values: BTreeMap<String, StoredValue>,
 }
 
@@ -111,7 +116,8 @@ impl Calibration {
         let values = self.values.iter().map(|(name, statistics)| (name.clone(), store(statistics))).collect();
         let (format, version) = (FORMAT.to_owned(), VERSION);
         let (model, engine, pictures) = (self.model.clone(), self.engine.clone(), self.pictures.clone());
-        let stored = Stored { format, version, model, engine, samples: self.samples, pictures, values };
+        let smoothed = self.smoothed.clone();
+        let stored = Stored { format, version, model, engine, samples: self.samples, pictures, smoothed, values };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -137,13 +143,13 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        let Stored { model, engine, samples, pictures, .. } = stored;
+        let Stored { model, engine, samples, pictures, smoothed, .. } = stored;
         for (name, &(scale, zero_point)) in &pictures {
             let grid = Params { dtype: GridType::Uint8, scale, zero_point };
             grid.check()
                 .map_err(|why| Error::file(path, format!("the pictures of {name:?} have {why}; calibrate again")))?;
         }
-        Ok(Self { model, engine, samples, pictures, values })
+        Ok(Self { model, engine, samples, pictures, smoothed, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

@@ -90,7 +90,7 @@ pub fn calibrate(args: &Calibrate, output: &Output) -> Result<Verdict> {
     let bars = Bars::new(output.quiet);
     let none = KnownGrids::default();
     let context = context(&args.data, &bars, &none);
-    let planned = Planned::knowing(&settings, context.known)?;
+    let mut planned = Planned::knowing(&settings, context.known)?;
     // Which files hold the model's weights is known now.
     file::check_writable(&args.output)?;
     let (calibration, summary) = planned.calibrate(&settings, &context)?;

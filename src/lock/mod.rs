@@ -50,6 +50,9 @@ pub struct Lock {
     pub calibration: Calibrated,
     /// Nodes that stay in float for what samples showed, by what they make first, with the reason.
     pub float: BTreeMap<String, String>,
+    /// The powers of two that the channels of smoothed values are divided by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub smoothed: BTreeMap<String, Vec<i32>>,
     /// The grid of each activation, and what the scales of weights rest on.
     pub values: BTreeMap<String, Value>,
     /// What layers are refitted by, by what they make.
@@ -127,6 +130,8 @@ pub struct Facts<'a> {
     pub calibration: Calibrated,
     /// What stays in float for what samples showed.
     pub float: &'a [(NodeId, String)],
+    /// What values were smoothed by.
+    pub smoothed: &'a BTreeMap<String, Vec<i32>>,
 }
 
 impl Lock {
@@ -147,6 +152,7 @@ impl Lock {
             encodings_sha256: facts.encodings_sha256,
             calibration: facts.calibration,
             float: float.collect(),
+            smoothed: facts.smoothed.clone(),
             refits: refits(graph, plan, resolved),
             values: value::values(plan, resolved),
             constants: constants(written),

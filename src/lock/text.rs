@@ -26,6 +26,9 @@ impl Lock {
         }
         keys.push(("calibration", line(&self.calibration)?));
         keys.push(("float", lines(&self.float)?));
+        if !self.smoothed.is_empty() {
+            keys.push(("smoothed", lines(&self.smoothed)?));
+        }
         keys.push(("values", lines(&self.values)?));
         if !self.refits.is_empty() {
             keys.push(("refits", lines(&self.refits)?));

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::heap;
 use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess};
+use crate::plan::ValuePlan;
 use crate::policy::{self, Data, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
 use std::collections::BTreeMap;
@@ -21,8 +22,13 @@ impl Planned {
     ///
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
-    pub fn calibrate(&self, settings: &Settings, context: &Context<'_>) -> Result<(Calibration, CalibrationSummary)> {
+    pub fn calibrate(
+        &mut self,
+        settings: &Settings,
+        context: &Context<'_>,
+    ) -> Result<(Calibration, CalibrationSummary)> {
         self.check_quantizable()?;
+        let smoothed = self.smooth(settings, context)?;
         if self.plan.observed().next().is_none() {
             let calibration = Calibration { model: self.statistics_of()?, ..Calibration::default() };
             let told = |encoded: &Encoded| format!("none: {} says all", encoded.path().display());
@@ -41,23 +47,15 @@ impl Planned {
         let digest = self.statistics_of()?;
         let engine = engines::calibrating(settings, context)?;
         let source = (&set, indices.as_slice());
-        let (mut calibration, mut skipped) = calibrate::collect(
-            &self.model,
-            &self.plan,
-            &*engine,
-            source,
-            settings.on_bad_value,
-            context.threads,
-            context.progress,
-        )
-        .map_err(|e| match e {
-            Error::Engine(why) => Error::file(&self.path, why),
-            other => other,
-        })?;
+        let values: Vec<&ValuePlan> = self.plan.observed().collect();
+        let how = (context.threads, context.progress);
+        let collected = calibrate::collect(&self.model, &values, &*engine, source, settings.on_bad_value, how);
+        let (mut calibration, mut skipped) = collected.map_err(|e| e.of_engine(&self.path))?;
         // The programs are gone, whose weights may be as much as the model.
         heap::give_back();
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
+        calibration.smoothed = smoothed;
         calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);
         skipped.extend(set.skipped());
         let summary = CalibrationSummary {
@@ -67,7 +65,7 @@ impl Planned {
             statistics_sha256: calibration.digest()?,
             preprocessing: preprocessing_note(&set),
             skipped,
-            repairs: None,
+            ..CalibrationSummary::default()
         };
         Ok((calibration, summary))
     }
@@ -133,7 +131,7 @@ impl Planned {
     ///
     /// # Errors
     /// When they are of another model.
-    pub fn load_ranges(&self, path: &Path) -> Result<(Calibration, CalibrationSummary)> {
+    pub fn load_ranges(&mut self, settings: &Settings, path: &Path) -> Result<(Calibration, CalibrationSummary)> {
         let calibration = Calibration::load(path)?;
         if calibration.model != self.statistics_of()? {
             let model = self.path.display();
@@ -144,6 +142,11 @@ impl Planned {
                 ),
             ));
         }
+        if !settings.repairs.smooth && !calibration.smoothed.is_empty() {
+            let why = "holds the statistics of a model with smoothed values; calibrate again, or take repairs.smooth: false away";
+            return Err(Error::file(path, why));
+        }
+        self.smooth_by(settings, &calibration.smoothed).map_err(|why| Error::file(path, why))?;
         let summary = CalibrationSummary {
             source: path.display().to_string(),
             samples: calibration.samples,

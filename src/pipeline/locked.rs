@@ -42,13 +42,15 @@ impl Planned {
     ) -> Result<(Resolved, Option<Calibration>, CalibrationSummary)> {
         let (calibration, mut summary) = match found {
             Found::Samples => self.calibrate(settings, context)?,
-            Found::Saved(path) => self.load_ranges(path)?,
+            Found::Saved(path) => self.load_ranges(settings, path)?,
             Found::Locked(path) => {
-                let (resolved, summary) = self.take_over(settings, path)?;
+                let (resolved, mut summary) = self.take_over(settings, path)?;
+                summary.smoothed = self.smoothed.len();
                 return Ok((resolved, None, summary));
             }
         };
         let mut resolved = self.resolve(settings, &calibration)?;
+        summary.smoothed = self.smoothed.len();
         summary.repairs = self.repair(settings, &mut resolved, &summary, context)?;
         Ok((resolved, Some(calibration), summary))
     }
@@ -78,6 +80,7 @@ impl Planned {
         if let Some(what) = lock.changed(&file::digests(&self.path)?, &settings.canonical(), encodings) {
             return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
         }
+        self.smooth_by(settings, &lock.smoothed)?;
         let float = lock.float_nodes(&self.model.graph)?;
         if !float.is_empty() {
             self.plan_anew(settings, float)?;
@@ -133,6 +136,7 @@ impl Planned {
                 statistics_sha256: summary.statistics_sha256.clone(),
             },
             float: &self.float,
+            smoothed: &self.smoothed,
         };
         let lock = Lock::of(facts, &self.model.graph, &self.plan, resolved, written);
         Ok(Some((path.clone(), lock.to_json()?)))

@@ -15,6 +15,7 @@ mod recorded;
 mod repaired;
 mod reported;
 mod sensitivity;
+mod smoothed;
 mod validated;
 
 pub use advised::init;

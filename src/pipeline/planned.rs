@@ -5,6 +5,7 @@ use super::encoded::Encoded;
 use super::halves::Halves;
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
+use super::smoothed::Smoothing;
 use crate::calibrate::Calibration;
 use crate::dequantize;
 use crate::error::{Error, Result};
@@ -44,6 +45,10 @@ pub struct Planned {
     pub(super) locked: Option<Locked>,
     /// What stays in float for what samples showed.
     pub(super) float: Vec<(NodeId, String)>,
+    /// What values were smoothed by.
+    pub(super) smoothed: Smoothing,
+    /// The nodes that scale them, and why they stay in float.
+    pub(super) scaling: Vec<(NodeId, String)>,
     /// Whether what is quantized in the model stays so.
     pub(super) completes: bool,
     /// Whether operators of ONNX Runtime's own domain may quantize.
@@ -117,7 +122,7 @@ impl Planned {
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
-        let (locked, halves) = (None, Halves::default());
+        let (locked, halves, smoothed, scaling) = (None, Halves::default(), Smoothing::new(), Vec::new());
         Self {
             original,
             model,
@@ -127,6 +132,8 @@ impl Planned {
             encoded,
             locked,
             float,
+            smoothed,
+            scaling,
             completes,
             contrib,
             halves,
@@ -197,7 +204,7 @@ impl Planned {
     /// Plans again with the nodes `float` in float. Returns the plan that there was.
     pub(super) fn plan_anew(&mut self, settings: &Settings, float: Vec<(NodeId, String)>) -> Result<Plan> {
         let graph = &self.model.graph;
-        let mut kept = float.clone();
+        let mut kept = [self.scaling.as_slice(), &float].concat();
         if self.completes {
             kept.extend(splits(graph));
         }

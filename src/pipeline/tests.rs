@@ -1,5 +1,7 @@
 //! What the steps of the story hand to each other.
 
+mod smoothed;
+
 use super::*;
 use crate::calibrate::{Calibration, Statistics};
 use crate::inputs::{self, Dataset};

@@ -82,6 +82,9 @@ pub struct CalibrationSummary {
     pub preprocessing: Option<String>,
     /// Bad files that the policy let pass, each with what was wrong.
     pub skipped: Vec<String>,
+    /// How many values are smoothed.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub smoothed: usize,
     /// What samples repaired; `None` where nothing was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<RepairSummary>,

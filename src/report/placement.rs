@@ -128,7 +128,7 @@ fn is_border(plan: &Plan, graph: &Graph, id: NodeId) -> bool {
     fed && node.output(0).is_some_and(|value| plan.value(value).is_some())
 }
 
-fn is_zero(count: &usize) -> bool {
+pub(super) fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 

@@ -23,6 +23,13 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// What is said of so many smoothed values.
+pub(super) fn smoothing_note(values: usize) -> Option<String> {
+    let noun = if values == 1 { "value that products read is" } else { "values that products read are" };
+    (values > 0)
+        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the products the other way"))
+}
+
 impl Display for RepairSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { layers, samples, sqnr_db, why } = self;
@@ -55,6 +62,9 @@ impl Display for Report {
         }
         if let Some(what) = &self.quantized_input {
             writeln!(f, "input        {what}")?;
+        }
+        if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {
+            writeln!(f, "smoothing    {smoothed}")?;
         }
         if let Some(repairs) = &self.calibration.repairs {
             writeln!(f, "repairs      {repairs}")?;

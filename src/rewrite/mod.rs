@@ -17,6 +17,7 @@ mod qoperator;
 mod recurrent;
 mod refitted;
 mod shared;
+mod smoothed;
 mod weights;
 
 pub use collapse::collapse;
@@ -24,6 +25,7 @@ pub use domains::to_contrib;
 pub use keep::keep_halves;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
+pub use smoothed::{Smoothed, smooth, smoothed_name};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 mod nearness;
 mod refit;
+mod smoothing;
 
 pub use nearness::Nearness;
 pub use refit::{Layer, Refit, Refitting};
+pub use smoothing::{LARGEST, Read, Weight, exponents};

@@ -41,6 +41,10 @@ pub struct Quantize {
     /// (repairs.refit). It is kept where samples that did not fit it agree.
     #[arg(long)]
     pub refit: bool,
+    /// Leave the channels of what products read as they are (repairs.smooth: false). Without it they are scaled by powers of two
+    /// where a few large ones would set the grid for all others, as in transformers.
+    #[arg(long)]
+    pub no_smooth: bool,
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -113,6 +117,7 @@ impl Quantize {
             strict: self.strict.then_some(true),
             strip: self.strip.then_some(true),
             refit: self.refit.then_some(true),
+            smooth: self.no_smooth.then_some(false),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),

@@ -120,12 +120,19 @@ impl Raw {
     }
 
     fn repairs(&self, mode: Mode) -> Result<RepairSettings> {
-        let refit = self.repairs.as_ref().and_then(|repairs| repairs.refit);
-        if refit == Some(true) && self.rule_modes().chain([mode]).all(|mode| mode != Mode::Static) {
-            let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
-            return Err(self.wrong("repairs.refit", why));
+        let repairs = self.repairs.clone().unwrap_or_default();
+        let wanted = [("refit", repairs.refit), ("smooth", repairs.smooth)];
+        for (key, _) in wanted.into_iter().filter(|(_, stated)| *stated == Some(true)) {
+            if self.rule_modes().chain([mode]).all(|mode| mode != Mode::Static) {
+                let why = format!("{key} is for layers on grids that samples show; set mode: static, or remove this");
+                return Err(self.wrong(&format!("repairs.{key}"), why));
+            }
         }
-        Ok(RepairSettings { refit: refit.unwrap_or_default() })
+        let usual = RepairSettings::default();
+        Ok(RepairSettings {
+            refit: repairs.refit.unwrap_or(usual.refit),
+            smooth: repairs.smooth.unwrap_or(usual.smooth),
+        })
     }
 
     fn half(&self, mode: Mode) -> Result<HalfSettings> {

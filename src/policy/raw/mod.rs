@@ -324,6 +324,10 @@ pub struct RawRepairs {
     /// quantized inputs; they go into the scales of weights and the biases.
     #[schemars(extend("default" = false))]
     pub refit: Option<bool>,
+    /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
+    /// large channels would set the grid for all others.
+    #[schemars(extend("default" = true))]
+    pub smooth: Option<bool>,
 }
 
 /// An exception: what it is about, and what is different there.

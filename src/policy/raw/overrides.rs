@@ -23,6 +23,8 @@ pub struct Overrides {
     pub strict: Option<bool>,
     /// `repairs.refit`.
     pub refit: Option<bool>,
+    /// `repairs.smooth`.
+    pub smooth: Option<bool>,
     pub strip: Option<bool>,
     pub format: Option<Format>,
     /// `weights.type`.
@@ -81,6 +83,8 @@ impl Raw {
         self.set("quantized_input", |raw| &mut raw.quantized_input, over.quantized_input.as_ref());
         let refit = over.refit.as_ref();
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
+        let smooth = over.smooth.as_ref();
+        self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
         let half_input = over.half_input.as_ref();
         self.set("half.input", |raw| &mut raw.half.get_or_insert_default().input, half_input);
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());

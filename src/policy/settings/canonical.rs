@@ -39,7 +39,10 @@ impl Settings {
             }
         }
         if self.repairs.refit {
-            keys["repairs"] = json!({ "refit": true });
+            keys["repairs"]["refit"] = json!(true);
+        }
+        if !self.repairs.smooth {
+            keys["repairs"]["smooth"] = json!(false);
         }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");

@@ -192,10 +192,18 @@ impl Settings {
 }
 
 /// Repairs without training.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepairSettings {
     /// Whether channels of layers are refitted.
     pub refit: bool,
+    /// Whether the channels of what products read are scaled where one of them is much larger than the others.
+    pub smooth: bool,
+}
+
+impl Default for RepairSettings {
+    fn default() -> Self {
+        Self { refit: false, smooth: true }
+    }
 }
 
 /// What stays in float32 where nodes compute in floating-point numbers of 16 bits.

@@ -46,6 +46,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("mode: bfloat16\nhalf: { keep_io: false }");
     same("half: { input: keep }");
     same("repairs: { refit: true }");
+    same("repairs: { smooth: false }");
     same("mode: weight-only\nhalf: { input: widen }");
     same("mode: dynamic\nweights: { granularity: per_tensor, symmetric: false, avoid_saturation: false }");
     same("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\nquantized_input: complete");
@@ -341,4 +342,15 @@ fn refits_are_for_what_samples_calibrate() {
     let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
     assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
+}
+
+#[test]
+fn smoothing_is_on_unless_the_policy_says_otherwise() {
+    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
+    assert!(settings("version: 1\nmode: dynamic").expect("a policy").repairs.smooth);
+    assert_eq!(keys("version: 1\nrepairs: { smooth: true }"), serde_json::Value::Null);
+    let both = keys("version: 1\nrepairs: { smooth: false, refit: true }");
+    assert_eq!(both, serde_json::json!({ "refit": true, "smooth": false }));
+    let why = "smooth is for layers on grids that samples show; set mode: static, or remove this";
+    fails("mode: weight-only\nrepairs: { smooth: true }", 3, 20, why);
 }

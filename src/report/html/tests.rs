@@ -308,6 +308,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             statistics_sha256: "bb".to_owned(),
             preprocessing: Some(HOSTILE.to_owned()),
             skipped: vec![],
+            smoothed: 3,
             repairs: Some(RepairSummary::none(HOSTILE)),
         },
         placement,

@@ -1,0 +1,48 @@
+//! A smoothed value in the float model: an operator that scales its channels, and weights that take it back.
+
+use crate::error::Result;
+use crate::ir::{Graph, NewNode, NodeId, ValueId};
+use crate::tensor::Tensor;
+
+/// A weight that multiplies the channels of a smoothed value.
+#[derive(Debug, Clone, Copy)]
+pub struct Smoothed {
+    /// The node.
+    pub node: NodeId,
+    /// The input at which it reads its weight.
+    pub slot: usize,
+    /// Whether channels lie along the columns of the weight.
+    pub transposed: bool,
+}
+
+/// What a value is called once its channels are scaled.
+pub fn smoothed_name(name: &str) -> String {
+    format!("{name}_smoothed")
+}
+
+/// Divides the channels of `value`, which lie along its last axis, by powers of two ahead of `layers`, whose weights nobody else
+/// reads, and multiplies the weights by them. Everybody else reads it as before. Returns the node that scales.
+///
+/// # Errors
+/// When a weight is malformed.
+pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Smoothed]) -> Result<NodeId> {
+    let power = |exponent: i32| 2f32.powi(exponent);
+    let name = graph.value(value).name().to_owned();
+    let inverse: Vec<f32> = exponents.iter().map(|&exponent| power(-exponent)).collect();
+    let factors = graph.add_initializer(&format!("{name}_smoothing"), &Tensor::from_f32(vec![inverse.len()], &inverse));
+    let smoothed = smoothed_name(&name);
+    let inputs = vec![Some(value), Some(factors)];
+    let (scales, scaled) =
+        graph.add_node(NewNode { op_type: "Mul", name: &format!("{name}_smooth"), inputs, ints: vec![] }, &smoothed);
+    for layer in layers {
+        let Some(weight) = graph.node(layer.node).input(layer.slot) else { continue };
+        let Some(tensor) = graph.constant(weight)? else { continue };
+        let columns = if layer.transposed { exponents.len() } else { tensor.len() / exponents.len().max(1) };
+        let exponent = |at: usize| if layer.transposed { exponents[at % columns] } else { exponents[at / columns] };
+        let numbers: Vec<f32> =
+            tensor.to_f32()?.iter().enumerate().map(|(at, number)| number * power(exponent(at))).collect();
+        graph.replace_constant(weight, &Tensor::from_f32(tensor.shape().to_vec(), &numbers));
+        graph.set_input(layer.node, 0, Some(scaled));
+    }
+    Ok(scales)
+}
