@@ -55,7 +55,8 @@ pub fn choices(facts: &Facts) -> Vec<Choice> {
         });
     }
     let convolves = matches!(kind, Kind::Detector | Kind::Convolutional);
-    if !convolves {
+    // Behind static it is for what stands in bodies, where nothing is observed.
+    if !convolves || facts.data.is_some() {
         choices.push(Choice {
             mode: Mode::Dynamic,
             why: dynamic(facts, kind),

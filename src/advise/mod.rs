@@ -38,7 +38,7 @@ pub struct Facts {
     pub open: Vec<OpenDimension>,
     /// The samples at hand.
     pub data: Option<Data>,
-    /// Whether the samples tell, for each, its class.
+    /// Whether the samples tell, for each, its class, and the model has a score for each.
     pub labelled: bool,
 }
 

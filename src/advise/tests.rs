@@ -74,6 +74,9 @@ fn the_mode_follows_the_network_and_the_data() {
     assert_eq!(without, [WeightOnly, WeightOnly, Dynamic, Dynamic, Dynamic]);
     let with = networks().map(|network| choices(&Facts { data: Some(pictures()), ..facts(network) })[0].mode);
     assert_eq!(with, [Static, Static, Static, Dynamic, Static]);
+    // Where nothing is observed, since all layers stand in bodies, the next is one that reaches these.
+    let next = networks().map(|network| choices(&Facts { data: Some(pictures()), ..facts(network) })[1].mode);
+    assert_eq!(next, [Dynamic, Dynamic, Dynamic, WeightOnly, Dynamic]);
 }
 
 #[test]

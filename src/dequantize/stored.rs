@@ -23,7 +23,7 @@ pub(super) fn numbers(
     let stored = graph.constant(integers)?.ok_or_else(|| graph.node_error(id, "its integers are sparse"))?;
     let scale = graph.constant(grid.scale)?;
     let scale = scale.ok_or_else(|| graph.node_error(id, "its scale is computed while the model runs"))?;
-    let zeros = zero_points(graph, grid)?;
+    let zeros = zero_points(graph, grid).map_err(blame)?;
     let zeros = zeros.ok_or_else(|| graph.node_error(id, "its zero point is computed while the model runs"))?;
     of(&stored, &scale, &zeros, axis, block).map_err(blame)
 }
@@ -83,15 +83,23 @@ fn bytes(tensor: &Tensor) -> Cow<'_, [i64]> {
     tensor.bytes().iter().map(|&byte| i64::from(byte)).collect()
 }
 
-/// The integers of a tensor of 4 to 32 bits.
+/// The integers of a tensor of 2 to 32 bits.
 pub(super) fn values(tensor: &Tensor) -> Result<Cow<'_, [i64]>> {
-    let nibble = |i: usize| tensor.bytes().get(i / 2).map_or(0, |byte| byte >> (i % 2 * 4) & 15);
     match tensor.dtype() {
-        DataType::Uint4 => Ok((0..tensor.len()).map(|i| i64::from(nibble(i))).collect()),
-        DataType::Int4 => Ok((0..tensor.len()).map(|i| i64::from((nibble(i) << 4).cast_signed() >> 4)).collect()),
+        DataType::Uint2 => Ok(parts(tensor, 2, |byte| byte >> 6).collect()),
+        DataType::Int2 => Ok(parts(tensor, 2, |byte| byte.cast_signed() >> 6).collect()),
+        DataType::Uint4 => Ok(parts(tensor, 4, |byte| byte >> 4).collect()),
+        DataType::Int4 => Ok(parts(tensor, 4, |byte| byte.cast_signed() >> 4).collect()),
         DataType::Int8 | DataType::Uint8 | DataType::Int16 | DataType::Uint16 | DataType::Int32 => tensor.to_i64(),
         other => Err(Error::other(format!("integers of type {other} are not read"))),
     }
+}
+
+/// The integers of a tensor that has several in a byte, the first in its lowest `bits`: what `number` makes of each, given in the
+/// highest bits.
+fn parts<N: Into<i64>>(tensor: &Tensor, bits: usize, number: impl Fn(u8) -> N) -> impl Iterator<Item = i64> {
+    let byte = move |i: usize| tensor.bytes().get(i * bits / 8).copied().unwrap_or_default();
+    (0..tensor.len()).map(move |i| number(byte(i) << (8 - bits - i * bits % 8)).into())
 }
 
 #[cfg(test)]
@@ -130,5 +138,13 @@ mod tests {
         let one = Tensor::from_f32(vec![], &[1.0]);
         assert_eq!(numbers(&nibbles(DataType::Int4), &one, &[], 0, 0), [1.0, -1.0, -8.0]);
         assert_eq!(numbers(&nibbles(DataType::Uint4), &one, &[1], 0, 0), [0.0, 14.0, 7.0]);
+    }
+
+    #[test]
+    fn pairs_of_bits_are_read_from_the_low_bits_up() {
+        let pairs = |dtype| Tensor::new(dtype, vec![5], Bytes::from_static(&[0b11_10_01_00, 0b10])).expect("a tensor");
+        let one = Tensor::from_f32(vec![], &[1.0]);
+        assert_eq!(numbers(&pairs(DataType::Int2), &one, &[], 0, 0), [0.0, 1.0, -2.0, -1.0, -2.0]);
+        assert_eq!(numbers(&pairs(DataType::Uint2), &one, &[1], 0, 0), [-1.0, 0.0, 1.0, 2.0, 1.0]);
     }
 }

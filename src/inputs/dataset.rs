@@ -1,14 +1,13 @@
 //! A set of samples of whatever kind: opened once, read as often as needed, one sample in memory at a time.
 
 use super::arrays::{Arrays, Cursor, LABELS};
-use super::levels::Levels;
+use super::levels::TakenLevels;
 use super::listing::{Found, look};
 use super::preprocess::{PictureSettings, Preprocess};
 use super::recorded::{Outputs, Place};
 use super::test_data::TestData;
 use super::{InputSpec, OnBadFile, Sample, Source, labels, picture};
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
@@ -76,8 +75,8 @@ struct Inner {
 #[derive(Clone)]
 pub struct Dataset {
     inner: Arc<Inner>,
-    /// For each input that reads levels: what they are, and what is taken from each.
-    levels: Arc<[Option<(Levels, i32)>]>,
+    /// For each input that takes levels: what they are.
+    levels: Arc<[Option<TakenLevels>]>,
     /// Outputs recorded beside the inputs.
     outputs: Option<Arc<Outputs>>,
 }
@@ -157,10 +156,10 @@ impl Dataset {
         Ok(Self { inner, levels: Arc::new([]), outputs: None })
     }
 
-    /// The same samples for a model some of whose inputs read levels where those read `(level - zero) * scale`: one entry
-    /// for each input, with what is taken from each level.
+    /// The same samples for a model some of whose inputs take levels where those read `(level - zero) * scale`: one entry
+    /// for each input. A sample much of which is no level is refused.
     #[must_use]
-    pub fn with_levels(self, levels: Vec<Option<(Levels, i32)>>) -> Self {
+    pub fn with_levels(self, levels: Vec<Option<TakenLevels>>) -> Self {
         Self { levels: levels.into(), ..self }
     }
 
@@ -291,7 +290,7 @@ impl Inner {
 /// The samples that were asked of [`Dataset::read`], in that order.
 pub struct Reader {
     data: Arc<Inner>,
-    levels: Arc<[Option<(Levels, i32)>]>,
+    levels: Arc<[Option<TakenLevels>]>,
     outputs: Option<(Arc<Outputs>, Place)>,
     indices: VecDeque<usize>,
     cursor: Cursor,
@@ -305,7 +304,8 @@ impl Iterator for Reader {
         while !self.ended {
             let Some(index) = self.indices.pop_front() else { break };
             let sample = self.data.sample(index, &mut self.cursor);
-            let sample = sample.and_then(|sample| sample.map(|sample| as_levels(sample, &self.levels)).transpose());
+            let sample =
+                sample.and_then(|sample| sample.map(|sample| TakenLevels::all_of(sample, &self.levels)).transpose());
             let with_outputs = |mut sample: Option<Sample>| {
                 if let (Some(sample), Some((outputs, place))) = (&mut sample, &mut self.outputs) {
                     sample.recorded = outputs.read(index, &sample.name, place)?;
@@ -331,13 +331,3 @@ impl Iterator for Reader {
 }
 
 impl std::iter::FusedIterator for Reader {}
-
-fn as_levels(mut sample: Sample, levels: &[Option<(Levels, i32)>]) -> Result<Sample> {
-    for (input, levels) in sample.inputs.iter_mut().zip(levels) {
-        let Some((levels, less)) = levels else { continue };
-        let found = levels.of(input).map_err(|e| Error::other(format!("sample {}: {e}", sample.name)))?;
-        let numbers: Vec<f32> = found.to_f32()?.iter().map(|level| level - *less as f32).collect();
-        *input = Tensor::from_f32(found.shape().to_vec(), &numbers);
-    }
-    Ok(sample)
-}

@@ -1,14 +1,18 @@
 //! What the levels of a picture, 0 to 255, are to a model: the numbers that it reads are `(level - zero) * scale`.
 
-use super::InputSpec;
 use super::axes::find_axes;
 use super::preprocess::{Layout, Preprocess};
+use super::{InputSpec, Sample};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// How far the level of a 0 may lie from a whole one: what decimals of a policy were rounded by, not what a picture would
 /// show.
 const LEVEL_TOLERANCE: f64 = 0.02;
+/// How much of a sample may lie beyond all levels: where a picture was resized, some of it does.
+const MOST_BEYOND: f64 = 0.05;
+/// The highest level.
+const HIGHEST: f64 = 255.0;
 
 /// `number = (level - zero) * scale`, for all channels or for each.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +42,23 @@ impl Levels {
     /// # Errors
     /// When the tensor is not of floats, or has another number of channels.
     pub fn of(&self, tensor: &Tensor) -> Result<Tensor> {
+        let whole = |level: f64| level.round_ties_even().clamp(0.0, HIGHEST) as f32;
+        let levels: Vec<f32> = self.unrounded(tensor)?.into_iter().map(whole).collect();
+        Ok(Tensor::from_f32(tensor.shape().to_vec(), &levels))
+    }
+
+    /// The share of the numbers of `tensor` that no level from 0 to 255 is nearest to; NaN does not count.
+    ///
+    /// # Errors
+    /// As for [`Levels::of`].
+    pub fn beyond(&self, tensor: &Tensor) -> Result<f64> {
+        let levels = self.unrounded(tensor)?;
+        let middle = HIGHEST / 2.0;
+        let beyond = levels.iter().filter(|&&level| (level - middle).abs() > middle + 0.5).count();
+        Ok(beyond as f64 / levels.len().max(1) as f64)
+    }
+
+    fn unrounded(&self, tensor: &Tensor) -> Result<Vec<f64>> {
         let shape = tensor.shape();
         let several = self.scale.len() > 1;
         if several && shape.get(self.axis) != Some(&self.scale.len()) {
@@ -49,10 +70,47 @@ impl Levels {
         let channel = |index: usize| if several { index / inner % self.scale.len() } else { 0 };
         let level = |(index, &number): (usize, &f32)| {
             let c = channel(index);
-            (f64::from(number) / self.scale[c] + self.zero[c]).round_ties_even().clamp(0.0, 255.0) as f32
+            f64::from(number) / self.scale[c] + self.zero[c]
         };
-        let levels: Vec<f32> = tensor.to_f32()?.iter().enumerate().map(level).collect();
-        Ok(Tensor::from_f32(shape.to_vec(), &levels))
+        Ok(tensor.to_f32()?.iter().enumerate().map(level).collect())
+    }
+}
+
+/// An input that takes levels, where the model at hand takes the numbers that they stand for.
+#[derive(Debug, Clone)]
+pub struct TakenLevels {
+    /// What they are.
+    pub levels: Levels,
+    /// What is taken from each where the model reads levels, too; `None` where it reads the numbers.
+    pub less: Option<i32>,
+}
+
+impl TakenLevels {
+    /// A sample with levels in the place of numbers where they are read; `all` has an entry for each input.
+    ///
+    /// # Errors
+    /// When a tensor has another number of channels, or much of it is no level.
+    pub(super) fn all_of(mut sample: Sample, all: &[Option<Self>]) -> Result<Sample> {
+        for (input, taken) in sample.inputs.iter_mut().zip(all) {
+            let Some(taken) = taken else { continue };
+            *input = taken.of(input).map_err(|e| Error::other(format!("sample {}: {e}", sample.name)))?;
+        }
+        Ok(sample)
+    }
+
+    fn of(&self, numbers: &Tensor) -> Result<Tensor> {
+        let beyond = self.levels.beyond(numbers)?;
+        if beyond > MOST_BEYOND {
+            return Err(Error::other(format!(
+                "{:.0} % of its numbers are what data.preprocess makes of no level from 0 to 255; correct that, or leave out \
+                 io.fold_normalization, which is for inputs that take pictures",
+                beyond * 100.0
+            )));
+        }
+        let Some(less) = self.less else { return Ok(numbers.clone()) };
+        let levels = self.levels.of(numbers)?;
+        let read: Vec<f32> = levels.to_f32()?.iter().map(|level| level - less as f32).collect();
+        Ok(Tensor::from_f32(levels.shape().to_vec(), &read))
     }
 }
 
@@ -121,6 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_all_levels_are_counted() {
+        let levels = Preprocess::default().levels(&input(&[1, 8])).expect("levels");
+        let share =
+            |numbers: &[f32]| levels.beyond(&Tensor::from_f32(vec![1, numbers.len()], numbers)).expect("a share");
+        assert_eq!(share(&[0.0, 1.0, 0.3, -0.001]), 0.0);
+        assert_eq!(share(&[-0.01, 1.01, 0.5, 0.5]), 0.5);
+        assert_eq!(share(&[f32::NAN, 0.5]), 0.0);
+        assert_eq!(share(&[]), 0.0);
+    }
+
+    #[test]
     fn numbers_of_pictures_are_their_levels_again() {
         for (dims, axis, inner) in [([0, 3, 2, 128], 1, 256), ([0, 2, 128, 3], 3, 1)] {
             let levels = imagenet().levels(&input(&dims)).expect("levels");
@@ -164,5 +233,22 @@ mod tests {
         assert!(wrong(&flat, &[0, 3, 8, 8]).contains("a level is worth 0"));
         let samples = imagenet().levels(&input(&[0, 3, 8, 8])).expect("levels");
         assert!(samples.of(&Tensor::from_f32(vec![1, 1, 1, 1], &[0.0])).is_err());
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        let levels = Preprocess::default().levels(&input(&[1, 4])).expect("levels");
+        let taken = |less| TakenLevels { levels: levels.clone(), less };
+        let picture = Tensor::from_f32(vec![1, 4], &[0.0, 0.2, 0.4, 1.0]);
+        assert_eq!(taken(None).of(&picture).expect("numbers").to_f32().expect("floats")[..], [0.0, 0.2, 0.4, 1.0]);
+        assert_eq!(
+            taken(Some(51)).of(&picture).expect("levels").to_f32().expect("floats")[..],
+            [-51.0, 0.0, 51.0, 204.0]
+        );
+        let sound = Tensor::from_f32(vec![1, 4], &[-0.5, 0.2, 0.4, 1.0]);
+        for less in [None, Some(0)] {
+            let error = taken(less).of(&sound).expect_err("refused").to_string();
+            assert!(error.contains("25 %") && error.contains("io.fold_normalization"), "{error}");
+        }
     }
 }

@@ -37,7 +37,7 @@ mod texts;
 
 pub use dataset::{Dataset, Description, Kind, Reader};
 pub use integers::{Meaning, note_grid, note_levels};
-pub use levels::{Levels, common_level};
+pub use levels::{Levels, TakenLevels, common_level};
 pub use parallel::run_samples;
 pub use preprocess::{Channels, Fit, Layout, PictureSettings, Preprocess};
 pub use record::Recorder;

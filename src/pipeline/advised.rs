@@ -5,7 +5,7 @@ use crate::advise::{self, Data, Facts, Network, OpenDimension};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::inputs::{Dataset, InputSpec, Source};
-use crate::ir::Model;
+use crate::ir::{Graph, Model, ValueId};
 use crate::policy::{Overrides, Raw, Settings};
 use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor};
@@ -70,6 +70,8 @@ fn facts(planned: &Planned, settings: &Settings, folder: &Path) -> Result<Facts>
             labels: validation.and_then(|v| v.source.labels.as_deref()).map(named).transpose()?,
         });
     }
+    // A limit on what could not be measured would be missed.
+    labelled &= scores_classes(&planned.model.graph);
     let takes_pictures = matches!(inputs.as_slice(), [input] if input.ty.dims.len() == 4);
     let stem = planned.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Facts {
@@ -85,6 +87,13 @@ fn facts(planned: &Planned, settings: &Settings, folder: &Path) -> Result<Facts>
         data,
         labelled,
     })
+}
+
+/// Whether the first output of floats, which labels are about, is known to be one score for each class.
+fn scores_classes(graph: &Graph) -> bool {
+    let is_float = |&value: &ValueId| graph.element_type(value).is_none_or(DataType::is_float);
+    let Some(ty) = graph.outputs().find(is_float).and_then(|value| graph.known_type(value)) else { return false };
+    ty.dims.len() >= 2 && ty.dims.iter().skip(1).filter(|&&size| size != Some(1)).count() == 1
 }
 
 /// The samples at `source`. Where pictures need a size that neither the model nor `source` gives, it is guessed, and the second
@@ -153,4 +162,24 @@ fn way(from: &Path, to: &Path) -> PathBuf {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(common).map(|_| Component::ParentDir);
     up.chain(to.components().skip(common)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::build::Builder;
+
+    #[test]
+    fn labels_are_of_models_that_score_classes() {
+        let of = |outputs: &[&[i64]]| {
+            let net = Builder::new(17).input("x", &[0, 8]);
+            let add = |net: Builder, (index, dims): (usize, &&[i64])| {
+                let y = format!("y{index}");
+                net.node("Relu", &["x"], &[&y], vec![]).output(&y, dims)
+            };
+            scores_classes(&outputs.iter().enumerate().fold(net, add).build().graph)
+        };
+        assert!(of(&[&[0, 8]]) && of(&[&[0, 8, 1, 1]]) && of(&[&[0, 8], &[0, 4, 8]]));
+        assert!(!of(&[&[0, 4, 8]]) && !of(&[&[8]]) && !of(&[&[0, 1]]) && !of(&[&[0, 4, 8], &[0, 8]]));
+    }
 }

@@ -1,12 +1,13 @@
 //! Calibrate: statistics of the samples, or those that were saved before.
 
 use super::encoded::Encoded;
+use super::levels::LevelInput;
 use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
 use crate::heap;
-use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess};
+use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess, TakenLevels};
 use crate::plan::ValuePlan;
 use crate::policy::{self, Data, Engine, Settings, Validation};
 use crate::report::CalibrationSummary;
@@ -81,8 +82,8 @@ impl Planned {
         inputs: &[InputSpec],
     ) -> Result<(Dataset, Vec<usize>)> {
         let levels = |input: &InputSpec| {
-            let folded = self.folded().find(|one| one.name == input.name)?;
-            Some((folded.levels.clone(), folded.taken.zero_point))
+            let LevelInput { levels, taken, .. } = self.levels.iter().find(|one| one.name == input.name)?;
+            Some(TakenLevels { levels: levels.clone(), less: taken.changed.then_some(taken.zero_point) })
         };
         let set = Dataset::open(&data.source, inputs)?.with_levels(inputs.iter().map(levels).collect());
         let indices = match &settings.validation {

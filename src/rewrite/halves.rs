@@ -16,26 +16,33 @@ use std::collections::HashMap;
 /// # Errors
 /// When plan and graph do not belong together.
 pub(super) fn convert(graph: &mut Graph, plan: &Plan) -> Result<()> {
-    let (nodes, convert_io): (Vec<_>, _) = (plan.halves().collect(), plan.converts_io);
-    if nodes.is_empty() {
+    let nodes: Vec<_> = plan.halves().collect();
+    let border = if plan.converts_io { kind_of(plan) } else { None };
+    if nodes.is_empty() && border.is_none() {
         return Ok(());
     }
     let mut writer = Writer::new(nodes.into_iter().map(|(id, half)| (id, half.clone())).collect(), HashMap::new());
     writer.state_types(graph)?;
-    if convert_io {
-        writer.convert_inputs(graph);
+    if let Some(kind) = border {
+        writer.convert_inputs(graph, kind);
     }
     writer.narrow_all(graph)?;
     // Where no name has to stay, bodies read what takes the name over.
     let by_name = |value: &Value| {
-        let border = value.is_output() || value.source() == Source::Input;
-        if border { value.is_output() && !convert_io } else { value.is_captured() }
+        let outside = value.is_output() || value.source() == Source::Input;
+        if outside { value.is_output() && border.is_none() } else { value.is_captured() }
     };
     writer.widen_all(graph, by_name);
-    if convert_io {
-        writer.convert_outputs(graph);
+    if let Some(kind) = border {
+        convert_outputs(graph, kind, &writer.native);
     }
     Ok(())
+}
+
+/// The type of 16 bits that nodes compute in, or, where none does, those of bodies.
+fn kind_of(plan: &Plan) -> Option<HalfType> {
+    let own = plan.halves().map(|(_, half)| half.kind).max();
+    own.or_else(|| plan.bodies.iter().filter_map(|body| kind_of(&body.plan)).max())
 }
 
 pub(super) struct Writer {
@@ -107,13 +114,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the model's inputs numbers of 16 bits, of the type that a node reads them in, or of the only one.
-    fn convert_inputs(&mut self, graph: &Graph) {
-        let any = self.by_node.values().map(|half| half.kind).max();
+    /// Makes the model's inputs numbers of 16 bits, of the type that a node reads them in, or else `any`.
+    fn convert_inputs(&mut self, graph: &Graph, any: HalfType) {
         for value in graph.inputs() {
             let float32 = graph.element_type(value) == Some(DataType::Float32);
             let mut kinds = graph.value(value).readers().filter_map(|(node, slot)| self.reads(node, slot));
-            let kind = kinds.next().or(any).filter(|_| float32);
+            let kind = float32.then(|| kinds.next().unwrap_or(any));
             self.native.extend(kind.map(|kind| (value, kind)));
         }
     }
@@ -193,22 +199,21 @@ impl Writer {
         }
         graph.set_element_type(value, kind.dtype());
     }
+}
 
-    /// Puts a Cast to 16 bits behind outputs of the model that are still float32, all of one type.
-    fn convert_outputs(&self, graph: &mut Graph) {
-        let Some(kind) = self.by_node.values().map(|half| half.kind).max() else { return };
-        for value in graph.outputs().collect::<Vec<_>>() {
-            let float32 = graph.element_type(value) == Some(DataType::Float32);
-            let made = graph.value(value).producer().is_some();
-            if !float32 || !made || self.native.contains_key(&value) {
-                continue;
-            }
-            let name = graph.value(value).name().to_owned();
-            let narrow = cast(graph, value, kind.dtype(), &format!("{name}_{kind}"));
-            graph.hand_over_name(value, narrow, &format!("{name}_float32"));
-            graph.set_element_type(narrow, kind.dtype());
-            graph.redirect_captured(narrow, value);
+/// Puts a Cast to 16 bits behind outputs of the model that are still float32, which those of `native` are not.
+fn convert_outputs(graph: &mut Graph, kind: HalfType, native: &HashMap<ValueId, HalfType>) {
+    for value in graph.outputs().collect::<Vec<_>>() {
+        let float32 = graph.element_type(value) == Some(DataType::Float32);
+        let made = graph.value(value).producer().is_some();
+        if !float32 || !made || native.contains_key(&value) {
+            continue;
         }
+        let name = graph.value(value).name().to_owned();
+        let narrow = cast(graph, value, kind.dtype(), &format!("{name}_{kind}"));
+        graph.hand_over_name(value, narrow, &format!("{name}_float32"));
+        graph.set_element_type(narrow, kind.dtype());
+        graph.redirect_captured(narrow, value);
     }
 }
 

@@ -156,6 +156,21 @@ fn bodies_read_a_cast_of_inputs_and_outputs_in_16_bits() {
 }
 
 #[test]
+fn inputs_and_outputs_become_half_where_bodies_alone_compute_in_it() {
+    let branch = |name: &str| {
+        let inner = matmul(Builder::new(17), "x", "m").proto().graph.expect("a graph");
+        let output = vec![ValueInfoProto { name: Some("m".to_owned()), ..ValueInfoProto::default() }];
+        body(name, GraphProto { name: Some(name.to_owned()), output, ..inner })
+    };
+    let truth = Tensor::new(DataType::Bool, vec![1], bytes::Bytes::from_static(&[1])).expect("a bool");
+    let bodies = vec![branch("then_branch"), branch("else_branch")];
+    let net = rows().constant("truth", &truth).node("If", &["truth"], &["y"], bodies).output("y", &[2, 4]);
+    let made = halved(net, "mode: float16\nhalf: { keep_io: false }\n");
+    assert_eq!(["x", "y"].map(|v| made.dtype(v)), [Some(DataType::Float16); 2]);
+    assert_eq!(made.operators(), ["Cast", "If", "Cast"]);
+}
+
+#[test]
 fn integers_and_half_stand_side_by_side() {
     let net = matmul(matmul(rows(), "x", "a"), "a", "y").output("y", &[2, 4]);
     let (original, settings) = (net.build(), settings("rules: [{ match: { node: MatMul_y }, mode: float16 }]\n"));
