@@ -4,6 +4,7 @@ use super::statistics::Statistics;
 use super::stored::Calibration;
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session};
+use crate::heap;
 use crate::inputs::{self, Dataset};
 use crate::ir::Model;
 use crate::plan::ValuePlan;
@@ -71,14 +72,18 @@ pub fn collect(
         },
     );
     progress.finish();
+    drop(session);
     let mut calibration = Calibration::default();
-    let mut merged = none.clone();
-    let mut all_skipped = Vec::new();
-    for (samples, statistics, skipped) in states? {
+    let mut states = states?.into_iter();
+    let (samples, mut merged, mut all_skipped) = states.next().unwrap_or((0, none, Vec::new()));
+    calibration.samples = samples;
+    for (samples, statistics, skipped) in states {
         all_skipped.extend(skipped);
         calibration.samples += samples;
-        merged.iter_mut().zip(&statistics).for_each(|(all, own)| all.merge(own));
+        merged.iter_mut().zip(statistics).for_each(|(all, own)| all.merge(&own));
     }
+    // The programs are gone, whose weights may be as much as the model, and so is what each thread had seen.
+    heap::give_back();
     calibration.values = names.into_iter().zip(merged).collect();
     all_skipped.sort();
     if let (0, Some(first)) = (calibration.samples, all_skipped.first()) {

@@ -6,7 +6,6 @@ use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::file;
-use crate::heap;
 use crate::inputs::{self, Dataset, InputSpec, Kind, Levels, Preprocess, TakenLevels};
 use crate::plan::ValuePlan;
 use crate::policy::{self, Data, Engine, Settings, Validation};
@@ -52,8 +51,6 @@ impl Planned {
         let how = (context.threads, context.progress);
         let collected = calibrate::collect(&self.model, &values, &*engine, source, settings.on_bad_value, how);
         let (mut calibration, mut skipped) = collected.map_err(|e| e.of_engine(&self.path))?;
-        // The programs are gone, whose weights may be as much as the model.
-        heap::give_back();
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
         calibration.smoothed = smoothed;

@@ -5,6 +5,7 @@ use crate::calibrate;
 use crate::error::{Error, Result};
 use crate::inputs;
 use crate::ir::{Graph, ValueId};
+use crate::mapped;
 use crate::ops;
 use crate::plan::{ConstantPlan, NodePlan, Placement, RangeSource, Stored, ValuePlan};
 use crate::policy::Settings;
@@ -68,6 +69,7 @@ impl Planned {
             });
             let read = Read { ends, moments: &moments, scheme: group.value.settings.scheme };
             let exponents = tune::exponents(&read, &weights.collect::<Vec<_>>());
+            tensors.iter().for_each(|tensor| mapped::let_go(tensor.bytes()));
             found.extend(exponents.map(|exponents| (group.value.name.clone(), exponents)));
         }
         self.smooth_by(settings, &found)?;

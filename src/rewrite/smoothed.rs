@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
+use crate::mapped;
 use crate::tensor::Tensor;
 
 /// A weight that multiplies the channels of a smoothed value.
@@ -41,6 +42,7 @@ pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Sm
         let exponent = |at: usize| if layer.transposed { exponents[at % columns] } else { exponents[at / columns] };
         let numbers: Vec<f32> =
             tensor.to_f32()?.iter().enumerate().map(|(at, number)| number * power(exponent(at))).collect();
+        mapped::let_go(tensor.bytes());
         graph.replace_constant(weight, &Tensor::from_f32(tensor.shape().to_vec(), &numbers));
         graph.set_input(layer.node, 0, Some(scaled));
     }
