@@ -41,6 +41,16 @@ impl Clamps {
         let bounds = |[low, high]: [Option<f32>; 2]| (low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY));
         Self::Told(all.into_iter().map(|(name, ends)| (name, bounds(ends))).collect())
     }
+
+    /// Whether a scale is named.
+    fn tells_of(&self, scale: &str) -> bool {
+        matches!(self, Self::Told(clamps) if clamps.contains_key(scale))
+    }
+}
+
+/// What the scale of a value's own grid is called.
+fn own_scale(value: &str) -> String {
+    format!("{value}_scale")
 }
 
 impl Walk<'_> {
@@ -69,7 +79,8 @@ impl Walk<'_> {
             }
         }
         // What it made keeps the name that the grid goes by.
-        let of_grid = graph.value(grid.scale).name().strip_suffix("_scale") == Some(name.as_str());
+        let own = own_scale(&name);
+        let of_grid = graph.value(grid.scale).name() == own || self.clamps.tells_of(&own);
         let made = if of_grid && !graph.value(float).goes_by_name() {
             graph.rename(float, &format!("{name}_{op_type}_Input"));
             name.clone()
@@ -91,7 +102,9 @@ impl Walk<'_> {
             return Ok(None);
         }
         if let Clamps::Told(clamps) = self.clamps {
-            return Ok(clamps.get(graph.value(grid.scale).name()).copied());
+            // Another tool may have given the scale a name of its own.
+            let own = || clamps.get(&own_scale(graph.value(float).name()));
+            return Ok(clamps.get(graph.value(grid.scale).name()).or_else(own).copied());
         }
         // A grid that begins at zero holds no negative number: behind a layer a Relu stood there, or none was ever seen.
         let (Some(zero), Some(scale)) = (grid.zero_point, graph.constant(grid.scale)?) else { return Ok(None) };

@@ -176,6 +176,12 @@ fn a_clamp_that_vanished_is_there_again() {
     told.set_metadata(CLAMPS, &clamps_as_text(&clamps));
     dequantize(&mut told).expect("a float model");
     assert_eq!((run(&told, [-1.0, 7.0]), told.metadata(CLAMPS)), (vec![0.0, 4.5], None));
+    // Another tool may have given the scale a name of its own: then that of the value tells.
+    let mut told = net(5.0).build();
+    let clamps = [("p_scale".to_owned(), (0.0, 4.5))].into_iter().collect();
+    told.set_metadata(CLAMPS, &clamps_as_text(&clamps));
+    dequantize(&mut told).expect("a float model");
+    assert_eq!(run(&told, [-1.0, 7.0]), [0.0, 4.5]);
 }
 
 #[test]

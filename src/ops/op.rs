@@ -169,8 +169,10 @@ impl Op {
         if self.op_type == "Relu" {
             return Some((0.0, f32::INFINITY));
         }
+        let attributes = graph.node(node).attributes();
         let bound = |slot: usize, otherwise: f32| match graph.node(node).input(slot) {
-            None => Some(otherwise),
+            // Before opset 11 they are attributes.
+            None => Some(attributes.float(if slot == 1 { "min" } else { "max" }).unwrap_or(otherwise)),
             Some(value) => graph.constant(value).ok().flatten()?.first_f32(),
         };
         let (low, high) = (bound(1, f32::NEG_INFINITY)?, bound(2, f32::INFINITY)?);

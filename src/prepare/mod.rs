@@ -27,6 +27,7 @@ pub use border::widen_border;
 pub(crate) use dims::Fix as FixDimensions;
 pub use kinds::Kinds;
 pub use levels::{TakesLevels, take_levels};
+pub use opset::later_scans;
 pub use types::in_float32;
 pub use widen::{has_halves, widen};
 

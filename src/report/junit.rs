@@ -151,8 +151,7 @@ fn compared(comparison: &Comparison) -> Vec<Case> {
             cases.push(Case::new("layers", "no value is off by more than its type explains", None, ""));
         }
         cases.extend(suspects.iter().map(|layer| {
-            let (cause, excess) = (layer.cause(), layer.excess_db());
-            let message = format!("suspect: {cause} is off by {excess:.0} dB more than its type explains");
+            let message = format!("suspect: {}", layer.why().unwrap_or_default());
             Case { outcome: Outcome::Unsettled, message, ..Case::new("layers", &layer.value, None, "") }
         }));
     }

@@ -3,7 +3,7 @@
 use super::tasks::sqnr;
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, RepairSummary, Report};
 use crate::plan::NO_WEIGHTS;
-use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError};
+use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError, RARELY_CUT};
 use std::fmt::{self, Display, Formatter};
 
 /// Columns of a split layer that are shown; the JSON report has all of them.
@@ -200,27 +200,36 @@ impl Display for Classification {
     }
 }
 
+/// What makes a value.
+fn maker(layer: &LayerError) -> &str {
+    if layer.node.is_empty() { "an input" } else { &layer.op_type }
+}
+
 impl Display for Layers {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "layers       {} values that both models have, on {} samples", self.layers.len(), self.samples)?;
         let db = |sqnr: Option<f64>| sqnr.map_or("no error".to_owned(), |db| format!("{db:.1} dB"));
         let line = |f: &mut Formatter<'_>, kind: &str, layer: &LayerError| {
-            let made = if layer.node.is_empty() { "an input" } else { &layer.op_type };
-            write!(f, "  {kind:<10} {} ({made}): alone {}", layer.value, db(layer.alone_db))?;
-            writeln!(f, ", accumulated {}", db(layer.accumulated_db))
+            write!(f, "  {kind:<10} {} ({}): ", layer.value, maker(layer))?;
+            match layer.only_quantized {
+                true => writeln!(f, "only in the quantized model"),
+                false => writeln!(f, "alone {}, accumulated {}", db(layer.alone_db), db(layer.accumulated_db)),
+            }
         };
         for layer in self.suspects().into_iter().take(SHOWN) {
             line(f, "suspect", layer)?;
-            writeln!(
-                f,
-                "             {} is off by {:.0} dB more than its type explains",
-                layer.cause(),
-                layer.excess_db()
-            )?;
+            writeln!(f, "             {}", layer.why().unwrap_or_default())?;
         }
         let mut worst: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.alone_db.is_some()).collect();
         worst.sort_by(|a, b| a.alone_db.partial_cmp(&b.alone_db).unwrap_or(std::cmp::Ordering::Equal));
         worst.into_iter().take(SHOWN).try_for_each(|layer| line(f, "worst", layer))?;
+        let cut = self.rarely_cut();
+        for (layer, cut) in cut.iter().take(SHOWN) {
+            writeln!(f, "  cut off    {} ({}): {cut}", layer.value, maker(layer))?;
+        }
+        if !cut.is_empty() {
+            writeln!(f, "             {RARELY_CUT}")?;
+        }
         self.bodies.iter().try_for_each(|note| writeln!(f, "  in bodies  {}", note.shown(self.samples)))
     }
 }

@@ -77,9 +77,14 @@ fn cast(graph: &mut Graph) -> Result<()> {
     Ok(())
 }
 
+/// Whether `id` is one of the operators that were put in.
+pub fn rounds(twin: &Graph, id: NodeId) -> bool {
+    twin.node(id).is(ROUND)
+}
+
 /// The node whose numbers `id` rounds, if it is one of the operators that were put in.
 pub fn rounded_by(twin: &Graph, id: NodeId) -> Option<NodeId> {
-    let node = Some(twin.node(id)).filter(|node| node.is(ROUND))?;
+    let node = Some(twin.node(id)).filter(|_| rounds(twin, id))?;
     twin.value(node.input(0)?).producer()
 }
 

@@ -113,4 +113,8 @@ def compared(case, original, quantized, samples):
 
 
 def excess(layer):
-    return max((layer[key] for key in ("weights_excess_db", "grid_excess_db") if layer[key] is not None), default=-np.inf)
+    """By how much a value's error exceeds what its types explain, as it counts for suspects."""
+    if layer["suspect"]:
+        return layer["suspect"]["excess_db"]
+    known = (layer[key] for key in ("weights_excess_db", "steps_excess_db"))
+    return max((db for db in known if db is not None), default=-np.inf)

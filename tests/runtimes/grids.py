@@ -41,10 +41,11 @@ def session_of(model):
 
 
 def grid_excess(numbers, scale, zero, dtype):
-    """By how many dB the noise of a grid exceeds that of the narrowest one over `numbers` and 0."""
+    """By how many dB the noise of a grid exceeds that of the narrowest one over `numbers` and 0, symmetric where it is."""
     numbers, limits = np.float64(numbers), np.iinfo(dtype)
     levels = np.clip(np.rint(numbers / scale) + zero, limits.min, limits.max)
     error = np.sum((numbers - (levels - zero) * scale) ** 2)
-    step = (max(numbers.max(), 0) - min(numbers.min(), 0)) / (limits.max - limits.min)
+    low, high, middle = min(numbers.min(), 0), max(numbers.max(), 0), (limits.max + limits.min + 1) // 2
+    step = max(high, -low) / (limits.max - middle) if zero == middle else (high - low) / (limits.max - limits.min)
     noise = 1e-7 * np.sum(numbers**2)
     return 10 * np.log10((error + noise) / (np.count_nonzero(numbers) * step**2 / 12 + noise))

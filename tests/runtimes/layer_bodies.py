@@ -24,10 +24,10 @@ def stored(**arrays):
     return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
-def model(name, nodes, constants, outputs):
+def model(name, nodes, constants, outputs, opset=17):
     inputs = [info("x", FLOAT, ["N", WIDTH])]
     graph = helper.make_graph(nodes, name, inputs, [info(o) for o in outputs], stored(**constants))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
 
 
 def scalars(**numbers):
@@ -88,6 +88,24 @@ def scan():
     return model("scan", [split, around], constants, ["last", "all"])
 
 
+def old_scan():
+    """The same in opset 8, where a Scan has batches: here of one."""
+    nodes = [
+        node("MatMul", "part w", "read"),
+        node("MatMul", "state v", "kept"),
+        node("Add", "read kept", "sum"),
+        node("Tanh", "sum", "next"),
+        node("Identity", "next", "shown"),
+    ]
+    rows = [1, WIDTH]
+    inputs, outputs = [info("state", FLOAT, rows), info("part", FLOAT, [1, 8])], [info(o, FLOAT, rows) for o in ("next", "shown")]
+    body = helper.make_graph(nodes, "step", inputs, outputs, stored(w=weights(1, 8), v=weights(2)))
+    around = helper.make_node("Scan", ["", "start", "parts"], ["last", "all"], name="scan", body=body, num_scan_inputs=1)
+    split = node("Reshape", "x shape", "parts")
+    constants = {"start": np.zeros((1, 1, WIDTH), np.float32), "shape": np.array([1, 4, 1, 8])}
+    return model("old_scan", [split, around], constants, ["last", "all"], opset=8)
+
+
 def choice():
     """One layer or another, by the sign of a sum, within a Loop that runs twice."""
 
@@ -118,5 +136,6 @@ BODIES = {
     "loop-grows": lambda: loop(grows=True),
     "loop-by-data": loop_by_data,
     "scan": scan,
+    "old-scan": old_scan,
     "choice": choice,
 }

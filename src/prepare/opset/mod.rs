@@ -16,6 +16,7 @@ use crate::exec::{Executor, Types};
 use crate::ir::{Graph, Model, NodeId};
 use crate::pass::{Outcome, Pass};
 use site::Site;
+use std::borrow::Cow;
 use types::{Known, Outside};
 
 /// The oldest operator set understood. Before it operators broadcast by attributes of their own.
@@ -82,6 +83,34 @@ const ADAPTERS: &[(&str, i64, Adapter)] = &[
     ("Unsqueeze", 13, attributes::axes),
     ("Upsample", 10, resize::upsample),
 ];
+
+/// A model whose Scans are those since opset 9, which have no batch: one of opset 8 with a Scan is brought up to a later one. What
+/// cannot be stays as it is.
+///
+/// # Errors
+/// When a body is malformed.
+pub fn later_scans<'a>(model: &'a Model, executor: &dyn Executor) -> Result<Cow<'a, Model>> {
+    if model.opset("").is_none_or(|version| version >= 9) || !has_scan(&model.graph)? {
+        return Ok(Cow::Borrowed(model));
+    }
+    let mut later = model.clone();
+    let raised = Upgrade { to: HALFWAY, executor }.run(&mut later);
+    Ok(raised.map_or(Cow::Borrowed(model), |_| Cow::Owned(later)))
+}
+
+fn has_scan(graph: &Graph) -> Result<bool> {
+    for id in graph.node_ids() {
+        if graph.node(id).is("Scan") {
+            return Ok(true);
+        }
+        for index in 0..graph.body_count(id) {
+            if has_scan(&graph.body(id, index)?)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
 
 /// Brings the model's operator set up to `to`, never down.
 pub struct Upgrade<'a> {

@@ -1,9 +1,9 @@
 //! Where in the network the error arises: a chart of every value, and tables of those that matter.
 
 use super::chart::{Axis, Chart, ticks};
-use super::text::{counted, db, escape, number, shortened, table};
+use super::text::{counted, db, escape, number, percent, shortened, table};
 use super::{Document, handed};
-use crate::validate::{LayerError, Layers};
+use crate::validate::{CutOff, LayerError, Layers, RARELY_CUT};
 
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 54.0;
@@ -60,6 +60,10 @@ fn shown(layers: &Layers) -> String {
     if !worst.is_empty() {
         text.push_str(&rows("The largest errors of their own", &worst));
     }
+    let cut = layers.rarely_cut();
+    if !cut.is_empty() {
+        text.push_str(&cut_off(&cut));
+    }
     if !layers.bodies.is_empty() {
         let lines = layers.bodies.iter().map(|note| format!("<li>{}</li>\n", escape(&note.shown(layers.samples))));
         text.push_str(&format!(
@@ -80,21 +84,26 @@ fn noise(sqnr: Option<f64>) -> f64 {
     sqnr.unwrap_or(f64::INFINITY)
 }
 
+/// An SQNR of `layer` in words.
+fn noise_of(layer: &LayerError, noise: Option<f64>) -> String {
+    let none = if layer.only_quantized { "not in the float model" } else { "no error" };
+    noise.map_or(none.to_owned(), db)
+}
+
 fn rows(caption: &str, layers: &[&LayerError]) -> String {
-    let known = |noise: Option<f64>| noise.map_or("no error".to_owned(), db);
     let columns = if layers.iter().any(|layer| layer.is_suspect()) { 6 } else { 5 };
     let rows: Vec<_> = layers
         .iter()
         .map(|layer| {
             let excess = layer.excess_db();
-            let cause = if layer.is_suspect() { layer.cause() } else { "" };
+            let cause = layer.suspect.map_or(String::new(), |found| found.cause.to_string());
             let mut row = vec![
                 shortened(&layer.value, 72),
                 escape(maker(layer)),
-                known(layer.alone_db),
-                known(layer.accumulated_db),
+                noise_of(layer, layer.alone_db),
+                noise_of(layer, layer.accumulated_db),
                 if excess.is_finite() { db(excess) } else { "–".to_owned() },
-                cause.to_owned(),
+                cause,
             ];
             row.truncate(columns);
             row
@@ -102,6 +111,18 @@ fn rows(caption: &str, layers: &[&LayerError]) -> String {
         .collect();
     let headings = ["Value", "Made by", "Alone", "Accumulated", "Beyond its types", "Cause"];
     table(caption, &headings[..columns], 2, &rows)
+}
+
+/// What grids cut off.
+fn cut_off(cut: &[(&LayerError, CutOff)]) -> String {
+    let row = |(layer, cut): &(&LayerError, CutOff)| {
+        let reach = cut.reach.map_or("–".to_owned(), |reach| format!("{reach:.2} times"));
+        let made = escape(maker(layer));
+        vec![shortened(&layer.value, 72), made, percent(cut.share, 3), reach, db(cut.sqnr_db)]
+    };
+    let rows: Vec<_> = cut.iter().take(SHOWN).map(row).collect();
+    let headings = ["Value", "Made by", "Beyond its grid", "Reaching as far", "That alone leaves"];
+    format!("{}<p>Cut off, {RARELY_CUT}.</p>\n", table("Cut off by their grids", &headings, 2, &rows))
 }
 
 /// The operator that makes a value.
@@ -131,9 +152,8 @@ fn chart(layers: &Layers) -> String {
     let zero = axis.at(0.0);
     let half = (step * 0.36).min(9.0);
     for (index, layer) in layers.layers.iter().enumerate() {
-        let of = |noise: Option<f64>| noise.map_or("no error".to_owned(), db);
-        let (alone, accumulated) = (of(layer.alone_db), of(layer.accumulated_db));
-        let suspect = if layer.is_suspect() { format!("; suspect: {}", layer.cause()) } else { String::new() };
+        let [alone, accumulated] = [layer.alone_db, layer.accumulated_db].map(|noise| noise_of(layer, noise));
+        let suspect = layer.suspect.map_or(String::new(), |found| format!("; suspect: {}", found.cause));
         let title = format!(
             "{}. {} ({}): alone {alone}, accumulated {accumulated}{suspect}",
             index + 1,

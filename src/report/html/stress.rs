@@ -24,6 +24,7 @@ pub fn stress(document: &Document<'_>) -> String {
     let rows: Vec<_> = stress.cases.iter().map(row).collect();
     let headings = ["Case", "What", "Found", "SQNR, least", "Error to that of the worst sample"];
     text.push_str(&table("Each case", &headings, 3, &rows));
+    text.push_str(&engine_words(stress));
     let rows: Vec<_> = saturated(stress).into_iter().map(saturation).collect();
     if !rows.is_empty() {
         let headings = ["Value", "Case", "Beyond its grid", "On samples", "Furthest, in widths of the grid"];
@@ -34,6 +35,21 @@ pub fn stress(document: &Document<'_>) -> String {
     }
     text.push_str("</section>\n");
     text
+}
+
+/// What the engine said of the cases that it refused; empty where it refused none.
+fn engine_words(stress: &Stress) -> String {
+    let said = stress.cases.iter().filter_map(|case| Some((case, case.engine_words.as_ref()?)));
+    let said = said.map(|(case, words)| format!("<li><b>{}</b>: {}</li>\n", escape(&case.name), escape(words)));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    let cases = counted(said.len(), "case", "cases");
+    format!(
+        "<details><summary>The engine's own words, of {cases}</summary>\n<ul>\n{}</ul>\n</details>\n",
+        said.concat()
+    )
 }
 
 fn taken(stress: &Stress) -> String {

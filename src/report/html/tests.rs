@@ -8,10 +8,11 @@ use crate::quant::{GridType, Params, Scheme};
 use crate::report::details::{Distribution, Picture, Spread, WorstSample};
 use crate::report::{CalibrationSummary, FloatGroup, HalfInput, RepairSummary};
 use crate::validate::{
-    AtLevel, Classification, Distance, LayerError, Layers, OutputError, Recorded, RecordedOf, RecordedOutput,
-    RuntimeOutput, ThreeWay, Verdict as Kind,
+    AtLevel, Cause, Classification, Distance, LayerError, Layers, OutputError, Recorded, RecordedOf, RecordedOutput,
+    RuntimeOutput, Suspect, ThreeWay, Verdict as Kind,
 };
 
+mod layers;
 mod sensitivity;
 
 /// A name that would like to be markup.
@@ -67,8 +68,12 @@ fn layer(alone: Option<f64>, excess: f64) -> LayerError {
         op_type: "Conv".to_owned(),
         alone_db: alone,
         accumulated_db: alone.map(|db| db - 3.0),
+        only_quantized: false,
         weights_excess_db: Some(excess),
         grid_excess_db: None,
+        steps_excess_db: None,
+        cut_off: None,
+        suspect: (excess >= 7.0).then_some(Suspect { cause: Cause::Weights, excess_db: excess }),
     }
 }
 

@@ -204,7 +204,9 @@ fn notes(document: &Document<'_>) -> Vec<String> {
         let names: Vec<String> = suspects
             .iter()
             .take(NAMES_SHOWN)
-            .map(|layer| format!("{} ({}, by {})", layer.value, layer.cause(), db(layer.excess_db())))
+            .filter_map(|layer| {
+                layer.suspect.map(|found| format!("{} ({}, by {})", layer.value, found.cause, db(found.excess_db)))
+            })
             .collect();
         let more = if suspects.len() > NAMES_SHOWN { ", …" } else { "" };
         if !suspects.is_empty() {

@@ -1,9 +1,11 @@
 //! How wrong a value is, and how wrong it may be.
 
 use super::super::metrics::Sums;
-use super::runs::Place;
+use super::grid::{CutOff, GridSums};
+use super::places::Place;
+use super::suspect::{Cause, RANGE_DB, Suspect, WEIGHTS_DB, steps_db};
 use crate::error::Result;
-use crate::quant::{HalfType, Params};
+use crate::quant::HalfType;
 use crate::tensor::Tensor;
 use serde::Serialize;
 
@@ -11,20 +13,18 @@ use serde::Serialize;
 const FLOAT_NOISE: f64 = 1e-7;
 /// By how many dB the error of the worst of many channels may exceed the expected one by chance: each is one draw.
 const CHANCE_DB: f64 = 12.0;
-/// Excess from which on a layer is suspect, in dB: a symmetric grid of what is never negative wastes a bit, which is 6.02 dB and
-/// no fault.
-const SUSPECT_DB: f64 = 7.0;
-
 /// The error of one value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerError {
-    /// The value's name, the same in both models; of one that only the quantized model has nothing is told but a suspect grid.
+    /// The value's name, the same in both models; of one that only the quantized model has nothing is told but a suspect grid, or what it cuts off.
     pub value: String,
     /// The node of the quantized model that makes it, by the name it has once the model is turned back; empty for an input of
     /// the model.
     pub node: String,
     /// Its operator.
     pub op_type: String,
+    /// Whether only the quantized model has it: then nothing but its grid is looked at.
+    pub only_quantized: bool,
     /// SQNR in dB of the layer by itself: fed what the original model has there, and rounded to its own grid. `None` where there
     /// is no error, or nothing to compare.
     pub alone_db: Option<f64>,
@@ -32,26 +32,43 @@ pub struct LayerError {
     pub accumulated_db: Option<f64>,
     /// By how many dB the error that its weights and bias make exceeds what rounding to their steps makes.
     pub weights_excess_db: Option<f64>,
-    /// By how many dB the error of its own grid exceeds that of the narrowest one that covers all that the original has there.
+    /// By how many dB the error of its own grid, what it cuts off included, exceeds that of the narrowest one that covers all that
+    /// the original has there.
     pub grid_excess_db: Option<f64>,
+    /// The same of the numbers within the ends of its grid alone: how much too wide it is.
+    pub steps_excess_db: Option<f64>,
+    /// What its grid cuts off.
+    pub cut_off: Option<CutOff>,
+    /// What is wrong with it, if its error is larger than its types explain.
+    pub suspect: Option<Suspect>,
 }
 
 impl LayerError {
-    /// The larger of the two excesses.
+    /// By how many dB its error exceeds what its types explain, as far as that counts.
     pub fn excess_db(&self) -> f64 {
-        let both = self.weights_excess_db.into_iter().chain(self.grid_excess_db);
-        both.fold(f64::NEG_INFINITY, f64::max)
+        let known = || self.weights_excess_db.into_iter().chain(self.steps_excess_db).fold(f64::NEG_INFINITY, f64::max);
+        self.suspect.map_or_else(known, |suspect| suspect.excess_db)
     }
 
     /// Whether its error is larger than its types explain.
     pub fn is_suspect(&self) -> bool {
-        self.excess_db() >= SUSPECT_DB
+        self.suspect.is_some()
     }
 
-    /// What the larger excess is due to.
-    pub fn cause(&self) -> &'static str {
-        let [weights, grid] = [self.weights_excess_db, self.grid_excess_db].map(|db| db.unwrap_or(f64::NEG_INFINITY));
-        if weights >= grid { "its weights or bias" } else { "its grid" }
+    /// What is wrong with it, as a sentence without its end.
+    pub fn why(&self) -> Option<String> {
+        let Suspect { cause, excess_db } = self.suspect?;
+        Some(match (cause, self.cut_off) {
+            (Cause::Range, Some(cut)) => format!("its grid cuts off too much: {cut}"),
+            (Cause::Weights, _) => format!("{cause} are off by {excess_db:.0} dB more than their types explain"),
+            _ => format!("{cause} is off by {excess_db:.0} dB more than its type explains"),
+        })
+    }
+
+    /// What its grid cuts off, where that is most of its error and no fault.
+    pub fn rarely_cut(&self) -> Option<CutOff> {
+        let is_most = self.grid_excess_db.is_some_and(|db| db >= RANGE_DB);
+        self.cut_off.filter(|cut| is_most && !cut.is_fault())
     }
 }
 
@@ -63,15 +80,6 @@ pub(super) struct LayerSums {
     /// Error of weights and bias, and what is expected of it, for each channel.
     channels: Vec<[f64; 2]>,
     grid: Option<GridSums>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct GridSums {
-    error: f64,
-    /// Elements that are not 0, which every grid has.
-    count: u64,
-    low: f32,
-    high: f32,
 }
 
 impl LayerSums {
@@ -89,16 +97,7 @@ impl LayerSums {
         };
         let [alone, shaken, accumulated] = runs.map(alike);
         let (alone, shaken) = (alone?, shaken?);
-        let rounded = |numbers: &[f32]| match &place.grid {
-            Some(grid) => numbers.iter().map(|&v| on_grid(grid, v)).collect(),
-            None => numbers.to_vec(),
-        };
-        let grid = place.grid.map(|grid| {
-            let error = numbers.iter().map(|&v| f64::from(v - on_grid(&grid, v)).powi(2)).sum();
-            let count = numbers.iter().filter(|&&v| v != 0.0).count() as u64;
-            let low = numbers.iter().copied().fold(0.0, f32::min);
-            GridSums { error, count, low, high: numbers.iter().copied().fold(0.0, f32::max) }
-        });
+        let grid = place.grid.map(|grid| GridSums::of(&grid, &numbers));
         let as_is = place.node.is_empty().then(|| numbers.to_vec());
         let channels = match (&alone, &shaken) {
             (Some(alone), Some(shaken)) if !place.has_bodies => {
@@ -106,9 +105,12 @@ impl LayerSums {
             }
             _ => Vec::new(),
         };
+        let (read, rounded) = (|v: f32| place.read(v), |v: f32| place.rounded(v));
+        let all = |numbers: &[f32], as_: &dyn Fn(f32) -> f32| numbers.iter().map(|&v| as_(v)).collect::<Vec<f32>>();
+        let reference = all(&numbers, &read);
         Ok(Self {
-            alone: alone.or(as_is).map(|alone| Sums::of(&numbers, &rounded(&alone))),
-            accumulated: accumulated?.map(|run| Sums::of(&numbers, &run)),
+            alone: alone.or(as_is).map(|alone| Sums::of(&reference, &all(&alone, &rounded))),
+            accumulated: accumulated?.map(|run| Sums::of(&reference, &all(&run, &read))),
             channels,
             grid,
         })
@@ -131,20 +133,10 @@ impl LayerSums {
             sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         }
         self.grid = match (self.grid, other.grid) {
-            (Some(one), Some(other)) => Some(GridSums {
-                error: one.error + other.error,
-                count: one.count + other.count,
-                low: one.low.min(other.low),
-                high: one.high.max(other.high),
-            }),
+            (Some(one), Some(other)) => Some(one.and(other)),
             (one, other) => one.or(other),
         };
     }
-}
-
-/// `number` as it is on `grid`.
-fn on_grid(grid: &Params, number: f32) -> f32 {
-    grid.dequantize(grid.quantize(number))
 }
 
 /// Squared differences of `alone` to `reference`, and to `shaken`, for each index of the axis.
@@ -170,15 +162,34 @@ impl LayerError {
             (error > 0.0 && signal > 0.0).then(|| 10.0 * (signal / error).log10())
         };
         let signal: f64 = samples.iter().filter_map(|sample| sample.alone).map(|sums| sums.reference).sum();
-        let noise = signal * halves.map_or(FLOAT_NOISE, half_noise);
+        let share = halves.map_or(FLOAT_NOISE, half_noise);
+        let noise = signal * share;
+        let weights = weights_excess(place, samples, noise);
+        let judged = judged(place, samples, share);
+        let cut_off = judged.and_then(|(_, cut_off)| cut_off);
+        let count = samples.iter().filter_map(|sample| sample.grid).map(|sums| sums.count()).sum();
+        let [steps, grid] = [0, 1].map(|k| judged.map(|(excess, _)| excess[k]));
+        let over = |cause: Cause, excess: Option<f64>, limit: f64| {
+            excess.filter(|&excess_db| excess_db >= limit).map(|excess_db| Suspect { cause, excess_db })
+        };
+        let range = grid.filter(|_| cut_off.is_some_and(|cut| cut.is_fault()));
+        let found = [
+            over(Cause::Weights, weights, WEIGHTS_DB),
+            over(Cause::Steps, steps, steps_db(count)),
+            over(Cause::Range, range, RANGE_DB),
+        ];
         Self {
             value: place.name.clone(),
             node: place.node.clone(),
             op_type: place.op_type.clone(),
+            only_quantized: place.is_inner,
             alone_db: sqnr(|sums| sums.alone),
             accumulated_db: sqnr(|sums| sums.accumulated),
-            weights_excess_db: weights_excess(place, samples, noise),
-            grid_excess_db: grid_excess(place, samples, noise),
+            weights_excess_db: weights,
+            grid_excess_db: grid,
+            steps_excess_db: steps,
+            cut_off,
+            suspect: found.into_iter().flatten().max_by(|a, b| a.excess_db.total_cmp(&b.excess_db)),
         }
     }
 }
@@ -214,14 +225,11 @@ fn weights_excess(place: &Place, samples: &[&LayerSums], noise: f64) -> Option<f
     Some(excess(error, expected, noise).max(worst))
 }
 
-fn grid_excess(place: &Place, samples: &[&LayerSums], noise: f64) -> Option<f64> {
-    let grid = place.grid.filter(|grid| !grid.dtype.is_float())?;
-    let sums: Vec<GridSums> = samples.iter().filter_map(|sample| sample.grid).collect();
-    let error: f64 = sums.iter().map(|sums| sums.error).sum();
-    let count: u64 = sums.iter().map(|sums| sums.count).sum();
-    let low = sums.iter().map(|sums| sums.low).fold(0.0, f32::min);
-    let high = sums.iter().map(|sums| sums.high).fold(0.0, f32::max);
-    let (bottom, top) = grid.dtype.limits();
-    let step = f64::from(high - low) / f64::from(top - bottom);
-    Some(excess(error, count as f64 * step * step / 12.0, noise))
+/// The excess of the steps of a value's grid and of all that the grid does, and what it cuts off; `share` of the signal is noise.
+fn judged(place: &Place, samples: &[&LayerSums], share: f64) -> Option<([f64; 2], Option<CutOff>)> {
+    let grid = place.grid.filter(|grid| !grid.params.dtype.is_float())?;
+    let sums = samples.iter().filter_map(|sample| sample.grid).reduce(GridSums::and)?;
+    let [rounding, all, expected] = sums.errors(&grid);
+    let noise = sums.signal() * share;
+    Some(([rounding, all].map(|error| excess(error, expected, noise)), sums.cut_off(&grid)))
 }

@@ -97,7 +97,7 @@ impl<'a> Level<'a> {
             }
             let sums: Vec<&LayerSums> = samples.iter().filter_map(|seen| seen.own.get(k)).collect();
             let error = LayerError::of(place, &sums, self.runs.halves());
-            if place.is_inner && !error.is_suspect() {
+            if place.is_inner && !error.is_suspect() && error.rarely_cut().is_none() {
                 continue;
             }
             let named = |name: String| if name.is_empty() { name } else { format!("{prefix}{name}") };

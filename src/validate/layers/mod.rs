@@ -8,20 +8,26 @@
 mod branches;
 mod cut;
 mod error;
+mod grid;
 mod inside;
 mod level;
 mod names;
+mod places;
 mod runs;
+mod suspect;
 mod turns;
 
 pub(super) use cut::{cut, on_grids};
 pub use error::LayerError;
+pub use grid::{CutOff, RARELY_CUT};
 pub use runs::Restored;
+pub use suspect::{Cause, Suspect};
 
 use crate::error::{Error, Result};
 use crate::exec::Executor;
 use crate::inputs::{Dataset, run_samples};
 use crate::ir::Model;
+use crate::prepare;
 use crate::progress::Progress;
 use branches::{has_branches, take_branches};
 use level::{Level, Note, Seen};
@@ -61,6 +67,16 @@ impl Layers {
     }
 }
 
+impl Layers {
+    /// The values of which most of the error is what their grids cut off, and no fault, the worst first.
+    pub fn rarely_cut(&self) -> Vec<(&LayerError, CutOff)> {
+        let cut = |layer: &'_ LayerError| layer.rarely_cut().filter(|_| !layer.is_suspect());
+        let mut all: Vec<_> = self.layers.iter().filter_map(|layer| Some((layer, cut(layer)?))).collect();
+        all.sort_by(|a, b| a.1.sqnr_db.total_cmp(&b.1.sqnr_db));
+        all
+    }
+}
+
 impl BodyNote {
     /// It as a line, where `samples` were run.
     pub fn shown(&self, samples: usize) -> String {
@@ -88,6 +104,8 @@ pub fn layers(
     // Files that cannot be read may be passed over.
     let first = data.read(indices).next().transpose()?.ok_or_else(|| Error::other("there are no samples"))?;
     let all = || data.read(indices).map(|sample| Ok(sample?.inputs)).collect::<Result<Vec<_>>>();
+    let later = [prepare::later_scans(float, executor)?, prepare::later_scans(quantized, executor)?];
+    let [float, quantized] = later.each_ref().map(std::convert::AsRef::as_ref);
     let taken = if has_branches(float) { take_branches([float, quantized], executor, &all()?) } else { None };
     let [float, quantized] = taken.as_ref().map_or([float, quantized], |[float, quantized]| [float, quantized]);
     let level = Level::new([float, quantized], executor, &first.inputs)?;

@@ -5,31 +5,15 @@ use super::super::twin;
 use super::cut::{constants_on_grids, cut, on_grids, outputs_in_float, shaken};
 use super::error::LayerSums;
 use super::names::follow_clamps;
+use super::places::{Place, places};
 use crate::dequantize::{self, Found};
 use crate::error::{Error, Result};
 use crate::exec::{Executor, Session, Types};
 use crate::file;
-use crate::ir::{Graph, Model, Node, NodeId, ValueId};
-use crate::ops::{self, Role};
-use crate::quant::{HalfType, KnownGrids, Params};
+use crate::ir::{Model, NodeId, ValueId};
+use crate::quant::HalfType;
 use crate::tensor::{DataType, Tensor, TensorType};
-use std::collections::{HashMap, HashSet};
-
-/// A value that both models have.
-pub(super) struct Place {
-    pub name: String,
-    pub node: String,
-    pub op_type: String,
-    /// Whether only the quantized model has it: then nothing but its grid is looked at.
-    pub is_inner: bool,
-    /// Whether it comes from bodies, whose weights are not looked at.
-    pub has_bodies: bool,
-    /// The axis of its channels.
-    pub axis: usize,
-    /// The square of the step of its weights for each channel, beside that of the mean channel; empty where all have one.
-    pub steps: Vec<f64>,
-    pub grid: Option<Params>,
-}
+use std::collections::HashMap;
 
 /// The values of one run, by place.
 type Values = Vec<Option<Tensor>>;
@@ -245,87 +229,4 @@ fn coarsest(model: &Model) -> HalfType {
     let graph = &model.graph;
     let coarse = graph.value_ids().any(|value| graph.element_type(value) == Some(HalfType::Bfloat16.dtype()));
     if coarse { HalfType::Bfloat16 } else { HalfType::Float16 }
-}
-
-/// The square of the step of a layer's weights for each output channel, beside the mean of them.
-fn steps(graph: &Graph, layer: &Node, grids: &KnownGrids) -> Vec<f64> {
-    let known = layer.inputs().iter().flatten().find_map(|&v| grids.constants.get(graph.value(v).name()));
-    let Some(known) = known.filter(|known| known.block.is_none() && known.grids.len() > 1) else { return Vec::new() };
-    let squares: Vec<f64> = known.grids.iter().map(|grid| f64::from(grid.scale).powi(2)).collect();
-    let mean = squares.iter().sum::<f64>() / squares.len() as f64;
-    if mean > 0.0 { squares.into_iter().map(|square| square / mean).collect() } else { Vec::new() }
-}
-
-/// Whether only clamps read `value`, and what they make is `alike` on its grid: that ends where they cut, and what lies beyond is no
-/// error of the grid's.
-fn is_cut_behind(graph: &Graph, value: ValueId, alike: impl Fn(&str) -> bool) -> bool {
-    let cut = |(id, slot): (NodeId, usize)| {
-        let clamps = slot == 0 && ops::lookup(graph, id).is_some_and(|op| op.role == Role::Clamp);
-        clamps && graph.node(id).output(0).is_some_and(|made| alike(graph.value(made).name()))
-    };
-    let found = graph.value(value);
-    !found.is_output() && found.readers().next().is_some() && found.readers().all(cut)
-}
-
-/// The float values that both models have, in an order of computation.
-fn places(
-    original: &Model,
-    (restored, cuts): (&Model, &[NodeId]),
-    types: &Types,
-    grids: &KnownGrids,
-) -> Result<Vec<Place>> {
-    let on_grid = |name: &str| grids.activations.get(name).copied();
-    let graph = &restored.graph;
-    let common = |name: &str| {
-        let value = original.graph.find(name).filter(|&value| !original.graph.is_constant(value))?;
-        let stands_for_numbers = |value| graph.element_type(value).is_none_or(DataType::is_float);
-        graph.find(name).filter(|&value| stands_for_numbers(value))?;
-        types.get(name).is_some_and(|ty| ty.dtype == DataType::Float32).then_some(value)
-    };
-    let mut places = Vec::new();
-    for value in graph.inputs() {
-        let name = graph.value(value).name();
-        if let (Some(_), Some(grid)) = (common(name), on_grid(name)) {
-            let (node, op_type) = (String::new(), String::new());
-            let (name, steps) = (name.to_owned(), Vec::new());
-            let grid = Some(grid);
-            places.push(Place { name, node, op_type, is_inner: false, has_bodies: false, axis: 1, steps, grid });
-        }
-    }
-    // What comes from bodies before the next value that both models have.
-    let mut from_bodies: HashSet<ValueId> = HashSet::new();
-    for id in graph.topological()? {
-        let node = graph.node(id);
-        let reads = node.inputs().iter().flatten();
-        let has_bodies = graph.body_count(id) > 0 || reads.clone().any(|read| from_bodies.contains(read));
-        for &value in node.outputs().iter().flatten() {
-            let name = graph.value(value).name();
-            let made = common(name).and_then(|value| original.graph.value(value).producer());
-            let rank = made.and_then(|_| types.get(name)).map(|ty| ty.dims.len());
-            if rank.is_none() {
-                from_bodies.extend(has_bodies.then_some(value));
-            }
-            // What has a grid of its own is looked at even where only the quantized model has it.
-            let is_inner = rank.is_none();
-            let elsewhere = original.graph.find(name).is_some();
-            if is_inner && (elsewhere || on_grid(name).is_none()) {
-                continue;
-            }
-            let rank = rank.unwrap_or_default();
-            let before = node.input(0).filter(|_| cuts.contains(&id)).and_then(|value| graph.value(value).producer());
-            let maker = graph.node(before.or_else(|| twin::rounded_by(graph, id)).unwrap_or(id));
-            places.push(Place {
-                name: name.to_owned(),
-                node: if maker.name().is_empty() { name } else { maker.name() }.to_owned(),
-                op_type: maker.op_type().to_owned(),
-                is_inner,
-                has_bodies,
-                // Products have their channels last, everything that convolves has them behind the batch.
-                axis: if maker.op_type() == "MatMul" || rank < 3 { rank.saturating_sub(1) } else { 1 },
-                steps: steps(graph, maker, grids),
-                grid: on_grid(name).filter(|grid| !is_cut_behind(graph, value, |name| on_grid(name) == Some(*grid))),
-            });
-        }
-    }
-    Ok(places)
 }

@@ -8,6 +8,7 @@ use crate::tensor::{DataType, Tensor};
 
 mod bodies;
 mod branches;
+mod grids;
 
 fn net() -> Builder {
     Builder::new(13).input("x", &[16, 8]).noise("w", &[8, 4], 1)
@@ -56,7 +57,7 @@ fn a_weight_behind_a_pair_is_rounded_as_a_stored_one_is() {
     let sound = of_product(&paired(&[step]));
     assert!(sound.alone_db.is_some_and(|db| (30.0..60.0).contains(&db)) && !sound.is_suspect(), "{sound:?}");
     let cut_off = of_product(&paired(&[step / 8.0]));
-    assert!(cut_off.is_suspect() && cut_off.cause() == "its weights or bias", "{cut_off:?}");
+    assert!(cut_off.suspect.is_some_and(|found| found.cause == Cause::Weights), "{cut_off:?}");
     // With a step for each column, one of which is wrong.
     let sound = of_product(&paired(&[step; 4]));
     assert!(sound.alone_db.is_some() && !sound.is_suspect(), "{sound:?}");
@@ -111,7 +112,7 @@ fn a_fault_in_a_faint_channel_is_found() {
     // It is 50 dB below all else, about as much as the noise, so that the whole tensor shows little of it.
     let bad = faint(true);
     assert!((bad.alone_db.expect("noise") - sound.alone_db.expect("noise")).abs() < 4.0, "{bad:?} {sound:?}");
-    assert!(bad.is_suspect() && bad.cause() == "its weights or bias", "{bad:?}");
+    assert!(bad.suspect.is_some_and(|found| found.cause == Cause::Weights), "{bad:?}");
 }
 
 #[test]
@@ -130,31 +131,66 @@ fn a_grid_of_a_value_that_only_the_quantized_model_has_is_looked_at() {
     assert_eq!(sound.iter().map(|layer| layer.value.as_str()).collect::<Vec<_>>(), ["y"]);
     let wide = of_models([&float, &with(4.0 / 127.0)]);
     let [grid, y] = &wide[..] else { panic!("{wide:?}") };
-    assert_eq!((grid.value.as_str(), grid.cause(), grid.is_suspect()), ("scaled", "its grid", true));
-    assert!(!y.is_suspect() && grid.alone_db.is_none(), "{wide:?}");
+    assert_eq!((grid.value.as_str(), grid.suspect.map(|found| found.cause)), ("scaled", Some(Cause::Steps)));
+    assert!(!y.is_suspect() && grid.only_quantized && grid.alone_db.is_none(), "{wide:?}");
 }
 
 #[test]
 fn what_a_clamp_behind_it_cuts_off_is_no_error_of_a_grid() {
     let float = net().node("MatMul", &["x", "w"], &["m"], vec![]).node("Relu", &["m"], &["r"], vec![]);
     let float = float.node("MatMul", &["r", "v"], &["y"], vec![]).noise("v", &[4, 4], 2).output("y", &[16, 4]).build();
-    let quantized = |clamped: bool| {
+    // The grid begins at 20 steps below zero, and ends a little above the largest of these products.
+    let (x, w) = (build::noise(128, 7), build::noise(32, 1));
+    let product = |k: usize| (0..8).map(|i| x[k / 4 * 8 + i] * w[i * 4 + k % 4]).sum::<f32>();
+    let scale = (0..64).map(product).fold(0.0, f32::max) * 1.02 / 235.0;
+    let quantized = |between: &str| {
         let zero = Tensor::new(DataType::Uint8, vec![], vec![20u8].into()).expect("a zero point");
-        let net = net().noise("v", &[4, 4], 2).floats("s", &[], &[0.02]).constant("z", &zero);
+        let net = net().noise("v", &[4, 4], 2).floats("s", &[], &[scale]).constant("z", &zero);
         let net = net.node("MatMul", &["x", "w"], &["m"], vec![]);
         let net = net.node("QuantizeLinear", &["m", "s", "z"], &["q"], vec![]);
         let net = net.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![]);
-        let net =
-            if clamped { net.node("Relu", &["d"], &["r"], vec![]) } else { net.node("Neg", &["d"], &["r"], vec![]) };
+        let net = match between {
+            "a rounding and a clamp" => net
+                .node("TareRound", &["d"], &["half"], vec![int("rounds_to", i64::from(DataType::Float16.onnx()))])
+                .node("Relu", &["half"], &["r"], vec![]),
+            "a clamp" => net.node("Relu", &["d"], &["r"], vec![]),
+            _ => net.node("Neg", &["d"], &["r"], vec![]),
+        };
         let net = net.node("QuantizeLinear", &["r", "s", "z"], &["p"], vec![]);
         let net = net.node("DequantizeLinear", &["p", "s", "z"], &["e"], vec![]);
         net.node("MatMul", &["e", "v"], &["y"], vec![]).output("y", &[16, 4]).build()
     };
-    let suspects = |clamped: bool| {
-        let errors = of_models([&float, &quantized(clamped)]);
+    let suspects = |between: &str| {
+        let errors = of_models([&float, &quantized(between)]);
         errors.iter().any(|error| error.value == "m" && error.is_suspect())
     };
-    assert!(!suspects(true));
+    assert!(!suspects("a clamp"));
+    // What is rounded to 16 bits in between changes nothing.
+    assert!(!suspects("a rounding and a clamp"));
     // Somebody else reads the numbers that the grid lacks.
-    assert!(suspects(false));
+    assert!(suspects("something else"));
+}
+
+#[test]
+fn a_grid_is_judged_where_it_comes_from() {
+    let float = net().ints("flat", &[-1]).node("MatMul", &["x", "w"], &["m"], vec![]);
+    let float = float.node("Reshape", &["m", "flat"], &["moved"], vec![]).node("Neg", &["moved"], &["y"], vec![]);
+    let float = float.output("y", &[64]).build();
+    let quantized = |second: f32| {
+        let zero = Tensor::new(DataType::Int8, vec![], vec![0u8].into()).expect("a zero point");
+        let net = net().ints("flat", &[-1]).floats("s", &[], &[1.0]).floats("t", &[], &[second]).constant("z", &zero);
+        let net = net.node("MatMul", &["x", "w"], &["m"], vec![]);
+        let net = net.node("QuantizeLinear", &["m", "s", "z"], &["q"], vec![]);
+        let net = net.node("DequantizeLinear", &["q", "s", "z"], &["d"], vec![]);
+        let net = net.node("Reshape", &["d", "flat"], &["moved"], vec![]);
+        let net = net.node("QuantizeLinear", &["moved", "t", "z"], &["p"], vec![]);
+        let net = net.node("DequantizeLinear", &["p", "t", "z"], &["e"], vec![]);
+        net.node("Neg", &["e"], &["y"], vec![]).output("y", &[64]).build()
+    };
+    let suspects = |second: f32| -> Vec<String> {
+        let errors = of_models([&float, &quantized(second)]).into_iter().filter(LayerError::is_suspect);
+        errors.map(|error| error.value).collect()
+    };
+    assert_eq!(suspects(1.0), ["m"]);
+    assert_eq!(suspects(2.0), ["m", "moved"]);
 }

@@ -34,7 +34,9 @@ impl Kind {
             return Err(Error::other("bodies of If, Loop and Scan are looked into, and of nothing else"));
         }
         if model.opset("").unwrap_or_default() < 9 {
-            return Err(Error::other("a Scan of opset 8, which has batches, is not looked into"));
+            return Err(Error::other(
+                "a Scan of opset 8 that no later opset has, with a length for each sample, is not looked into",
+            ));
         }
         let attributes = node.attributes();
         let walked = attributes.int("num_scan_inputs").and_then(|count| usize::try_from(count).ok()).unwrap_or(0);

@@ -1,9 +1,10 @@
 //! Bodies of Scan, and of an If whose samples differ.
 
-use super::super::{BodyNote, LayerError, level::Level, level::Seen, notes};
+use super::super::{BodyNote, LayerError, level::Level, level::Seen, notes, turns::Kind};
 use crate::exec::Tract;
 use crate::ir::Model;
 use crate::ir::build::{self, Builder, body, int};
+use crate::prepare;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::tensor::{DataType, Tensor};
 
@@ -131,6 +132,74 @@ fn what_cannot_be_looked_into_is_named() {
     assert_eq!(layers.iter().map(|layer| layer.value.as_str()).collect::<Vec<_>>(), ["rows", "last", "all"]);
     let [note] = &notes[..] else { panic!("{notes:?}") };
     assert_eq!(note.shown(3), "scan (Scan): the quantized model has no such node of this name");
+}
+
+/// A Scan like that of [`float`] over the first rows of x alone.
+fn over_rows(count: i64) -> Model {
+    let net = Builder::new(13).noise("w", &[8, 6], 1).input("x", &[5, 8]).noise("u", &[6, 6], 2);
+    let net = net.floats("start", &[1, 6], &[0.0; 6]).ints("one", &[1]).ints("none", &[0]).ints("count", &[count]);
+    let net = net.node("Slice", &["x", "none", "count", "none"], &["some"], vec![]);
+    let net = net.node("Unsqueeze", &["some", "one"], &["rows"], vec![]);
+    let attributes = vec![body("body", step(vec![])), int("num_scan_inputs", 1)];
+    let net = net.node("Scan", &["start", "rows"], &["last", "all"], attributes);
+    let mut proto = net.output("all", &[count, 1, 6]).proto();
+    let graph = proto.graph.as_mut().expect("a graph");
+    graph.node.last_mut().expect("the Scan").name = Some("scan".to_owned());
+    Model::from_proto(proto).expect("a model")
+}
+
+#[test]
+fn unlike_counts_of_turns_are_told() {
+    let (layers, notes) = said([&over_rows(4), &over_rows(4)], &rows());
+    assert!(notes.is_empty() && layers.iter().any(|layer| layer.value == "scan_sum"), "{notes:?}");
+    let shown = |models: [i64; 2]| {
+        let (layers, notes) = said([&over_rows(models[0]), &over_rows(models[1])], &rows());
+        // What the layers add by themselves is known all the same.
+        assert!(layers.iter().any(|layer| layer.value == "scan_sum"), "{layers:?}");
+        notes.iter().map(|note| note.shown(3)).collect::<Vec<_>>()
+    };
+    let fewer =
+        "scan (Scan): the quantized model has fewer iterations; what adds up is not known of those that it lacks";
+    assert_eq!(shown([5, 3]), [fewer]);
+    let more = "scan (Scan): the quantized model has more iterations, which have nothing to be compared with";
+    assert_eq!(shown([3, 5]), [more]);
+}
+
+/// A Scan of opset 8 over the rows of each sample of a batch of two; with lengths of their own, or none.
+fn old_scan(lengths: &str) -> Model {
+    let body_ = GraphProto {
+        name: Some("step".to_owned()),
+        input: Builder::new(8).input("state", &[3]).input("row", &[3]).proto().graph.expect("a graph").input,
+        node: vec![node("Mul", &["row", "row"], &["scaled"]), node("Add", &["state", "scaled"], &["next"])],
+        output: named(&["next", "scaled"]),
+        ..GraphProto::default()
+    };
+    let net = Builder::new(8).input("x", &[2, 5, 3]).floats("start", &[2, 3], &[0.0; 6]).ints("lengths", &[5, 5]);
+    let attributes = vec![body("body", body_), int("num_scan_inputs", 1)];
+    net.node("Scan", &[lengths, "start", "x"], &["last", "all"], attributes).output("all", &[2, 5, 3]).build()
+}
+
+#[test]
+fn a_scan_of_opset_8_becomes_one_that_can_be_looked_into() {
+    let later = prepare::later_scans(&old_scan(""), &Tract::default()).expect("a model").into_owned();
+    let id = later.graph.node_ids().find(|&id| later.graph.node(id).is("Scan")).expect("the Scan");
+    // States have a value for each sample: it walks along the batch with both inputs.
+    let walked = Kind::Scan { states: 0, axes: vec![(0, false); 2] };
+    assert_eq!(Kind::of(&later, id).expect("a later one"), walked);
+    // Others stay what they are.
+    let scan = float();
+    assert!(matches!(prepare::later_scans(&scan, &Tract::default()), Ok(std::borrow::Cow::Borrowed(_))));
+}
+
+#[test]
+fn a_scan_of_opset_8_with_lengths_stays_what_it_is_and_is_named() {
+    let executor = Tract::default();
+    let model = old_scan("lengths");
+    let kept = prepare::later_scans(&model, &executor).expect("a model");
+    assert_eq!(kept.opset(""), Some(8));
+    let id = kept.graph.node_ids().next().expect("the Scan");
+    let why = Kind::of(&kept, id).expect_err("an old one").to_string();
+    assert!(why.contains("with a length for each sample"), "{why}");
 }
 
 /// x w, or x v where the sum of x is negative. Both have these factors in front.
