@@ -7,6 +7,9 @@ use crate::plan::no_integers;
 use crate::policy::{IoType, Settings};
 use crate::prepare::{self, TakesLevels};
 
+/// What asks for it.
+const KEY: &str = "io.fold_normalization";
+
 /// An input that takes levels.
 pub struct LevelInput {
     /// Its name.
@@ -26,9 +29,8 @@ pub fn fold_normalization(model: &mut Model, settings: &Settings) -> Result<Vec<
         return Ok(Vec::new());
     }
     let Some(data) = settings.calibration.as_ref().or(settings.validation.samples()) else {
-        return Err(Error::other(
-            "io.fold_normalization needs data.preprocess, which says how levels become the model's input; there is no data",
-        ));
+        let why = "io.fold_normalization needs data.preprocess, which says how levels become the model's input; there is no data";
+        return Err(settings.blame_key(KEY, Error::other(why)));
     };
     let wanted = settings.io.inputs.as_ref();
     let mut all = Vec::new();
@@ -41,7 +43,7 @@ pub fn fold_normalization(model: &mut Model, settings: &Settings) -> Result<Vec<
         }
         let wrong = |why: String| {
             let what = format!("io.fold_normalization cannot be exact: {why}; leave it out, or change data.preprocess");
-            Error::value(&name, what)
+            settings.blame_key(KEY, Error::value(&name, what))
         };
         let levels =
             data.source.preprocess.levels(&InputSpec { name: name.clone(), ty, meaning: None }).map_err(wrong)?;

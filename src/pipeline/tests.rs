@@ -234,7 +234,10 @@ fn integers_for_no_input_that_could_be_are_an_error() {
         Planned::new(&raw.settings().expect("a policy")).map(|_| ()).map_err(|e| e.to_string())
     };
     let why = made("inputs: uint8").expect_err("nothing to do");
-    assert!(why.contains("io.inputs asks for integers, and the model has no input that could be"), "{why}");
+    assert!(
+        why.contains("p.yaml:3:15: io.inputs asks for integers, and the model has no input that could be"),
+        "{why}"
+    );
     assert_eq!([made("inputs: uint8, outputs: uint8"), made("outputs: uint8")], [Ok(()), Ok(())]);
 }
 

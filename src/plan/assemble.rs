@@ -44,7 +44,7 @@ pub fn plan(
     here.settle(graph, &scope.order, &mut own, &io, known);
     stated::settle(graph, &scope.order, &mut own, &io, &here);
     let mut plan = plan_graph(&scope, &own, &here, io, settings, target, kept)?;
-    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, &settings.half, known);
+    let body = |scope: &Scope<'_>, matched: &Matched| plan_body(scope, matched, settings, known);
     plan.bodies = scope.plan_bodies(&mut matched, &body)?;
     let biases = known.biases.iter().filter_map(|(name, bias)| Some((graph.find(name)?, bias.clone())));
     plan.biases = biases.collect();
@@ -108,14 +108,14 @@ fn plan_graph(
             let why = format!(
                 "has a range by a rule of the policy, but shares the grid of {root:?}; state the range of that value"
             );
-            return Err(Error::value(&value.name, why));
+            return Err(settings.blame(of_rule.stated_on, Error::value(&value.name, why)));
         }
     }
     plan.kept = here.own_constants();
     plan.settle_types(graph, matched);
     plan.settle_outputs(matched);
-    plan.check_grids()?;
-    plan.list_idle(graph, matched, false)?;
+    plan.check_grids(matched, settings)?;
+    plan.list_idle(graph, matched, settings, false)?;
     if settings.sees_samples() {
         plan.watch_halves(graph, matched);
     }
@@ -126,12 +126,12 @@ fn plan_graph(
 }
 
 /// Plans a body.
-fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings, known: &Known) -> Result<Plan> {
+fn plan_body(scope: &Scope<'_>, matched: &Matched, settings: &Settings, known: &Known) -> Result<Plan> {
     let graph = &*scope.graph;
     let (mut here, mut matched) = (Here::of(graph, known)?, matched.clone());
     here.settle(graph, &scope.order, &mut matched, &[], known);
     // Inputs and outputs of a body stay float32.
-    let half = HalfSettings { convert_io: false, ..half.clone() };
+    let half = HalfSettings { convert_io: false, ..settings.half.clone() };
     let halves = halves::place(graph, &scope.order, &matched, &half, &[])?;
     let mut plan = Plan::default();
     for (&id, node) in scope.order.iter().zip(&matched.nodes) {
@@ -145,7 +145,7 @@ fn plan_body(scope: &Scope<'_>, matched: &Matched, half: &HalfSettings, known: &
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
     plan.kept = here.own_constants();
-    plan.list_idle(graph, &matched, true)?;
+    plan.list_idle(graph, &matched, settings, true)?;
     Ok(plan)
 }
 

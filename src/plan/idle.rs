@@ -3,7 +3,7 @@
 use super::{Placement, Plan};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, ValueId};
-use crate::policy::Matched;
+use crate::policy::{Matched, Settings};
 use crate::quant::{GridType, Params};
 
 /// A range or scale that a rule states for nothing.
@@ -22,22 +22,29 @@ impl Plan {
     ///
     /// # Errors
     /// When a zero point is beyond its value's type.
-    pub(super) fn list_idle(&mut self, graph: &Graph, matched: &Matched, inside: bool) -> Result<()> {
-        for (value, settings) in graph.value_ids().zip(&matched.values) {
-            let Some(line) = settings.stated_on.filter(|_| self.value(value).is_none()) else { continue };
+    pub(super) fn list_idle(
+        &mut self,
+        graph: &Graph,
+        matched: &Matched,
+        settings: &Settings,
+        inside: bool,
+    ) -> Result<()> {
+        for (value, of_rule) in graph.value_ids().zip(&matched.values) {
+            let Some(place) = of_rule.stated_on.filter(|_| self.value(value).is_none()) else { continue };
             // It may be what a body reads from around, which has its grid there.
             if inside && graph.value(value).producer().is_none() {
                 continue;
             }
             let name = graph.value(value).name().to_owned();
-            if let Some((_, zero_point)) = settings.grid {
-                check_zero_point(&name, settings.activations.scheme.dtype, zero_point)?;
+            if let Some((_, zero_point)) = of_rule.grid {
+                let dtype = of_rule.activations.scheme.dtype;
+                check_zero_point(&name, dtype, zero_point).map_err(|why| settings.blame(Some(place), why))?;
             }
             let reason = match inside {
                 true => IN_BODY.to_owned(),
                 false => self.why_without(graph, value),
             };
-            self.idle.push(Idle { line, name, reason });
+            self.idle.push(Idle { line: place.line, name, reason });
         }
         Ok(())
     }

@@ -29,11 +29,12 @@ pub(super) fn integer_io(
     matched: &mut Matched,
 ) -> Result<Vec<IntegerIo>> {
     let mut all = Vec::new();
-    let sides = [(&settings.io.inputs, true), (&settings.io.outputs, false)];
-    for (side, input) in sides {
+    let sides = [("io.inputs", "input", &settings.io.inputs), ("io.outputs", "output", &settings.io.outputs)];
+    for (key, what, side) in sides {
         let Some(side) = side else { continue };
+        let input = what == "input";
         let values: Vec<ValueId> = if input { graph.inputs().collect() } else { graph.outputs().collect() };
-        check_names(graph, side, &values, input)?;
+        check_names(graph, settings, (key, what), side, &values)?;
         for (index, value) in values.into_iter().enumerate() {
             let name = graph.value(value).name();
             let Some(dtype) = side.of(name).and_then(IoType::integer) else { continue };
@@ -41,7 +42,10 @@ pub(super) fn integer_io(
             match no_integers(graph, value, input) {
                 None => all.push(IntegerIo { value, dtype, output: (!input).then_some(index) }),
                 // One type for all is one for those that can have it.
-                Some(why) if named => return Err(Error::value(name, format!("cannot be {dtype}: {why}"))),
+                Some(why) if named => {
+                    let error = Error::value(name, format!("cannot be {dtype}: {why}"));
+                    return Err(settings.blame_name(key, name, error));
+                }
                 Some(_) => {}
             }
         }
@@ -49,36 +53,38 @@ pub(super) fn integer_io(
     let asked = |side: &Option<OneOrEach<IoType>>| {
         side.as_ref().is_some_and(|side| side.values().into_iter().any(|ty| ty.integer().is_some()))
     };
-    for (key, side, what) in
-        [("io.inputs", &settings.io.inputs, "input"), ("io.outputs", &settings.io.outputs, "output")]
-    {
+    for (key, what, side) in sides {
         // Where both sides were asked for, one may be enough.
         if all.is_empty() && asked(side) {
             let why = format!("{key} asks for integers, and the model has no {what} that could be: none is float32");
-            return Err(Error::other(format!("{why}; remove it")));
+            return Err(settings.blame_key(key, Error::other(format!("{why}; remove it"))));
         }
     }
     for one in &all {
-        let settings = &mut matched.values[one.value.index()];
-        if !settings.quantize {
+        let of_rule = &mut matched.values[one.value.index()];
+        if !of_rule.quantize {
             let why = "is to be an integer input or output, but a rule of the policy keeps it float";
-            return Err(Error::value(graph.value(one.value).name(), why));
+            let error = Error::value(graph.value(one.value).name(), why);
+            return Err(settings.blame(of_rule.decided_on, error));
         }
-        settings.activations.scheme.dtype = one.dtype;
+        of_rule.activations.scheme.dtype = one.dtype;
     }
-    state_levels(graph, known, matched, &all)?;
+    state_levels(graph, settings, known, matched, &all)?;
     Ok(all)
 }
 
-fn check_names(graph: &Graph, side: &OneOrEach<IoType>, values: &[ValueId], input: bool) -> Result<()> {
+/// Whether each name of a side is one of `values`.
+fn check_names(
+    graph: &Graph,
+    settings: &Settings,
+    (key, what): (&str, &str),
+    side: &OneOrEach<IoType>,
+    values: &[ValueId],
+) -> Result<()> {
     let names: Vec<&str> = values.iter().map(|&v| graph.value(v).name()).collect();
-    match side.names().find(|name| !names.contains(name)) {
-        None => Ok(()),
-        Some(wrong) => {
-            let (key, what) = if input { ("io.inputs", "input") } else { ("io.outputs", "output") };
-            Err(Error::other(format!("{key} names {wrong:?}, which is no {what} of the model; there are {names:?}")))
-        }
-    }
+    let Some(wrong) = side.names().find(|name| !names.contains(name)) else { return Ok(()) };
+    let why = format!("{key} names {wrong:?}, which is no {what} of the model; there are {names:?}");
+    Err(settings.blame_name(key, wrong, Error::other(why)))
 }
 
 /// Why a value cannot be handed over as integers.
@@ -98,14 +104,20 @@ pub fn no_integers(graph: &Graph, value: ValueId, input: bool) -> Option<&'stati
 }
 
 /// States the grid of uint8 inputs on which each integer is the level of a picture.
-fn state_levels(graph: &Graph, known: &Known, matched: &mut Matched, integer: &[IntegerIo]) -> Result<()> {
+fn state_levels(
+    graph: &Graph,
+    settings: &Settings,
+    known: &Known,
+    matched: &mut Matched,
+    integer: &[IntegerIo],
+) -> Result<()> {
     for one in integer.iter().filter(|one| one.output.is_none() && one.dtype == GridType::Uint8) {
         let name = graph.value(one.value).name();
         let Some(&grid) = known.levels.get(name) else { continue };
         let value = &mut matched.values[one.value.index()];
         if value.range.is_some() || value.grid.is_some() {
             let why = "has a range or scale by a rule of the policy, and io.fold_normalization gives it another";
-            return Err(Error::value(name, why));
+            return Err(settings.blame(value.stated_on, Error::value(name, why)));
         }
         value.grid = Some(grid);
     }

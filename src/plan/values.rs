@@ -8,16 +8,17 @@ use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{OutputRange, Role};
-use crate::policy::Matched;
+use crate::policy::{Matched, Settings};
 use crate::quant::Params;
 
 impl Plan {
     /// Whether each grid that the policy states is one of its value's type.
-    pub(super) fn check_grids(&self) -> Result<()> {
+    pub(super) fn check_grids(&self, matched: &Matched, settings: &Settings) -> Result<()> {
         for value in &self.values {
             let RangeSource::Grid { zero_point, .. } = value.range else { continue };
             let dtype = value.settings.scheme.dtype;
-            check_zero_point(&value.name, dtype, zero_point)?;
+            let place = matched.values[value.id.index()].stated_on;
+            check_zero_point(&value.name, dtype, zero_point).map_err(|why| settings.blame(place, why))?;
         }
         Ok(())
     }

@@ -31,4 +31,4 @@ pub use settings::{
     Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern, RepairSettings, Rule, Settings,
     StressCases, TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
-pub use text::{Place, load, word};
+pub use text::{Origin, Place, load, word};

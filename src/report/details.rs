@@ -114,7 +114,7 @@ impl Details {
         layers: std::result::Result<Layers, String>,
         compared: Option<(&Comparison, &Dataset, &[usize])>,
     ) -> Result<Self> {
-        let file = settings.path.as_ref();
+        let file = settings.path();
         let file = file.and_then(|path| Some((path.display().to_string(), std::fs::read_to_string(path).ok()?)));
         let samples = compared.map_or_else(Vec::new, |(comparison, data, indices)| {
             let sample =

@@ -76,12 +76,15 @@ fn what_cannot_be_exact_is_refused_with_the_reason() {
     };
     let shift = "rules: [{ match: { value: image }, range: [0, 1] }]\n";
     let error = text_of(&format!("{IO}{shift}"));
-    assert!(error.contains("io.fold_normalization gives it another"), "{error}");
+    let why =
+        "value \"image\": has a range or scale by a rule of the policy, and io.fold_normalization gives it another";
+    assert!(error.contains(&format!("policy.yaml:9:9: {why}")), "{error}");
     let config = policy(folder.path(), IO);
     let wrong = text(&read(&config)).replace("std: 0.353", "std: [0.2, 0.3, 0.4]");
     std::fs::write(&config, wrong).expect("a file");
     let output = tare(folder.path(), ["plan", "-c", config.to_str().expect("a name")]);
     ends(&output, 2);
     let error = text(&output.stderr);
-    assert!(error.contains("io.fold_normalization cannot be exact: mean and std are for 3 channels"), "{error}");
+    let why = "value \"image\": io.fold_normalization cannot be exact: mean and std are for 3 channels";
+    assert!(error.contains(&format!("policy.yaml:8:58: {why}")), "{error}");
 }

@@ -139,7 +139,6 @@ fn a_blocked_operator_that_is_not_there_is_an_error() {
         plan(&model.graph, &policy, &OnnxRuntimeCpu, &[], &Known::default())
     };
     assert!(made("MatMul").is_ok());
-    let why =
-        "p.yaml: half.block: no node runs \"MatMull\"; the nearest in the model: \"MatMul\"; name one, or remove it";
+    let why = "p.yaml:3:25: half.block: no node runs \"MatMull\"; the nearest in the model: \"MatMul\"; name one, or remove it";
     assert_eq!(made("MatMul, MatMull").expect_err("no such operator").to_string(), why);
 }

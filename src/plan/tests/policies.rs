@@ -1,6 +1,8 @@
 //! What rules of the policy do to a plan.
 
 use super::*;
+use crate::ir::build::body;
+use crate::tensor::{DataType, Tensor};
 
 fn three() -> Builder {
     conv(conv(start(), "c", "d"), "d", "y").output("y", &[1, 4, 8, 8])
@@ -118,8 +120,35 @@ fn a_grid_stated_of_a_value_without_one_is_told() {
     let beyond = failure(&scale.replace("128", "300"), net());
     assert_eq!(
         beyond,
-        "value \"logits\": has by a rule of the policy the zero point 300; that of uint8 lies from 0 to 255"
+        "p.yaml:3:5: value \"logits\": has by a rule of the policy the zero point 300; that of uint8 lies from 0 to 255"
     );
+}
+
+#[test]
+fn a_zero_point_in_a_body_is_told_with_the_line_of_its_rule() {
+    let branch = |made: &str| {
+        let net = Builder::new(13).node("Relu", &["x"], &[made], vec![]).output(made, &[2]);
+        net.proto().graph.expect("a graph")
+    };
+    let bodies = vec![body("then_branch", branch("t")), body("else_branch", branch("e"))];
+    let cond = Tensor::new(DataType::Bool, vec![], bytes::Bytes::from_static(&[1])).expect("a bool");
+    let net = Builder::new(13).input("x", &[2]).constant("c", &cond).node("If", &["c"], &["y"], bodies);
+    let rules = "rules:\n  - match: { op_type: Relu }\n    mode: dynamic\n  - match: { value: e }\n    scale: 1\n    \
+                 zero_point: -1\n";
+    let error = failure(rules, net.output("y", &[2]));
+    assert!(error.starts_with("p.yaml:5:5: value \"e\": has by a rule of the policy the zero point -1"), "{error}");
+}
+
+#[test]
+fn a_range_of_what_shares_a_grid_is_told_with_the_line_of_its_rule() {
+    let net = start().node("MaxPool", &["c"], &["m"], vec![ints("kernel_shape", &[2, 2])]);
+    let net = conv(net, "m", "y").output("y", &[1, 4, 7, 7]);
+    let error = failure(
+        "rules:\n  - match: { value: x }\n    range: [0, 1]\n  - match: { value: m }\n    range: [0, 1]\n",
+        net,
+    );
+    let why = "has a range by a rule of the policy, but shares the grid of \"c\"; state the range of that value";
+    assert_eq!(error, format!("p.yaml:5:5: value \"m\": {why}"));
 }
 
 #[test]

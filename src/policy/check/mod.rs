@@ -115,7 +115,7 @@ impl Raw {
             rules,
             tasks: self.tasks()?,
             thresholds,
-            path: self.origin.path.clone(),
+            origin: self.origin.clone(),
         })
     }
 

@@ -58,8 +58,10 @@ pub struct ValueSettings {
     pub range: Option<(f32, f32)>,
     /// A fixed scale, a normal number, and the integer that stands for zero.
     pub grid: Option<(f32, i32)>,
-    /// The line of the rule that fixes one of the two.
-    pub stated_on: Option<usize>,
+    /// Where the rule stands that fixes one of the two.
+    pub stated_on: Option<Place>,
+    /// Where the rule stands that decides whether to quantize it.
+    pub decided_on: Option<Place>,
     /// Whether a rule about the value itself says which type it has.
     pub pinned: bool,
     /// Whether a rule says how its range is found.
@@ -81,6 +83,7 @@ struct Draft {
     quantize: bool,
     insists: bool,
     reason: Option<String>,
+    decided_on: Option<Place>,
     activations: ActivationSettings,
     /// The number for the calibrator `percentile`, which a rule may give before another asks for the calibrator.
     percentile: f64,
@@ -91,7 +94,7 @@ struct Draft {
 struct Fixed {
     range: Option<(f32, f32)>,
     grid: Option<(f32, i32)>,
-    stated_on: Option<usize>,
+    stated_on: Option<Place>,
     pinned: bool,
     calibrator_stated: bool,
 }
@@ -102,7 +105,7 @@ impl Draft {
     fn decide(&mut self, rule: &Rule) {
         let line = || format!("the policy's rule on line {}", rule.place.line);
         if let Some(quantize) = rule.quantize {
-            (self.quantize, self.insists) = (quantize, quantize);
+            (self.quantize, self.insists, self.decided_on) = (quantize, quantize, Some(rule.place));
             self.reason = rule.reason.clone().or_else(|| (!quantize).then(line));
         } else if let Some(mode) = rule.mode {
             self.reason = rule.reason.clone().or_else(|| (mode == Mode::Float32).then(line));
@@ -127,6 +130,7 @@ impl Settings {
             quantize: true,
             insists: false,
             reason: None,
+            decided_on: None,
             activations: self.activations,
             percentile: self.activations.percentile(),
         };
@@ -158,7 +162,7 @@ impl Settings {
                         let Fixed { range, grid, stated_on, pinned, calibrator_stated } = &mut fixed[i];
                         // The last of the two says all.
                         if rule.range.is_some() || rule.grid.is_some() {
-                            (*range, *grid, *stated_on) = (rule.range, rule.grid, Some(rule.place.line));
+                            (*range, *grid, *stated_on) = (rule.range, rule.grid, Some(rule.place));
                         }
                         *pinned |= rule.activations.dtype.is_some() || rule.grid.is_some();
                         *calibrator_stated |= rule.activations.calibrator.is_some();
@@ -209,6 +213,7 @@ impl Settings {
                 range,
                 grid,
                 stated_on,
+                decided_on: draft.decided_on,
                 pinned,
                 calibrator_stated,
             };
@@ -220,22 +225,19 @@ impl Settings {
 
     /// Whether each operator that `half.block` names is there.
     fn check_blocked(&self, nodes: &[NodeKey<'_>]) -> Result<()> {
-        let absent = |name: &&String| nodes.iter().all(|node| node.op_type != name.as_str());
-        let Some(name) = self.half.block.iter().find(absent) else { return Ok(()) };
+        let absent = |(_, name): &(usize, &String)| nodes.iter().all(|node| node.op_type != name.as_str());
+        let Some((index, name)) = self.half.block.iter().enumerate().find(absent) else { return Ok(()) };
         let nearest = names(name, nodes.iter().map(|node| node.op_type), NEAREST).into_iter().map(shown);
         let nearest = nearest.collect::<Vec<_>>().join(", ");
         let message = format!(
             "half.block: no node runs {}; the nearest in the model: {nearest}; name one, or remove it",
             shown(name)
         );
-        Err(self.path.as_ref().map_or_else(|| Error::other(&message), |path| Error::file(path, &message)))
+        Err(self.blame_key(&format!("half.block[{index}]"), Error::other(message)))
     }
 
     fn wrong(&self, place: Place, message: String) -> Error {
-        match &self.path {
-            Some(path) => Error::Policy { path: path.clone(), line: place.line, column: place.column, message },
-            None => Error::Other(message),
-        }
+        self.blame(Some(place), Error::Other(message))
     }
 
     /// Which key of `rule` is to blame, and what the model has instead.

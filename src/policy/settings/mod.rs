@@ -1,6 +1,7 @@
 //! The policy as used: checked, with every default filled in.
 
 mod activations;
+mod blame;
 mod canonical;
 mod pattern;
 mod weights;
@@ -14,7 +15,7 @@ use super::raw::{
     Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, TaskName, Thresholds,
     Weights,
 };
-use super::text::Place;
+use super::text::{Origin, Place};
 use crate::encodings::Version;
 use crate::inputs::Source;
 use crate::quant::{GridType, HalfType};
@@ -98,8 +99,8 @@ pub struct Settings {
     pub tasks: TaskSettings,
     /// What the quantized model has to keep.
     pub thresholds: Thresholds,
-    /// The policy file, if there is one.
-    pub path: Option<PathBuf>,
+    /// Where it stands, for errors found later.
+    pub origin: Origin,
 }
 
 impl Settings {
@@ -121,7 +122,7 @@ impl Settings {
             .flat_map(|source| [("file of samples", Some(&source.path)), ("file of labels", source.labels.as_ref())]);
         let beside = [
             ("model", self.model.as_ref()),
-            ("policy", self.path.as_ref()),
+            ("policy", self.path()),
             ("file of encodings", self.encodings.as_ref()),
             ("file of characters", self.tasks.charset.as_ref()),
         ];

@@ -103,3 +103,17 @@ fn hostile_texts_cost_little_and_overflow_nothing() {
     let long = format!("rules: [{{ match: {{ op_type: [&a {}, {}] }} }}]", "x".repeat(500_000), "*a,".repeat(90_000));
     assert!(settings(&long).unwrap_err().to_string().contains("more than 4 MiB of text, aliases written out"));
 }
+
+#[test]
+fn what_a_flag_says_is_blamed_on_no_line() {
+    let text = "version: 1\nio:\n  inputs: { a.b: uint8 }\n  outputs: uint8\n";
+    let mut raw = Raw::parse(text, Path::new("p.yaml")).expect("a policy");
+    let said = |raw: &Raw, key: &str, name: &str| {
+        raw.settings().expect("a policy").blame_name(key, name, Error::value("v", "is odd")).to_string()
+    };
+    assert_eq!(said(&raw, "io.inputs", "a.b"), "p.yaml:3:13: value \"v\": is odd");
+    assert_eq!(said(&raw, "io.outputs", "a.b"), "p.yaml:4:12: value \"v\": is odd");
+    raw.override_with(&Overrides { io: Some(IoType::Int8), ..Overrides::default() });
+    assert_eq!(said(&raw, "io.inputs", "a.b"), "value \"v\": is odd");
+    assert_eq!(said(&Raw::default(), "io.inputs", "a.b"), "value \"v\": is odd");
+}

@@ -27,11 +27,29 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Where a policy came from.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origin {
-    pub path: Option<PathBuf>,
+pub struct Origin {
+    pub(super) path: Option<PathBuf>,
     root: Option<Node>,
     /// Keys whose value came from elsewhere: the file's line is not to blame for them.
-    pub overridden: BTreeSet<&'static str>,
+    pub(super) overridden: BTreeSet<&'static str>,
+}
+
+impl Origin {
+    /// Where `key` (`rules[1].match.node`) stands, or else the nearest thing around it; `None` where it is not the
+    /// file's.
+    pub(super) fn place(&self, key: &str) -> Option<Place> {
+        if self.overridden.contains(key) {
+            return None;
+        }
+        Some(self.root.as_ref()?.find(key).place)
+    }
+
+    /// Where `name` stands among the keys of the mapping at `key`, or else as [`Self::place`]: names may have dots.
+    pub(super) fn place_of_name(&self, key: &str, name: &str) -> Option<Place> {
+        let whole = self.place(key)?;
+        let named = self.root.as_ref().and_then(|root| root.find(key).keys(name).next());
+        Some(named.map_or(whole, |(key, _)| key.place))
+    }
 }
 
 /// Reads the policy file at `path`.
@@ -128,13 +146,9 @@ impl Raw {
         paths.into_iter().chain(recorded).filter_map(|(key, path)| Some((key, path?))).collect()
     }
 
-    /// Where `key` (`rules[1].match.node`) stands, or else the nearest thing around it; `None` where it is not the
-    /// file's.
+    /// As [`Origin::place`].
     pub(super) fn place(&self, key: &str) -> Option<Place> {
-        if self.origin.overridden.contains(key) {
-            return None;
-        }
-        Some(self.origin.root.as_ref()?.find(key).place)
+        self.origin.place(key)
     }
 
     /// An error about the value of `key`.

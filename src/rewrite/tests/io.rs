@@ -91,15 +91,19 @@ fn what_cannot_be_is_refused() {
         plan(&model.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect_err(io).to_string()
     };
     let error = refused("inputs: { z: uint8 }", "", three());
-    assert!(error.contains("io.inputs names \"z\", which is no input of the model; there are [\"x\"]"), "{error}");
+    let why = "io.inputs names \"z\", which is no input of the model; there are [\"x\"]";
+    assert_eq!(error, format!("p.yaml:2:17: {why}"));
+    let error = refused("outputs: { y: int8, \"z.z\": int8 }", "", three());
+    assert!(error.starts_with("p.yaml:2:27: io.outputs names \"z.z\", which is no output of the model"), "{error}");
     let whole =
         || Builder::new(13).input("x", &[1, 4]).constant("k", &Tensor::from_i64(vec![1], &[1])).output("k", &[1]);
     let whole = || whole().node("Relu", &["x"], &["y"], vec![]).output("y", &[1, 4]);
     let error = refused("outputs: { k: uint8 }", "", whole());
-    assert!(error.contains("cannot be uint8: it is not float32 in the float model"), "{error}");
+    assert_eq!(error, "p.yaml:2:18: value \"k\": cannot be uint8: it is not float32 in the float model");
     let rule = "rules: [{ match: { value: x }, quantize: false }]\n";
     let error = refused("inputs: uint8", rule, three());
-    assert!(error.contains("a rule of the policy keeps it float"), "{error}");
+    let why = "is to be an integer input or output, but a rule of the policy keeps it float";
+    assert_eq!(error, format!("p.yaml:3:9: value \"x\": {why}"));
 }
 
 /// A picture with one more channel that holds `mark`, and a layer behind it.

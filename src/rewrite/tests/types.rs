@@ -160,9 +160,10 @@ fn a_grid_of_the_policy_is_taken_as_it_is() {
         .expect_err("no uint8")
         .to_string();
     assert!(
-        error.contains("\"d\": has by a rule of the policy the zero point 256; that of uint8 lies from 0 to 255"),
+        error.contains("value \"d\": has by a rule of the policy the zero point 256; that of uint8 lies from 0 to 255"),
         "{error}"
     );
+    assert!(error.starts_with("p.yaml:3:9: "), "{error}");
 }
 
 #[test]
