@@ -1,6 +1,6 @@
 //! A smoothed value in the float model: an operator that scales its channels, and weights that take it back.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::mapped;
 use crate::tensor::Tensor;
@@ -25,7 +25,7 @@ pub fn smoothed_name(name: &str) -> String {
 /// reads, and multiplies the weights by them. Everybody else reads it as before. Returns the node that scales.
 ///
 /// # Errors
-/// When a weight is malformed.
+/// When a weight is malformed, or float32 does not hold it then.
 pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Smoothed]) -> Result<NodeId> {
     let power = |exponent: i32| 2f32.powi(exponent);
     let name = graph.value(value).name().to_owned();
@@ -43,6 +43,9 @@ pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Sm
         let numbers: Vec<f32> =
             tensor.to_f32()?.iter().enumerate().map(|(at, number)| number * power(exponent(at))).collect();
         mapped::let_go(tensor.bytes());
+        if numbers.iter().any(|number| !number.is_finite()) {
+            return Err(Error::value(&name, "is to be smoothed by powers of two that leave weights beyond float32"));
+        }
         graph.replace_constant(weight, &Tensor::from_f32(tensor.shape().to_vec(), &numbers));
         graph.set_input(layer.node, 0, Some(scaled));
     }

@@ -118,9 +118,13 @@ fn power(read: &Read<'_>) -> Vec<f64> {
         .collect()
 }
 
-/// The variance of rounding on a grid for these ends.
+/// The variance of rounding on a grid for these ends; infinite where float32 does not hold them.
 fn rounding((low, high): (f64, f64), scheme: Scheme) -> f64 {
-    f64::from(Params::from_range(low as f32, high as f32, scheme).scale).powi(2) / 12.0
+    let (low, high) = (low as f32, high as f32);
+    if !low.is_finite() || !high.is_finite() {
+        return f64::INFINITY;
+    }
+    f64::from(Params::from_range(low, high, scheme).scale).powi(2) / 12.0
 }
 
 /// The error behind the products of rounding what they read.
@@ -194,6 +198,10 @@ mod tests {
         let weight = Weight { numbers: &numbers, transposed: false, by_channel: true, scheme };
         let found = exponents(&read, &[weight]).expect("something is gained");
         assert!(found.iter().all(|e| e.abs() <= 14), "{found:?}");
+        let huge = [3e38, 1e38, 3e38, 3e38, 3e38, 3e38, 3e38, 3e38];
+        let huge = Weight { numbers: &huge, transposed: false, by_channel: true, scheme };
+        let fits = |found: Vec<i32>| (0..4).all(|c| (3e38 * 2f32.powi(found[c])).is_finite());
+        assert!(exponents(&read, &[huge]).is_none_or(fits));
         let nothing = Weight { numbers: &[0.0; 8], transposed: false, by_channel: true, scheme };
         let found = exponents(&read, &[nothing]);
         assert!(found.is_none_or(|found| found.iter().all(|e| e.abs() <= LARGEST)));
