@@ -111,6 +111,37 @@ def constants(graph):
     return stored
 
 
+def smoothed(model, quantized):
+    """The float model with what the written one smooths: channels multiplied by powers of two, weights the other way."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    made, written = producers(quantized.graph), {node.name: node for node in quantized.graph.node}
+    factors, weights = constants(quantized.graph), constants(copy.graph)
+
+    def source(name):
+        while name in made and made[name].op_type in ("QuantizeLinear", "DequantizeLinear"):
+            name = made[name].input[0]
+        return name
+
+    for scaling in quantized.graph.node:
+        if scaling.op_type != "Mul" or not scaling.input[1].endswith("_smoothing"):
+            continue
+        value, scaled = scaling.input[0], scaling.output[0]
+        by = numpy_helper.to_array(factors[scaling.input[1]])
+        readers = [node for node in copy.graph.node if value in node.input and node.name in written]
+        readers = [node for node in readers if source(written[node.name].input[0]) == scaled]
+        first = min(list(copy.graph.node).index(node) for node in readers)
+        for node in readers:
+            along = next((a.i for a in node.attribute if a.name == "transB"), 0)
+            weight = numpy_helper.to_array(weights[node.input[1]])
+            back = weight / (by if along else by[:, None])
+            weights[node.input[1]].CopyFrom(numpy_helper.from_array(back.astype(np.float32), node.input[1]))
+            node.input[0] = scaled
+        copy.graph.initializer.append(factors[scaling.input[1]])
+        copy.graph.node.insert(first, scaling)
+    return copy
+
+
 class Written:
     """What a written model says of its grids, by the names that the values have in the float model."""
 
