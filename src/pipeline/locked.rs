@@ -5,11 +5,12 @@ use super::{Context, Found, Planned, TOOL, reported};
 use crate::calibrate::Calibration;
 use crate::error::{Error, Result};
 use crate::file::{self, Staged};
-use crate::ir::Model;
+use crate::ir::{Model, NodeId};
 use crate::lock::{Calibrated, Facts, Lock};
 use crate::policy::Settings;
 use crate::report::CalibrationSummary;
 use crate::resolve::Resolved;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A lock that was read, and where.
@@ -86,7 +87,13 @@ impl Planned {
             self.plan_anew(settings, float)?;
         }
         let mut resolved = lock.resolve(&self.plan)?;
-        resolved.set_refits(lock.refits(&self.model.graph)?);
+        let refits = lock.refits(&self.model.graph)?;
+        let layers: HashSet<NodeId> = self.refittable().into_values().map(|layer| layer.node).collect();
+        if let Some((other, _)) = refits.iter().find(|(node, _)| !layers.contains(node)) {
+            let why = "is refitted by the lock, but is no layer on integers with channels that could be";
+            return Err(self.model.graph.node_error(*other, why));
+        }
+        resolved.set_refits(refits);
         Ok(resolved)
     }
 

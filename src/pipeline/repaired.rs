@@ -136,7 +136,7 @@ impl Planned {
     }
 
     /// The layers that can be refitted, by name.
-    fn refittable(&self) -> HashMap<String, Layer> {
+    pub(super) fn refittable(&self) -> HashMap<String, Layer> {
         let graph = &self.model.graph;
         let layer = |node: &NodePlan| {
             let Placement::Integer(integer) = &node.placement else { return None };

@@ -141,6 +141,20 @@ fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same
 }
 
 #[test]
+fn a_lock_that_refits_what_is_no_layer_is_refused() {
+    let bench = Bench::of(&block().build());
+    bench.quantize("", Found::Samples).expect("a model");
+    let lock = std::fs::read_to_string(bench.at("o.lock")).expect("a lock");
+    for (made, fits) in [("p", true), ("n", false)] {
+        let refits =
+            format!("  \"refits\": {{ \"{made}\": {{\"gains\":[1.0],\"shifts\":[0.0]}} }},\n  \"constants\": ");
+        std::fs::write(bench.at("wrong.lock"), lock.replace("  \"constants\": ", &refits)).expect("written");
+        let said = bench.quantize("", Found::Locked(&bench.at("wrong.lock"))).expect_err("refused").to_string();
+        assert!(said.contains("wrong.lock") && said.contains("but is no layer on integers") != fits, "{said}");
+    }
+}
+
+#[test]
 fn what_others_read_as_integers_is_ruled_or_shares_its_weight_is_left_alone() {
     let smoothed = |model: Builder, more: &str| !Bench::of(&model.build()).smoothed(more).smoothed.is_empty();
     assert!(smoothed(block(), ""));
