@@ -111,6 +111,12 @@ pub fn aside(bytes: Bytes) -> Bytes {
     aside_beyond(bytes, ROOM)
 }
 
+/// The same bytes, made in the place of `before`: in a temporary file if that is part of a mapped one, so that what was no load on
+/// memory becomes none.
+pub fn in_place_of(before: &[u8], bytes: Bytes) -> Bytes {
+    if place(before).is_some() { aside_beyond(bytes, 0) } else { aside(bytes) }
+}
+
 fn aside_beyond(bytes: Bytes, room: usize) -> Bytes {
     if bytes.len() < WORTH_A_FILE || place(&bytes).is_some() {
         return bytes;
@@ -148,6 +154,15 @@ mod tests {
         drop(bytes);
         let_go(&content[5..9]);
         assert!(content.iter().take(300).enumerate().all(|(i, &b)| usize::from(b) == i % 251));
+    }
+
+    #[test]
+    fn what_is_made_in_the_place_of_mapped_bytes_is_mapped() {
+        let content = vec![7; WORTH_A_FILE];
+        let before = written(&content).expect("a temporary file");
+        let made = in_place_of(&before, Bytes::from(content.clone()));
+        assert!(made[..] == content && place(&made).is_some());
+        assert!(place(&in_place_of(&content, Bytes::from(content.clone()))).is_none());
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Sm
         if numbers.iter().any(|number| !number.is_finite()) {
             return Err(Error::value(&name, "is to be smoothed by powers of two that leave weights beyond float32"));
         }
-        graph.replace_constant(weight, &Tensor::from_f32(tensor.shape().to_vec(), &numbers));
+        let scaled_back = Tensor::from_f32(tensor.shape().to_vec(), &numbers);
+        let bytes = mapped::in_place_of(tensor.bytes(), scaled_back.bytes().clone());
+        graph.replace_constant(weight, &Tensor::new(tensor.dtype(), tensor.shape().to_vec(), bytes)?);
         graph.set_input(layer.node, 0, Some(scaled));
     }
     Ok(scales)
