@@ -1,7 +1,7 @@
 //! Smoothing: which values are smoothed, by what a few samples show, and the plan for the model in which they are.
 
 use super::{Context, Planned, engines};
-use crate::calibrate;
+use crate::calibrate::{self, Statistics};
 use crate::error::{Error, Result};
 use crate::inputs;
 use crate::ir::{Graph, ValueId};
@@ -11,9 +11,8 @@ use crate::plan::{ConstantPlan, NodePlan, Placement, RangeSource, Stored, ValueP
 use crate::policy::Settings;
 use crate::progress::Silent;
 use crate::quant::ChannelAxis;
-use crate::rewrite::{self, Smoothed, smoothed_name};
 use crate::tensor::{DataType, Tensor};
-use crate::tune::{self, Read, Weight};
+use crate::tune::smoothing::{self, Product, Read, Weight};
 use std::collections::BTreeMap;
 
 /// The powers of two that the channels of values are divided by, by the names of the values.
@@ -28,7 +27,7 @@ const SCALES: &str = "it scales the channels of what products read (repairs.smoo
 /// A value that is smoothed, and the layers that read it then.
 struct Group<'a> {
     value: &'a ValuePlan,
-    layers: Vec<(Smoothed, &'a ConstantPlan)>,
+    layers: Vec<(Product, &'a ConstantPlan)>,
 }
 
 impl Planned {
@@ -57,36 +56,24 @@ impl Planned {
         let mut found = Smoothing::new();
         for group in &groups {
             let Some(statistics) = seen.values.get(&group.value.name) else { continue };
-            let ends = statistics.channels(ChannelAxis::Last);
-            let Some((ends, moments)) = ends.zip(statistics.moments_by_channel(ChannelAxis::Last)) else { continue };
-            let tensors: Vec<Tensor> = group.weights(&self.model.graph)?;
-            let numbers: Vec<_> = tensors.iter().map(Tensor::to_f32).collect::<Result<_>>()?;
-            let weights = group.layers.iter().zip(&numbers).map(|((layer, plan), numbers)| Weight {
-                numbers,
-                transposed: layer.transposed,
-                by_channel: plan.axis.is_some(),
-                scheme: plan.scheme,
-            });
-            let read = Read { ends, moments: &moments, scheme: group.value.settings.scheme };
-            let exponents = tune::exponents(&read, &weights.collect::<Vec<_>>());
-            tensors.iter().for_each(|tensor| mapped::let_go(tensor.bytes()));
+            let exponents = group.exponents(&self.model.graph, statistics)?;
             found.extend(exponents.map(|exponents| (group.value.name.clone(), exponents)));
         }
         self.smooth_by(settings, &found)?;
         Ok(found)
     }
 
-    /// Smooths the values of `smoothing` and no others, and plans again.
+    /// Smooths the values named in `by` and no others, and plans again.
     ///
     /// # Errors
     /// When one of them cannot be smoothed so.
-    pub(super) fn smooth_by(&mut self, settings: &Settings, smoothing: &Smoothing) -> Result<()> {
-        if smoothing.is_empty() {
+    pub(super) fn smooth_by(&mut self, settings: &Settings, by: &Smoothing) -> Result<()> {
+        if by.is_empty() {
             return Ok(());
         }
         let mut found = Vec::new();
         let groups = self.smoothable(settings);
-        for (name, exponents) in smoothing {
+        for (name, exponents) in by {
             let wrong = |why: &str| Error::value(name, format!("is to be smoothed, but {why}"));
             let group = groups.iter().find(|group| group.value.name == *name);
             let group = group.ok_or_else(|| wrong("is nothing that products alone read as integers"))?;
@@ -95,16 +82,17 @@ impl Planned {
             if !channels.all(|count| count == exponents.len()) {
                 return Err(wrong(&format!("not by the {} channels that it has by this file", exponents.len())));
             }
-            if exponents.iter().any(|exponent| exponent.abs() > tune::LARGEST) {
-                return Err(wrong(&format!("not by powers of two beyond {}", tune::LARGEST)));
+            let powers = -smoothing::LARGEST..=smoothing::LARGEST;
+            if !exponents.iter().all(|exponent| powers.contains(exponent)) {
+                return Err(wrong(&format!("not by powers of two beyond {}", smoothing::LARGEST)));
             }
             found.push((group.value.id, exponents, group.layers.iter().map(|(layer, _)| *layer).collect::<Vec<_>>()));
         }
         for (value, exponents, layers) in found {
-            let node = rewrite::smooth(&mut self.model.graph, value, exponents, &layers)?;
+            let node = smoothing::smooth(&mut self.model.graph, value, exponents, &layers)?;
             self.scaling.push((node, SCALES.to_owned()));
         }
-        self.smoothed.clone_from(smoothing);
+        self.smoothed.clone_from(by);
         self.plan_anew(settings, self.float.clone()).map(drop)
     }
 
@@ -112,7 +100,7 @@ impl Planned {
     /// products with weights of their own.
     fn smoothable(&self, settings: &Settings) -> Vec<Group<'_>> {
         let graph = &self.model.graph;
-        let mut groups: BTreeMap<ValueId, Vec<(Smoothed, &ConstantPlan)>> = BTreeMap::new();
+        let mut groups: BTreeMap<ValueId, Vec<(Product, &ConstantPlan)>> = BTreeMap::new();
         for node in &self.plan.nodes {
             if let Some((value, layer)) = product(graph, node) {
                 groups.entry(value).or_default().push(layer);
@@ -126,7 +114,7 @@ impl Planned {
         &'a self,
         settings: &Settings,
         id: ValueId,
-        layers: Vec<(Smoothed, &'a ConstantPlan)>,
+        layers: Vec<(Product, &'a ConstantPlan)>,
     ) -> Option<Group<'a>> {
         let graph = &self.model.graph;
         let nodes = self.plan.by_node();
@@ -140,7 +128,7 @@ impl Planned {
         let inner = !node.is_captured() && self.plan.io.iter().all(|one| one.value != id);
         let of_floats = graph.element_type(id) == Some(DataType::Float32);
         // What a rule says of the value would not be said of the smoothed one.
-        let then = smoothed_name(&value.name);
+        let then = smoothing::smoothed_name(&value.name);
         let mut rules = settings.rules.iter().filter_map(|rule| rule.value.as_ref());
         let ruled = rules.any(|pattern| pattern.matches(&value.name) && !pattern.matches(&then));
         (made_in_float && !others && inner && of_floats && !ruled).then_some(Group { value, layers })
@@ -148,9 +136,30 @@ impl Planned {
 }
 
 impl Group<'_> {
+    /// The powers of two that the channels of its value are to be divided by, by what was seen of them; `None` where that gains
+    /// too little, or they were not seen.
+    fn exponents(&self, graph: &Graph, seen: &Statistics) -> Result<Option<Vec<i32>>> {
+        let ends = seen.channels(ChannelAxis::Last);
+        let Some((ends, moments)) = ends.zip(seen.moments_by_channel(ChannelAxis::Last)) else { return Ok(None) };
+        let tensors = self.weights(graph)?;
+        let numbers: Vec<_> = tensors.iter().map(Tensor::to_f32).collect::<Result<_>>()?;
+        let weight = |((layer, plan), numbers): (&(Product, &ConstantPlan), _)| Weight {
+            numbers,
+            transposed: layer.transposed,
+            by_channel: plan.axis.is_some(),
+            scheme: plan.scheme,
+        };
+        let weights: Vec<Weight<'_>> =
+            self.layers.iter().zip(numbers.iter().map(|numbers| &**numbers)).map(weight).collect();
+        let read = Read { ends, moments: &moments, scheme: self.value.settings.scheme };
+        let exponents = smoothing::exponents(&read, &weights);
+        tensors.iter().for_each(|tensor| mapped::let_go(tensor.bytes()));
+        Ok(exponents)
+    }
+
     /// The weights of its layers.
     fn weights(&self, graph: &Graph) -> Result<Vec<Tensor>> {
-        let weight = |(layer, _): &(Smoothed, &ConstantPlan)| {
+        let weight = |(layer, _): &(Product, &ConstantPlan)| {
             let value = graph.node(layer.node).input(layer.slot);
             let tensor = value.map(|value| graph.constant(value)).transpose()?.flatten();
             tensor.ok_or_else(|| graph.node_error(layer.node, "its weight is no constant"))
@@ -160,7 +169,7 @@ impl Group<'_> {
 }
 
 /// The value that a product on integers reads beside a weight of its own, with a column of it for each row of that.
-fn product<'a>(graph: &Graph, node: &'a NodePlan) -> Option<(ValueId, (Smoothed, &'a ConstantPlan))> {
+fn product<'a>(graph: &Graph, node: &'a NodePlan) -> Option<(ValueId, (Product, &'a ConstantPlan))> {
     let Placement::Integer(integer) = &node.placement else { return None };
     let op = ops::lookup(graph, node.id).filter(|_| matches!(graph.node(node.id).op_type(), "MatMul" | "Gemm"))?;
     let weight = integer.constants.iter().find(|constant| constant.is_weight && constant.slot == 1)?;
@@ -172,5 +181,5 @@ fn product<'a>(graph: &Graph, node: &'a NodePlan) -> Option<(ValueId, (Smoothed,
     let matrix = stored.dtype == DataType::Float32 && stored.dims.len() == 2;
     let transposed = graph.node(node.id).attributes().int("transB").unwrap_or(0) != 0;
     let reads = graph.node(node.id).input(0) == Some(value) && of_last && matrix;
-    reads.then_some((value, (Smoothed { node: node.id, slot: 1, transposed }, weight)))
+    reads.then_some((value, (Product { node: node.id, slot: 1, transposed }, weight)))
 }

@@ -17,7 +17,6 @@ mod qoperator;
 mod recurrent;
 mod refitted;
 mod shared;
-mod smoothed;
 mod weights;
 
 pub use collapse::collapse;
@@ -25,7 +24,6 @@ pub use domains::to_contrib;
 pub use keep::keep_halves;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
-pub use smoothed::{Smoothed, smooth, smoothed_name};
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,7 @@
 
 mod nearness;
 mod refit;
-mod smoothing;
+pub mod smoothing;
 
 pub use nearness::Nearness;
 pub use refit::{Layer, Refit, Refitting};
-pub use smoothing::{LARGEST, Read, Weight, exponents};

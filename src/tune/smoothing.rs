@@ -4,6 +4,10 @@
 //! error that the rounding of both sides leaves behind the products, and factors are powers of two: the model in float stays the
 //! same, bit for bit, as long as nothing leaves the normal numbers.
 
+mod graph;
+
+pub use graph::{Product, smooth, smoothed_name};
+
 use crate::quant::{Moments, Params, Scheme};
 
 /// So many dB less error is worth an operator more.

@@ -132,6 +132,7 @@ fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same
     for (wrong, why) in [
         ("    \"n\": [0, 1]", "not by the 2 channels"),
         ("    \"n\": [99,99,99,99,99,99,99,99,99,99,99,99,99,99,99,99]", "not by powers of two beyond 30"),
+        ("    \"n\": [-2147483648,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "not by powers of two beyond 30"),
         ("    \"nobody\": [0]", "is nothing that products alone read"),
     ] {
         std::fs::write(bench.at("wrong.lock"), lock.replace(line.trim_end_matches(','), wrong)).expect("written");

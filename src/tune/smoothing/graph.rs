@@ -5,9 +5,9 @@ use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::mapped;
 use crate::tensor::Tensor;
 
-/// A weight that multiplies the channels of a smoothed value.
+/// A node that multiplies the channels of a value with a weight.
 #[derive(Debug, Clone, Copy)]
-pub struct Smoothed {
+pub struct Product {
     /// The node.
     pub node: NodeId,
     /// The input at which it reads its weight.
@@ -26,7 +26,7 @@ pub fn smoothed_name(name: &str) -> String {
 ///
 /// # Errors
 /// When a weight is malformed, or float32 does not hold it then.
-pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Smoothed]) -> Result<NodeId> {
+pub fn smooth(graph: &mut Graph, value: ValueId, exponents: &[i32], layers: &[Product]) -> Result<NodeId> {
     let power = |exponent: i32| 2f32.powi(exponent);
     let name = graph.value(value).name().to_owned();
     let inverse: Vec<f32> = exponents.iter().map(|&exponent| power(-exponent)).collect();
