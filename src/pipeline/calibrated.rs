@@ -18,7 +18,7 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 
 impl Planned {
-    /// Runs calibration samples; every fifth is held back where the policy names no other samples to validate on.
+    /// Smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is held back where the policy names no other samples to validate on.
     ///
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
@@ -141,10 +141,12 @@ impl Planned {
             ));
         }
         if !settings.repairs.smooth && !calibration.smoothed.is_empty() {
-            let why = "holds the statistics of a model with smoothed values; calibrate again, or take repairs.smooth: false away";
+            let why = "holds the statistics of a model with smoothed values; calibrate again, or take repairs.smooth: false (--no-smooth) \
+                       away";
             return Err(Error::file(path, why));
         }
-        self.smooth_by(settings, &calibration.smoothed).map_err(|why| Error::file(path, why))?;
+        let smoothed = self.smooth_by(settings, &calibration.smoothed);
+        smoothed.map_err(|why| Error::file(path, format!("was taken with another policy ({why}); calibrate again")))?;
         let summary = CalibrationSummary {
             source: path.display().to_string(),
             samples: calibration.samples,

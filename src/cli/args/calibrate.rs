@@ -12,6 +12,9 @@ pub struct Calibrate {
     pub model: Model,
     #[command(flatten)]
     pub data: Data,
+    /// Leave the channels of what products read as they are (repairs.smooth: false), as `quantize --no-smooth` does.
+    #[arg(long)]
+    pub no_smooth: bool,
     /// Where the statistics go, as JSON.
     #[arg(short, long)]
     pub output: PathBuf,
@@ -24,8 +27,10 @@ impl Calibrate {
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
         let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
         let half_input = self.model.half_input()?;
+        let smooth = self.no_smooth.then_some(false);
         let set = self.data.overrides()?;
-        raw.override_with(&Overrides { model, dims, quantized_input, half_input, encodings, labels: None, ..set });
+        let flags = Overrides { model, dims, quantized_input, half_input, encodings, smooth, labels: None, ..set };
+        raw.override_with(&flags);
         raw.settings()
     }
 }
