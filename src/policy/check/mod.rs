@@ -128,6 +128,10 @@ impl Raw {
                 return Err(self.wrong(&format!("repairs.{key}"), why));
             }
         }
+        if repairs.smooth == Some(true) && self.strict == Some(true) {
+            let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
+            return Err(self.wrong("repairs.smooth", why));
+        }
         let usual = RepairSettings::default();
         Ok(RepairSettings {
             refit: repairs.refit.unwrap_or(usual.refit),

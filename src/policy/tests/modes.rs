@@ -353,4 +353,7 @@ fn smoothing_is_on_unless_the_policy_says_otherwise() {
     assert_eq!(both, serde_json::json!({ "refit": true, "smooth": false }));
     let why = "smooth is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: weight-only\nrepairs: { smooth: true }", 3, 20, why);
+    let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
+    fails("strict: true\nrepairs: { smooth: true }", 3, 20, why);
+    assert!(settings("version: 1\nstrict: true").is_ok());
 }
