@@ -10,7 +10,7 @@ use std::thread;
 /// in no particular order. The first error, in the order of the samples, ends the run.
 ///
 /// # Errors
-/// Those of reading and of `work`.
+/// Those of reading and of `work`; what is wrong with a node for a sample names the sample, too.
 pub fn run_samples<S: Send>(
     reader: impl Iterator<Item = Result<Sample>> + Send,
     threads: usize,
@@ -37,6 +37,9 @@ pub fn run_samples<S: Send>(
                 Some((index, Err(error))) => fail(index, error),
                 Some((index, Ok(sample))) => match work(&mut own, index, &sample) {
                     Ok(()) => progress.step(),
+                    Err(error @ Error::Node { .. }) => {
+                        fail(index, Error::other(format!("sample {}: {error}", sample.name)));
+                    }
                     Err(error) => fail(index, error),
                 },
             }
