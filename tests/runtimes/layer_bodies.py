@@ -68,16 +68,20 @@ def loop_by_data():
     return loop(going)
 
 
-def scan():
-    nodes = [
+def steps():
+    """What a Scan does with each part: two layers, one of the part and one of the state."""
+    return [
         node("MatMul", "part w", "read"),
         node("MatMul", "state v", "kept"),
         node("Add", "read kept", "sum"),
         node("Tanh", "sum", "next"),
         node("Identity", "next", "shown"),
     ]
+
+
+def scan():
     body = helper.make_graph(
-        nodes, "step", [info("state"), info("part")], [info("next"), info("shown")], stored(w=weights(1, 8))
+        steps(), "step", [info("state"), info("part")], [info("next"), info("shown")], stored(w=weights(1, 8))
     )
     around = helper.make_node(
         "Scan", ["start", "parts"], ["last", "all"], name="scan", body=body, num_scan_inputs=1, scan_input_axes=[1],
@@ -90,16 +94,9 @@ def scan():
 
 def old_scan():
     """The same in opset 8, where a Scan has batches: here of one."""
-    nodes = [
-        node("MatMul", "part w", "read"),
-        node("MatMul", "state v", "kept"),
-        node("Add", "read kept", "sum"),
-        node("Tanh", "sum", "next"),
-        node("Identity", "next", "shown"),
-    ]
     rows = [1, WIDTH]
     inputs, outputs = [info("state", FLOAT, rows), info("part", FLOAT, [1, 8])], [info(o, FLOAT, rows) for o in ("next", "shown")]
-    body = helper.make_graph(nodes, "step", inputs, outputs, stored(w=weights(1, 8), v=weights(2)))
+    body = helper.make_graph(steps(), "step", inputs, outputs, stored(w=weights(1, 8), v=weights(2)))
     around = helper.make_node("Scan", ["", "start", "parts"], ["last", "all"], name="scan", body=body, num_scan_inputs=1)
     split = node("Reshape", "x shape", "parts")
     constants = {"start": np.zeros((1, 1, WIDTH), np.float32), "shape": np.array([1, 4, 1, 8])}
