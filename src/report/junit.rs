@@ -151,7 +151,8 @@ fn compared(comparison: &Comparison) -> Vec<Case> {
             cases.push(Case::new("layers", "no value is off by more than its type explains", None, ""));
         }
         cases.extend(suspects.iter().map(|layer| {
-            let message = format!("suspect: {}", layer.why().unwrap_or_default());
+            let doubt = layers.doubt().map_or(String::new(), |doubt| format!("; {doubt}"));
+            let message = format!("suspect: {}{doubt}", layer.why().unwrap_or_default());
             Case { outcome: Outcome::Unsettled, message, ..Case::new("layers", &layer.value, None, "") }
         }));
     }

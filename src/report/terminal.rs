@@ -220,6 +220,9 @@ impl Display for Layers {
             line(f, "suspect", layer)?;
             writeln!(f, "             {}", layer.why().unwrap_or_default())?;
         }
+        if let Some(doubt) = self.doubt() {
+            writeln!(f, "             {doubt}")?;
+        }
         let mut worst: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.alone_db.is_some()).collect();
         worst.sort_by(|a, b| a.alone_db.partial_cmp(&b.alone_db).unwrap_or(std::cmp::Ordering::Equal));
         worst.into_iter().take(SHOWN).try_for_each(|layer| line(f, "worst", layer))?;
@@ -234,10 +237,17 @@ impl Display for Layers {
     }
 }
 
+/// A number of a few digits, however small.
+fn digits(number: f64) -> String {
+    // What rounds to more than five places hold.
+    let is_small = number != 0.0 && number.abs() < 1e-3;
+    if is_small { format!("{number:.2e}") } else { format!("{number:.5}") }
+}
+
 impl Display for Check {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { threshold, wanted, outcome, .. } = self;
-        let found = self.found.map_or("could not be measured".to_owned(), |v| format!("is {v:.5}"));
+        let found = self.found.map_or("could not be measured".to_owned(), |v| format!("is {}", digits(v)));
         let side = if self.bounds_above() { "at most" } else { "at least" };
         write!(f, "{:<12} {threshold} {found}, wanted {side} {wanted}", outcome.to_string())?;
         match self.limit_of {

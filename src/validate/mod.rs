@@ -23,7 +23,9 @@ pub use border::Border;
 pub use compare::{Comparison, compare};
 pub use faults::Fault;
 pub use handed::{AtLevels, Handed, HandedLayer, LayerVerdict, Refusal, StepsApart, handed};
-pub use layers::{BodyNote, Cause, CutOff, LayerError, Layers, RARELY_CUT, Restored, Suspect, layers};
+pub use layers::{
+    BodyNote, Cause, CutOff, ENOUGH as ENOUGH_FOR_LAYERS, LayerError, Layers, RARELY_CUT, Restored, Suspect, layers,
+};
 pub use metrics::{Classification, OutputError};
 pub(crate) use metrics::{Ranking, Sums};
 pub use record::record;

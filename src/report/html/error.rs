@@ -56,6 +56,9 @@ fn shown(layers: &Layers) -> String {
         text.push_str("<p>No layer loses more than its types explain.</p>\n");
     } else {
         text.push_str(&rows("Suspects: off by more than the types explain", &suspects));
+        if let Some(doubt) = layers.doubt() {
+            text.push_str(&format!("<p>Few samples: {}.</p>\n", escape(doubt)));
+        }
     }
     if !worst.is_empty() {
         text.push_str(&rows("The largest errors of their own", &worst));

@@ -249,7 +249,7 @@ fn what_a_runtime_refuses_is_no_and_what_it_computes_differently_is_noted() {
 fn few_samples_suspects_and_a_larger_file_are_noted() {
     let mut few = comparison(vec![output("a", Some(30.0), 0.001)], None);
     few.samples = 20;
-    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)], bodies: vec![] };
+    let layers = Layers::new(16, vec![layer(Some(30.0), 9.0), layer(Some(40.0), 0.0)], vec![]);
     let details = Details { layers: Ok(layers), ..details() };
     let verdict = verdict(&document(Ok(&few), &details, &[file(30), file(31)]));
     assert_eq!((verdict.answer, verdict.notes.len()), (Answer::YesBut, 3));
@@ -266,11 +266,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
     let sample = crate::validate::SampleError::example(HOSTILE);
     let picture = Some(Picture { png: vec![1, 2, 3], width: 28, height: 28 });
     let details = Details {
-        layers: Ok(Layers {
-            samples: 2,
-            layers: vec![layer(Some(30.0), 9.0), layer(None, 0.0), layer(Some(-4.0), 0.0)],
-            bodies: vec![],
-        }),
+        layers: Ok(Layers::new(2, vec![layer(Some(30.0), 9.0), layer(None, 0.0), layer(Some(-4.0), 0.0)], vec![])),
         values: vec![Distribution { name, alone_db: None, seen: (-1.0, 9.0), range: (-1.0, 2.0), params, histogram }],
         weights: vec![Spread {
             node: HOSTILE.to_owned(),
@@ -390,8 +386,18 @@ fn a_page_of_which_little_is_known_leaves_sections_out() {
 }
 
 #[test]
+fn the_text_and_json_doubt_suspects_of_few_samples() {
+    let told = |samples: usize, excess: f64| {
+        let layers = Layers::new(samples, vec![layer(Some(30.0), excess)], vec![]);
+        let json = serde_json::to_value(&layers).expect("JSON");
+        (layers.to_string().contains("give 16 or more (--data, --samples)"), json["few_samples"].is_string())
+    };
+    assert_eq!([told(15, 9.0), told(15, 0.0), told(16, 9.0)], [(true, true), (false, true), (false, false)]);
+}
+
+#[test]
 fn layers_come_last_in_the_text() {
-    let layers = Layers { samples: 16, layers: vec![layer(Some(30.0), 0.0)], bodies: vec![] };
+    let layers = Layers::new(16, vec![layer(Some(30.0), 0.0)], vec![]);
     let compared = comparison(vec![output("y", Some(30.0), 0.005)], classes(0.99, Some((0.9, 0.9))));
     let text = Comparison { layers: Some(layers), ..compared }.to_string();
     let (before, after) = text.split_once("\nlayers ").expect("layers");

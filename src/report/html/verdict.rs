@@ -210,8 +210,9 @@ fn notes(document: &Document<'_>) -> Vec<String> {
             .collect();
         let more = if suspects.len() > NAMES_SHOWN { ", …" } else { "" };
         if !suspects.is_empty() {
-            let layers = counted(suspects.len(), "value is", "values are");
-            notes.push(format!("{layers} off by more than the types explain: {}{more}.", names.join(", ")));
+            let count = counted(suspects.len(), "value is", "values are");
+            let doubt = layers.doubt().map_or(String::new(), |_| "; there were too few samples to be sure".to_owned());
+            notes.push(format!("{count} off by more than the types explain: {}{more}{doubt}.", names.join(", ")));
         }
     }
     // A report says it itself.

@@ -34,11 +34,16 @@ use level::{Level, Note, Seen};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// So many samples show how far values reach. Of fewer, grids of healthy layers may look too wide.
+pub const ENOUGH: usize = 16;
+
 /// The error of every value that both models have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layers {
     /// How many samples were run.
     pub samples: usize,
+    /// What fewer samples than [`ENOUGH`] mean for suspects; `None` where there are as many.
+    pub few_samples: Option<String>,
     /// The values, in an order in which each stands behind all that it is computed from.
     pub layers: Vec<LayerError>,
     /// Nodes of whose bodies not all could be looked at.
@@ -59,6 +64,22 @@ pub struct BodyNote {
 }
 
 impl Layers {
+    /// Of so many samples: the values, and the nodes of whose bodies not all could be looked at.
+    pub(crate) fn new(samples: usize, layers: Vec<LayerError>, bodies: Vec<BodyNote>) -> Self {
+        let few_samples = (samples < ENOUGH).then(|| {
+            format!(
+                "fewer than {ENOUGH} samples seldom reach as far as those that calibrated, so that sound grids look too wide: give \
+                 {ENOUGH} or more (--data, --samples) before taking a suspect for a fault"
+            )
+        });
+        Self { samples, few_samples, layers, bodies }
+    }
+
+    /// What is to be said beside suspects, if there are any, for lack of samples.
+    pub fn doubt(&self) -> Option<&str> {
+        self.few_samples.as_deref().filter(|_| self.layers.iter().any(LayerError::is_suspect))
+    }
+
     /// The layers whose error exceeds what their types explain, the most suspect first.
     pub fn suspects(&self) -> Vec<&LayerError> {
         let mut suspects: Vec<&LayerError> = self.layers.iter().filter(|layer| layer.is_suspect()).collect();
@@ -119,7 +140,7 @@ pub fn layers(
     // Sums of floating-point numbers depend on their order: always that of the samples.
     rows.sort_by_key(|row| row.0);
     let seen: Vec<&Seen> = rows.iter().map(|(_, seen)| seen).collect();
-    Ok(Layers { samples: seen.len(), layers: level.errors(&seen, ""), bodies: notes(&seen) })
+    Ok(Layers::new(seen.len(), level.errors(&seen, ""), notes(&seen)))
 }
 
 /// What could not be looked at, and in how many samples.

@@ -6,9 +6,14 @@ use crate::report::html::page;
 use crate::validate::{Cause, CutOff, LayerError, Layers, Stress, StressCase, StressVerdict, Suspect};
 
 fn page_of(layers: Vec<LayerError>, stress: Option<Stress>) -> String {
+    page_on(16, layers, stress)
+}
+
+/// The same on so many samples.
+fn page_on(samples: usize, layers: Vec<LayerError>, stress: Option<Stress>) -> String {
     let mut compared = comparison(vec![output("a", Some(30.0), 0.001)], None);
     compared.stress = stress;
-    let details = Details { layers: Ok(Layers { samples: 16, layers, bodies: vec![] }), ..details() };
+    let details = Details { layers: Ok(Layers::new(samples, layers, vec![])), ..details() };
     page(&document(Ok(&compared), &details, &[file(100), file(30)]))
 }
 
@@ -25,6 +30,16 @@ fn what_grids_cut_off_has_a_table_and_is_no_suspect() {
     // Where rounding is most of the error nothing is said of it.
     let rounding = LayerError { grid_excess_db: Some(1.0), ..cut };
     assert!(!page_of(vec![rounding], None).contains("Cut off by their grids"));
+}
+
+#[test]
+fn suspects_of_few_samples_are_doubted_where_they_are_listed() {
+    let suspect = || vec![layer(Some(30.0), 9.0)];
+    let few = page_on(4, suspect(), None);
+    assert!(few.contains("Few samples: ") && few.contains("--samples") && few.contains("too few samples to be sure"));
+    for told in [page_on(16, suspect(), None), page_on(4, vec![layer(Some(30.0), 0.0)], None)] {
+        assert!(!told.contains("Few samples: ") && !told.contains("too few samples to be sure"), "{told}");
+    }
 }
 
 #[test]
