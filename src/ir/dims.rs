@@ -35,6 +35,15 @@ pub fn says_length(name: &str) -> bool {
     !lower.ends_with(']') && LENGTHS.iter().any(|part| lower.contains(part))
 }
 
+/// Words that exporters put where a dimension has no name.
+const NAMELESS: [&str; 6] = ["none", "null", "nan", "unknown", "unk", "dynamic"];
+
+/// Whether `name` tells a dimension from others: without a letter (`?`, `-1`) or as one of a few words it says that the size is not
+/// known, and several of the same may have different sizes.
+pub fn names_dimension(name: &str) -> bool {
+    name.chars().any(char::is_alphabetic) && !NAMELESS.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
 fn dims(info: &mut ValueInfoProto) -> Option<&mut Vec<Dimension>> {
     match info.r#type.as_mut()?.value.as_mut()? {
         type_proto::Value::TensorType(tensor) => Some(&mut tensor.shape.as_mut()?.dim),
@@ -62,7 +71,7 @@ impl Graph {
             for (axis, dim) in dims(&mut info).map(std::mem::take).unwrap_or_default().into_iter().enumerate() {
                 let name = match dim.value {
                     Some(dimension::Value::DimValue(size)) if size > 0 => continue,
-                    Some(dimension::Value::DimParam(name)) if !name.is_empty() => name,
+                    Some(dimension::Value::DimParam(name)) if names_dimension(&name) => name,
                     _ => format!("{}[{axis}]", self.value(*value).name()),
                 };
                 open.push(OpenAxis { input: *value, axis, name });
@@ -71,8 +80,11 @@ impl Graph {
         open
     }
 
-    /// Gives the dimension called `name` a size, wherever the file uses the name.
+    /// Gives the dimension called `name` a size, wherever the file uses the name. `?` and the like are no names.
     pub fn fix_dim(&mut self, name: &str, size: usize) -> Fixed {
+        if !names_dimension(name) {
+            return Fixed::Unknown;
+        }
         let hints = self.values.iter_mut().filter_map(|v| v.info.as_mut());
         let listed = self.inputs.iter_mut().chain(&mut self.outputs).map(|(_, info)| info);
         let called = |d: &&mut Dimension| matches!(&d.value, Some(dimension::Value::DimParam(n)) if n == name);
@@ -90,7 +102,7 @@ impl Graph {
         let Some((_, info)) = self.inputs.iter_mut().find(|(v, _)| *v == value) else { return Fixed::Unknown };
         let Some(dim) = dims(info).and_then(|dims| dims.get_mut(axis)) else { return Fixed::Unknown };
         match dim.value.clone() {
-            Some(dimension::Value::DimParam(name)) if !name.is_empty() => self.fix_dim(&name, size),
+            Some(dimension::Value::DimParam(name)) if names_dimension(&name) => self.fix_dim(&name, size),
             Some(dimension::Value::DimValue(known)) if known > 0 && known != size as i64 => Fixed::Already(known),
             _ => {
                 dim.value = Some(dimension::Value::DimValue(size as i64));

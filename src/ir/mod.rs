@@ -30,7 +30,7 @@ mod tests;
 
 pub use attributes::Attributes;
 pub use body_model::Surroundings;
-pub use dims::{Fixed, OpenAxis, says_length};
+pub use dims::{Fixed, OpenAxis, names_dimension, says_length};
 pub use edit::NewNode;
 pub use functions::{FunctionId, FunctionUses, Functions};
 pub use graph::{Graph, Node, NodeId, Source, Use, Value, ValueId};

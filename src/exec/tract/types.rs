@@ -5,6 +5,7 @@ use super::failure::{Failure, guarded};
 use super::message::{Message, stated_type};
 use super::{bounds, convert, refuse};
 use crate::error::Result;
+use crate::ir::names_dimension;
 use crate::tensor::TensorType;
 use std::collections::HashMap;
 use tract_onnx::model::ParsingContext;
@@ -92,7 +93,7 @@ fn dimension_names(message: &Message) -> HashMap<(usize, usize), String> {
     let named = fed.enumerate().flat_map(|(input, info)| {
         let dims = dims(info).unwrap_or_default().into_iter().enumerate();
         dims.filter_map(move |(axis, dim)| match dim.value? {
-            Dim::DimParam(name) if !name.is_empty() => Some(((input, axis), format!("dim_{}", plain(&name)))),
+            Dim::DimParam(name) if names_dimension(&name) => Some(((input, axis), format!("dim_{}", plain(&name)))),
             _ => None,
         })
     });
