@@ -34,7 +34,7 @@ pub struct Calibration {
     pub values: BTreeMap<String, Statistics>,
 }
 
-const FORMAT: &str = "tare-statistics";
+const FORMAT: &str = file::STATISTICS;
 const VERSION: u32 = 3;
 
 /// What every version begins with.

@@ -8,8 +8,9 @@ mod commands;
 mod logging;
 mod progress;
 
-use args::{Cli, Command};
+use args::{Cli, Command, misplaced_value};
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::process::ExitCode;
 use tare::error::{Error, Result};
 
@@ -26,6 +27,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            if let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg)
+                && error.kind() == ErrorKind::UnknownArgument
+                && let Some(hint) = misplaced_value(&std::env::args_os().collect::<Vec<_>>(), unknown)
+            {
+                eprintln!("\nhint: {hint}");
+            }
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };

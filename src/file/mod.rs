@@ -5,6 +5,7 @@ mod digests;
 mod external;
 mod observed;
 mod outline;
+mod own;
 mod sink;
 mod tensors;
 
@@ -12,6 +13,7 @@ pub use atomic::{WriteSeek, check_outputs, check_writable, folder_of, write_atom
 pub use digests::{digest, digest_all, digest_bytes, digests};
 pub use observed::{Exposed, with_outputs};
 pub use outline::outline;
+pub use own::{LOCK, STATISTICS, written_by_tare};
 
 use crate::error::{Error, Result};
 use crate::ir::Model;
@@ -59,6 +61,9 @@ fn bytes(path: &Path) -> Result<Bytes> {
 fn decode(bytes: Bytes) -> Result<ModelProto> {
     if bytes.is_empty() {
         return Err(Error::other("is empty; expected an ONNX model"));
+    }
+    if let Some(told) = own::written_by_tare(&bytes) {
+        return Err(Error::other(format!("{told}; it is no ONNX model")));
     }
     let proto = ModelProto::decode(bytes)
         .map_err(|e| Error::other(format!("is not an ONNX model, or is truncated or damaged ({e})")))?;

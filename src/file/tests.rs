@@ -113,6 +113,9 @@ fn what_is_no_model_is_said_to_be_none() {
         (b"<!DOCTYPE html><html></html>", "not an ONNX model"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "not an ONNX model"),
         (b"PK\x03\x04\x14\x00\x00\x00", "not an ONNX model"),
+        (b"{\n  \"format\": \"tare-lock\",\n", "--locked FILE"),
+        (b"{\"format\":\"tare-statistics\",", "--ranges FILE"),
+        (b"{\"format\":\"tare-locket\",", "not an ONNX model"),
         (b"\x08\x08", "not an ONNX model"),
         (&[0xff; 64], "not an ONNX model"),
     ] {

@@ -12,6 +12,7 @@ pub use value::Value;
 
 use crate::dequantize;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::ir::{Graph, Model, NodeId};
 use crate::plan::Plan;
 use crate::quant::{GridType, KnownConstant};
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const FORMAT: &str = "tare-lock";
+const FORMAT: &str = file::LOCK;
 const VERSION: u32 = 1;
 
 /// SHA-256 in hexadecimal, by the name of a file.

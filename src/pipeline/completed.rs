@@ -178,7 +178,7 @@ pub(super) fn keep(
     settings: &Settings,
     (loaded, path): (Model, &Path),
     output: &Path,
-    (validating, context): (&Validating, &Context<'_>),
+    (validating, context): (&Validating<'_>, &Context<'_>),
 ) -> Result<(Report, Option<Details>)> {
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);

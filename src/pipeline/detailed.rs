@@ -63,7 +63,7 @@ pub(super) fn add_handed(
     compared: &mut Compared,
     samples: Option<&Samples>,
     written: &Model,
-    (settings, validating): (&Settings, &Validating),
+    (settings, validating): (&Settings, &Validating<'_>),
     context: &Context<'_>,
 ) -> Result<()> {
     let engines = validating.engines();

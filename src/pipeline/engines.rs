@@ -20,28 +20,29 @@ pub fn calibrating(settings: &Settings, context: &Context<'_>) -> Result<Box<dyn
 }
 
 /// The engines that run validation samples.
-pub struct Validating {
+pub struct Validating<'a> {
+    settings: &'a Settings,
     own: Box<dyn Executor>,
     runtime: Option<[OnnxRuntime; 2]>,
     /// The crash tests that are wanted, and how pictures become samples, as far as the settings say it.
     stress: Option<(StressCases, Preprocess)>,
 }
 
-impl Validating {
+impl<'a> Validating<'a> {
     /// Those of the settings. Beside a runtime to compare with, it is always tract that runs the models.
     ///
     /// # Errors
     /// When ONNX Runtime is wanted and not there.
-    pub fn new(settings: &Settings, context: &Context<'_>) -> Result<Self> {
+    pub fn new(settings: &'a Settings, context: &Context<'_>) -> Result<Self> {
         let data = settings.samples();
         let preprocess = data.map_or_else(Preprocess::default, |data| data.source.preprocess.clone());
         let stress = settings.stress.clone().map(|cases| (cases, preprocess));
         let Some(Reference::Onnxruntime) = settings.reference else {
-            return Ok(Self { own: calibrating(settings, context)?, runtime: None, stress });
+            return Ok(Self { settings, own: calibrating(settings, context)?, runtime: None, stress });
         };
         let at = |level| Ok(OnnxRuntime::load(context.onnxruntime)?.at(level));
         let runtime = Some([at(Level::DisableAll)?, at(Level::Default)?]);
-        Ok(Self { own: Box::new(Tract::default()), runtime, stress })
+        Ok(Self { settings, own: Box::new(Tract::default()), runtime, stress })
     }
 
     /// Whether crash tests are wanted.
@@ -63,7 +64,8 @@ impl Validating {
         let Some((cases, preprocess)) = &self.stress else { return Ok(None) };
         let pictures = samples.is_some_and(|(data, _)| data.describe().kind == Kind::Pictures);
         let preprocess = (pictures || *preprocess != Preprocess::default()).then_some(preprocess);
-        let options = StressOptions { cases, preprocess, samples };
+        let blame = |at: usize, why: Error| self.settings.blame_key(&format!("data.stress[{at}]"), why);
+        let options = StressOptions { cases, blame: &blame, preprocess, samples };
         let (threads, progress) = (context.threads, context.progress);
         validate::stress(float, quantized, &self.engines(), &options, threads, progress).map(Some)
     }

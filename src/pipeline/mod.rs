@@ -182,7 +182,7 @@ pub fn compare(
     };
     let set = (&samples.set, samples.indices.as_slice());
     let (engines, how) = (validating.engines(), (context.threads, context.progress));
-    let mut compared = validate::compare(original, written, &engines, set, &settings.tasks, how)?;
+    let mut compared = validate::compare(original, written, &engines, set, settings, how)?;
     compared.stress = validating.stress(original, written, Some(set), context)?;
     if layers {
         let layers = samples.layers(original, written, settings, context);

@@ -99,7 +99,8 @@ impl Planned {
         };
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
         let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
-        let halves = Halves::of(kinds, settings).map_err(|e| Error::file(&path, e))?;
+        let halves =
+            Halves::of(kinds, settings).map_err(|e| settings.blame_key("half.input", Error::file(&path, e)))?;
         let [inputs, outputs] = [&settings.io.inputs, &settings.io.outputs].map(integers);
         prepare::widen_border(&mut model.graph, &inputs, &outputs);
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());

@@ -300,6 +300,8 @@ fn what_a_model_has_in_16_bits_is_kept_or_widened_by_the_mode() {
         let wanted = kept.filter(|kept| *kept && !policy.contains("dynamic")).map(|_| float16);
         assert!(types.into_iter().all(|scales| scales == wanted), "{policy}");
     }
+    let why = planned("both.onnx", "mode: weight-only\nhalf: { input: keep }").err().expect("two types").to_string();
+    assert!(why.contains("p.yaml:4:16: ") && why.contains("both.onnx") && why.contains("half.input: widen"), "{why}");
     let both = planned("both.onnx", "mode: weight-only").expect("a plan");
     assert_eq!(both.plan.was_half.map(|was| was.kept), Some(false));
     let why = planned("both.onnx", "half: { input: keep }").map(|_| ()).expect_err("two types").to_string();

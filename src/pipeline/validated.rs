@@ -16,7 +16,7 @@ use std::path::Path;
 /// What to do where no samples are named.
 pub(super) const NO_SAMPLES: &str = "no samples: name them with --data";
 /// How many samples are compared value by value: all values of each are in memory at once.
-const LAYER_SAMPLES: usize = 16;
+const LAYER_SAMPLES: usize = validate::ENOUGH_FOR_LAYERS;
 
 /// Samples to validate on.
 pub struct Samples {
@@ -167,7 +167,7 @@ pub fn compare(
     planned: &Planned,
     quantized: &Model,
     samples: std::result::Result<&Samples, &'static str>,
-    (settings, validating): (&Settings, &Validating),
+    (settings, validating): (&Settings, &Validating<'_>),
     context: &Context<'_>,
 ) -> Result<Compared> {
     let Samples { set, indices } = match samples {
@@ -177,7 +177,7 @@ pub fn compare(
     };
     let (float, engines, samples) = (&planned.original, validating.engines(), (set, indices.as_slice()));
     let how = (context.threads, context.progress);
-    match validate::compare(float, quantized, &engines, samples, &settings.tasks, how) {
+    match validate::compare(float, quantized, &engines, samples, settings, how) {
         Ok(mut comparison) => {
             comparison.stress = validating.stress(float, quantized, Some(samples), context)?;
             Ok(Ok(comparison))

@@ -46,6 +46,16 @@ pub fn splits(graph: &Graph) -> Vec<(NodeId, String)> {
     graph.node_ids().filter_map(one).flatten().map(|id| (id, why.to_owned())).collect()
 }
 
+/// Why the columns of `node` cannot be told, blamed on what asks for the split.
+fn unseen(node: NodeId, order: &[NodeId], matched: &Matched, settings: &Settings) -> Error {
+    let why = "activations.outlier_threshold: which columns pass it is seen in samples; name some with --data";
+    let rule = order.iter().zip(&matched.nodes).find(|(id, _)| **id == node).and_then(|(_, node)| node.split_on);
+    match rule {
+        Some(place) => settings.blame(Some(place), Error::other(why)),
+        None => settings.blame_key("activations.outlier_threshold", Error::other(why)),
+    }
+}
+
 impl Plan {
     /// Plans the splits that the policy asks for, and what has to be observed for them. `order` and `matched` are parallel.
     ///
@@ -82,8 +92,7 @@ impl Plan {
                 Placement::Integer(integer) => &mut integer.constants[..],
                 Placement::Dynamic(weight) => {
                     if !settings.sees_samples() && settings.mode != Mode::Static {
-                        let why = "activations.outlier_threshold: which columns pass it is seen in samples; name some with --data";
-                        return Err(Error::other(why));
+                        return Err(unseen(self.nodes[at].id, order, matched, settings));
                     }
                     std::slice::from_mut(weight)
                 }

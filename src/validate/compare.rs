@@ -13,7 +13,7 @@ use super::worst::{SampleError, worst};
 use crate::error::{Error, Result};
 use crate::inputs::{Dataset, Sample, run_samples};
 use crate::ir::Model;
-use crate::policy::TaskSettings;
+use crate::policy::Settings;
 use crate::progress::Progress;
 use crate::tensor::Tensor;
 use serde::Serialize;
@@ -84,7 +84,7 @@ struct Row {
 }
 
 /// Runs the samples `indices` of `data` through both models, and through the quantized one by a runtime, if there is one. What
-/// outputs say is compared as `tasks` has it.
+/// outputs say is compared as `policy` has it.
 ///
 /// # Errors
 /// When the models' inputs or outputs differ, an output is not what its task reads, a sample cannot be read, or the engine cannot run one of them. What the runtime
@@ -94,7 +94,7 @@ pub fn compare(
     quantized: &Model,
     engines: &Engines<'_>,
     (data, indices): (&Dataset, &[usize]),
-    tasks: &TaskSettings,
+    policy: &Settings,
     (threads, progress): (usize, &dyn Progress),
 ) -> Result<Comparison> {
     let names = output_names(float);
@@ -103,7 +103,7 @@ pub fn compare(
         let other = output_names(quantized);
         return Err(Error::other(format!("the models have different outputs: {names:?} and {other:?}")));
     }
-    let tasks = Tasks::new(tasks, float)?;
+    let tasks = Tasks::new(policy, float)?;
     let halves = has_halves_alone(quantized)?;
     let witnesses = engines.runtime.as_ref().map(|runtime| Witnesses::new(runtime, quantized)).transpose()?;
     let steps = steps::of_outputs(quantized)?;
@@ -189,7 +189,7 @@ fn row(
     float: &Side<'_>,
     quantized: &Side<'_>,
     witnesses: Option<&Witnesses<'_>>,
-    (names, tasks): (&[String], &Tasks),
+    (names, tasks): (&[String], &Tasks<'_>),
 ) -> Result<Row> {
     let (reference, other) = (float.run(&sample.inputs)?, quantized.run(&sample.inputs)?);
     let mut sums = Vec::with_capacity(names.len());

@@ -67,6 +67,64 @@ fn a_wrong_key_or_word_of_the_policy_has_a_place_and_a_remedy() {
 }
 
 #[test]
+fn what_of_the_policy_does_not_fit_the_model_has_a_place() {
+    let folder = folder();
+    let folder = folder.path();
+    quantize_fails(folder, "validation: { task: yolo }\n", &[], &["policy.yaml:7:21: ", "the task yolo reads"]);
+    let unknown = "validation:\n  task:\n    nothing: classify\n";
+    quantize_fails(folder, unknown, &[], &["policy.yaml:9:5: ", "\"nothing\""]);
+    let outliers = "mode: dynamic\nactivations: { outlier_threshold: 6 }\n";
+    policy(folder, outliers);
+    let text = std::fs::read_to_string(folder.join("policy.yaml")).expect("a policy");
+    let start = text.find("data:").expect("samples");
+    let end = text.find("mode:").expect("a mode");
+    let without = format!("{}{}", &text[..start], &text[end..]);
+    std::fs::write(folder.join("policy.yaml"), &without).expect("written");
+    let line = 1 + without.lines().position(|line| line.contains("outlier")).expect("a line");
+    let place = format!("policy.yaml:{line}:35: ");
+    fails(folder, &["quantize", "-c", "policy.yaml", "-o", "out.onnx"], &[&place, "name some with --data"]);
+    let rule = "mode: dynamic\nrules:\n  - match: { op_type: Gemm }\n    activations: { outlier_threshold: 6 }\n";
+    std::fs::write(folder.join("policy.yaml"), format!("{}{rule}", &text[..start])).expect("written");
+    fails(folder, &["quantize", "-c", "policy.yaml", "-o", "out.onnx"], &["policy.yaml:", ":5: ", "--data"]);
+    // Crash tests are known once the model was converted.
+    policy(folder, "");
+    let text = std::fs::read_to_string(folder.join("policy.yaml")).expect("a policy");
+    let stress = text.replace("data:\n", "data:\n  stress: [noise, nosie]\n");
+    std::fs::write(folder.join("policy.yaml"), &stress).expect("written");
+    let line = 1 + stress.lines().position(|line| line.contains("nosie")).expect("a line");
+    let model = model();
+    let args = ["validate", model.to_str().expect("a name"), model.to_str().expect("a name"), "-c", "policy.yaml"];
+    fails(folder, &args, &[&format!("policy.yaml:{line}:19: "), "no crash test \"nosie\""]);
+    let flag = tare(folder, args.into_iter().chain(["--stress=nosie"]));
+    assert!(!text_of(&flag).contains("policy.yaml"), "what a flag says is no line's fault");
+}
+
+/// What a command said of its error.
+fn text_of(output: &Output) -> String {
+    text(&output.stderr).to_owned()
+}
+
+#[test]
+fn a_lock_in_the_place_of_something_else_leads_to_its_flag() {
+    let folder = folder();
+    let folder = folder.path();
+    policy(folder, "");
+    std::fs::write(folder.join("a.lock"), "{\n  \"format\": \"tare-lock\",\n  \"version\": 1\n}\n").expect("written");
+    fails(folder, &["quantize", "a.lock", "-o", "q.onnx"], &["a.lock", "--locked FILE", "no ONNX model"]);
+    fails(folder, &["quantize", "-c", "a.lock", "-o", "q.onnx"], &["a.lock", "--locked FILE", "no policy"]);
+    let quantize = ["quantize", "-c", "policy.yaml", "-o", "q.onnx", "--lock", "a.lock"];
+    fails(folder, &quantize, &["--lock=a.lock"]);
+    // With a model there is no place left for another word.
+    for (flag, value) in [("--lock", "b.lock"), ("--stress", "nan")] {
+        let output = tare(folder, ["quantize", "m.onnx", "-o", "q.onnx", flag, value]);
+        assert_eq!(ends(&output, 2), "");
+        let hint = format!("hint: {flag} takes its value behind an equals sign: {flag}={value}");
+        assert!(text_of(&output).contains(&hint), "{}", text_of(&output));
+    }
+    assert!(!text_of(&tare(folder, ["quantize", "--lock", "m.onnx", "--nonsense"])).contains("hint: --lock"));
+}
+
+#[test]
 fn a_picture_that_cannot_be_read_is_named() {
     let folder = folder();
     let (folder, pictures) = (folder.path(), folder.path().join("pictures"));

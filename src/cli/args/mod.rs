@@ -20,6 +20,7 @@ pub use dequantize::Dequantize;
 pub use diff::Diff;
 pub use groups::{Data, Model};
 pub use init::Init;
+pub use parse::misplaced_value;
 pub use quantize::Quantize;
 pub use record::Record;
 pub use sensitivity::Sensitivity;

@@ -1,5 +1,6 @@
 //! How the text of a flag becomes its value.
 
+use std::ffi::OsString;
 use tare::error::{Error, Result};
 use tare::policy::{self, OneOrEach, TaskName};
 
@@ -7,6 +8,23 @@ use tare::policy::{self, OneOrEach, TaskName};
 pub(super) fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Result<Option<T>> {
     let parse = |text: &String| policy::word(text).map_err(|e| Error::other(format!("--{flag}: {e}")));
     text.map(parse).transpose()
+}
+
+/// Flags whose value is optional, and stands behind an equals sign.
+const BEHIND_EQUALS: [&str; 2] = ["--lock", "--stress"];
+
+/// How a flag takes its value that may be left out.
+pub(super) fn behind_equals(flag: &str, value: &str) -> String {
+    format!("{flag} takes its value behind an equals sign: {flag}={value}")
+}
+
+/// What helps where one of `given`, which is not understood, may be the value of the flag before it.
+pub fn misplaced_value(given: &[OsString], unknown: &str) -> Option<String> {
+    let flag = |word: &OsString| BEHIND_EQUALS.into_iter().find(|flag| word == flag);
+    let is_word = |word: &OsString| !word.to_string_lossy().starts_with('-');
+    let pairs = given.iter().zip(given.iter().skip(1)).filter(|_| !unknown.starts_with('-'));
+    let mut misplaced = pairs.filter_map(|(word, next)| Some((flag(word)?, next)));
+    misplaced.find(|(_, next)| is_word(next)).map(|(flag, next)| behind_equals(flag, &next.to_string_lossy()))
 }
 
 /// `TASK` of the first output, or `NAME=TASK` of each.

@@ -1,10 +1,10 @@
 //! `tare quantize`.
 
 use super::groups::{Data, Judging, Model, raw};
-use super::parse::word;
+use super::parse::{behind_equals, word};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use tare::error::Result;
+use tare::error::{Error, Result};
 use tare::pipeline::Found;
 use tare::policy::{Overrides, Settings};
 
@@ -100,6 +100,12 @@ impl Quantize {
 
     /// The policy with all flags over it.
     pub fn settings(&self) -> Result<Settings> {
+        let beside = self.lock.as_deref() == Some(Path::new(BESIDE));
+        if let Some(model) =
+            self.model.model.as_ref().filter(|path| beside && path.extension() == Some("lock".as_ref()))
+        {
+            return Err(Error::other(behind_equals("--lock", &model.display().to_string())));
+        }
         let mut raw = raw(self.model.config.as_ref())?;
         let over = Overrides {
             model: self.model.model.clone(),
@@ -130,7 +136,7 @@ impl Quantize {
         };
         raw.override_with(&self.judging.over(over)?);
         let mut settings = raw.settings()?;
-        if self.lock.as_deref() == Some(Path::new(BESIDE)) {
+        if beside {
             settings.lock = settings.output.as_ref().map(|output| output.with_extension("lock"));
         }
         settings.found = self.ranges.is_some() || self.locked.is_some();

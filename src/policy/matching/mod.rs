@@ -43,6 +43,8 @@ pub struct NodeSettings {
     pub type_stated: bool,
     /// How its weight becomes integers.
     pub weights: WeightSettings,
+    /// Where the rule stands that splits columns off what it reads.
+    pub split_on: Option<Place>,
 }
 
 /// What the policy says about one value.
@@ -84,6 +86,7 @@ struct Draft {
     insists: bool,
     reason: Option<String>,
     decided_on: Option<Place>,
+    split_on: Option<Place>,
     activations: ActivationSettings,
     /// The number for the calibrator `percentile`, which a rule may give before another asks for the calibrator.
     percentile: f64,
@@ -131,6 +134,7 @@ impl Settings {
             insists: false,
             reason: None,
             decided_on: None,
+            split_on: None,
             activations: self.activations,
             percentile: self.activations.percentile(),
         };
@@ -174,6 +178,9 @@ impl Settings {
                     let draft = &mut node_drafts[i];
                     draft.decide(rule);
                     draft.activations = draft.activations.with(&rule.activations, &mut draft.percentile);
+                    if rule.activations.outlier_threshold.is_some() {
+                        draft.split_on = Some(rule.place);
+                    }
                     weights[i] = weights[i].with(&rule.weights);
                     modes[i] = rule.mode.map_or(modes[i], |mode| (mode, true));
                     typed[i] |= rule.activations.dtype.is_some();
@@ -204,6 +211,7 @@ impl Settings {
             reason: draft.reason,
             activations: draft.activations,
             weights,
+            split_on: draft.split_on,
         };
         let of_value =
             |(draft, Fixed { range, grid, stated_on, pinned, calibrator_stated }): (Draft, Fixed)| ValueSettings {

@@ -16,6 +16,7 @@ pub use wording::word;
 
 use super::raw::{Raw, Reference};
 use crate::error::{Error, Result};
+use crate::file::written_by_tare;
 use places::Node;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -38,7 +39,9 @@ impl Origin {
     /// Where `key` (`rules[1].match.node`) stands, or else the nearest thing around it; `None` where it is not the
     /// file's.
     pub(super) fn place(&self, key: &str) -> Option<Place> {
-        if self.overridden.contains(key) {
+        // An entry of a list came from where the list did.
+        let list = key.strip_suffix(']').and_then(|key| key.rsplit_once('[')).map_or(key, |(list, _)| list);
+        if self.overridden.contains(list) {
             return None;
         }
         Some(self.root.as_ref()?.find(key).place)
@@ -63,6 +66,9 @@ pub fn load(path: &Path) -> Result<Raw> {
     let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|e| Error::file(path, format!("the policy cannot be read: {e}")))?;
     check_size(bytes.len(), path)?;
+    if let Some(told) = written_by_tare(&bytes) {
+        return Err(Error::file(path, format!("{told}; it is no policy")));
+    }
     match String::from_utf8(bytes) {
         Ok(text) => Raw::parse(&text, path),
         Err(_) => Err(Error::file(path, "the policy is not UTF-8 text; save it as UTF-8")),

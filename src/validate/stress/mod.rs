@@ -108,6 +108,8 @@ impl Stress {
 pub struct StressOptions<'a> {
     /// Which cases are run.
     pub cases: &'a StressCases,
+    /// An error about the name of so many before it in the list of those, with its place in the policy.
+    pub blame: &'a dyn Fn(usize, Error) -> Error,
     /// How pictures become samples, where samples are pictures or the policy says it.
     pub preprocess: Option<&'a Preprocess>,
     /// Samples for both models, where there are some.
@@ -202,7 +204,7 @@ pub fn stress(
     };
     drop(samples);
     let all = cases::cases(&inputs, &base, &shapes::open([float, quantized], &base));
-    let chosen = chosen(all, options.cases)?;
+    let chosen = chosen(all, options)?;
 
     let bench = Bench {
         float: Side::new(engines.own, float)?,
@@ -277,12 +279,14 @@ fn specs(float: &Model, quantized: &Model) -> Result<Vec<InputSpec>> {
 }
 
 /// The cases that are asked for.
-fn chosen(all: Vec<Case>, wanted: &StressCases) -> Result<Vec<Case>> {
-    let StressCases::Named(names) = wanted else { return Ok(all) };
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|case| case.name != **name)) {
+fn chosen(all: Vec<Case>, options: &StressOptions<'_>) -> Result<Vec<Case>> {
+    let StressCases::Named(names) = options.cases else { return Ok(all) };
+    let mut listed = names.iter().enumerate();
+    if let Some((at, unknown)) = listed.find(|(_, name)| all.iter().all(|case| case.name != **name)) {
         let known: Vec<&str> = all.iter().map(|case| case.name.as_str()).collect();
         let known = known.join(", ");
-        return Err(Error::other(format!("there is no crash test {unknown:?} for this model; there are: {known}")));
+        let why = format!("there is no crash test {unknown:?} for this model; there are: {known}");
+        return Err((options.blame)(at, Error::other(why)));
     }
     Ok(all.into_iter().filter(|case| names.contains(&case.name)).collect())
 }

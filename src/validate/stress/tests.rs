@@ -19,7 +19,8 @@ fn all(float: &Model, quantized: &Model) -> Stress {
 }
 
 fn some(float: &Model, quantized: &Model, cases: &StressCases) -> Result<Stress> {
-    let (own, options) = (Tract::default(), StressOptions { cases, preprocess: None, samples: None });
+    let (own, options) =
+        (Tract::default(), StressOptions { cases, blame: &|_, why| why, preprocess: None, samples: None });
     let engines = Engines { own: &own, runtime: None };
     stress(float, quantized, &engines, &options, 2, &Silent)
 }

@@ -17,7 +17,7 @@ use super::metrics::{Classification, Ranking};
 use crate::error::{Error, Result};
 use crate::inputs::Sample;
 use crate::ir::Model;
-use crate::policy::{OneOrEach, TaskName, TaskSettings};
+use crate::policy::{OneOrEach, Settings, TaskName};
 use crate::tensor::{DataType, Tensor};
 use serde::Serialize;
 use text::Charset;
@@ -89,7 +89,9 @@ impl Measure {
 }
 
 /// What is looked at in the outputs of a model.
-pub(super) struct Tasks {
+pub(super) struct Tasks<'a> {
+    /// Where the policy says it.
+    policy: &'a Settings,
     /// Of each output.
     each: Vec<TaskName>,
     /// The first output of floats, which a task without an output's name is about.
@@ -125,17 +127,21 @@ impl Seen {
     }
 }
 
-impl Tasks {
-    /// Those of `settings`, for the outputs of the float model.
+/// Where the policy gives outputs their tasks.
+const KEY: &str = "validation.task";
+
+impl<'a> Tasks<'a> {
+    /// Those of `policy`, for the outputs of the float model.
     ///
     /// # Errors
     /// When an output is named that the model has not, or the file of characters cannot be read.
-    pub fn new(settings: &TaskSettings, model: &Model) -> Result<Self> {
-        let graph = &model.graph;
+    pub fn new(policy: &'a Settings, model: &Model) -> Result<Self> {
+        let (graph, settings) = (&model.graph, &policy.tasks);
         let outputs: Vec<&str> = graph.outputs().map(|v| graph.value(v).name()).collect();
         let named = settings.task.iter().flat_map(OneOrEach::names);
         if let Some(unknown) = named.into_iter().find(|name| !outputs.contains(name)) {
-            return Err(Error::other(format!("a task is given for the output {unknown:?}; the model has {outputs:?}")));
+            let why = format!("a task is given for the output {unknown:?}; the model has {outputs:?}");
+            return Err(policy.blame_name(KEY, unknown, Error::other(why)));
         }
         // Integers are handed through, or are what others said already.
         let float = |value| graph.element_type(value).is_none_or(DataType::is_float);
@@ -151,6 +157,7 @@ impl Tasks {
         let classes = model.metadata(NAMES).and_then(entries);
         let shown = graph.inputs().map(|v| graph.value(v).name()).position(|name| name == MASK);
         Ok(Self {
+            policy,
             each: outputs.iter().enumerate().map(of).collect(),
             first,
             mask_above: settings.mask_above,
@@ -220,7 +227,10 @@ impl Tasks {
             }
             TaskName::Yolo => (boxes(self.classes).or_else(|| boxes(None)), "boxes, [1,4+C,N], or [1,N,5+C]"),
         };
-        let refused = || Error::value(name, format!("the task {task} reads {wanted}; this output has shape {shape:?}"));
+        let refused = || {
+            let why = format!("the task {task} reads {wanted}; this output has shape {shape:?}");
+            self.policy.blame_name(KEY, name, Error::value(name, why))
+        };
         seen.map(Some).ok_or_else(refused)
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ir::build::Builder;
+use crate::policy::TaskSettings;
 use crate::tensor::Tensor;
 
 /// What the numbers of two models of one output show: of each sample its shape, the float numbers and the quantized ones.
@@ -14,7 +15,7 @@ fn model(entries: &[(&str, &str)]) -> Model {
     model
 }
 
-fn looked(tasks: &Tasks, samples: &[Shown<'_>]) -> Result<Option<Measure>> {
+fn looked(tasks: &Tasks<'_>, samples: &[Shown<'_>]) -> Result<Option<Measure>> {
     let one = |(at, (shape, a, b, text)): (usize, &Shown<'_>)| {
         let input = Tensor::from_f32(vec![1, 2], &[1.0, 0.0]);
         let text = text.map(str::to_owned);
@@ -26,8 +27,13 @@ fn looked(tasks: &Tasks, samples: &[Shown<'_>]) -> Result<Option<Measure>> {
     Ok(tasks.sum_up((0, "y"), &seen))
 }
 
+/// A policy with these tasks.
+fn with(tasks: TaskSettings) -> Settings {
+    Settings { tasks, ..Settings::default() }
+}
+
 fn measured(task: TaskName, entries: &[(&str, &str)], samples: &[Shown<'_>]) -> Option<Measure> {
-    let settings = TaskSettings { task: Some(OneOrEach::One(task)), ..TaskSettings::default() };
+    let settings = with(TaskSettings { task: Some(OneOrEach::One(task)), ..TaskSettings::default() });
     looked(&Tasks::new(&settings, &model(entries)).expect("tasks"), samples).expect("measures")
 }
 
@@ -167,9 +173,9 @@ fn embeddings_are_compared_by_their_neighbours() {
 fn of_steps_those_count_that_the_mask_shows() {
     // The input is [1, 0], and is no mask unless it is called so.
     let tokens: Shown<'_> = (&[1, 2, 2], &[1.0, 0.0, 9.0, 9.0], &[1.0, 0.0, 9.0, -9.0], None);
-    let settings = TaskSettings { task: Some(OneOrEach::One(TaskName::Embed)), ..TaskSettings::default() };
+    let settings = with(TaskSettings { task: Some(OneOrEach::One(TaskName::Embed)), ..TaskSettings::default() });
     let mut tasks = Tasks::new(&settings, &model(&[])).expect("tasks");
-    let cosine = |tasks: &Tasks| match looked(tasks, &[tokens]).expect("measures") {
+    let cosine = |tasks: &Tasks<'_>| match looked(tasks, &[tokens]).expect("measures") {
         Some(Measure::Embed(found)) => found.cosine,
         other => panic!("{other:?}"),
     };
@@ -203,16 +209,16 @@ fn the_task_follows_from_structure_where_that_leaves_no_doubt() {
 fn an_output_that_a_task_cannot_read_is_named() {
     let flat: Shown<'_> = (&[4], &[0.0; 4], &[0.0; 4], None);
     for task in [TaskName::Classify, TaskName::Ctc, TaskName::Embed, TaskName::SegmentClasses, TaskName::Yolo] {
-        let settings = TaskSettings { task: Some(OneOrEach::One(task)), ..TaskSettings::default() };
+        let settings = with(TaskSettings { task: Some(OneOrEach::One(task)), ..TaskSettings::default() });
         let why =
             looked(&Tasks::new(&settings, &model(&[])).expect("tasks"), &[flat]).expect_err("refused").to_string();
         assert!(why.contains(&format!("the task {task} reads")) && why.contains("[4]") && why.contains('y'), "{why}");
     }
     let other = OneOrEach::Each([("z".to_owned(), TaskName::Yolo)].into());
-    let settings = TaskSettings { task: Some(other), ..TaskSettings::default() };
+    let settings = with(TaskSettings { task: Some(other), ..TaskSettings::default() });
     let why = Tasks::new(&settings, &model(&[])).err().expect("refused").to_string();
     assert!(why.contains("\"z\"") && why.contains("[\"y\"]"), "{why}");
-    let settings = TaskSettings { charset: Some("missing.txt".into()), ..TaskSettings::default() };
+    let settings = with(TaskSettings { charset: Some("missing.txt".into()), ..TaskSettings::default() });
     assert!(Tasks::new(&settings, &model(&[])).err().expect("refused").to_string().contains("missing.txt"));
 }
 
