@@ -6,6 +6,7 @@
 mod around;
 mod constants;
 mod grids;
+mod loose;
 mod nodes;
 mod pairing;
 mod renaming;

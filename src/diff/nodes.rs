@@ -1,5 +1,6 @@
 //! Nodes: which one model lacks, and what differs about those that both have.
 
+use super::loose::Loose;
 use super::pairing::{Pairing, operator, source};
 use super::{Changed, Difference, around};
 use crate::error::Result;
@@ -14,6 +15,9 @@ pub struct NodeOf {
     pub node: String,
     /// Its operator, with the domain where that is not ONNX's own.
     pub operator: String,
+    /// The operator that it and others spell out, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<&'static str>,
 }
 
 /// A node that both models have.
@@ -84,18 +88,22 @@ fn inner(a: &Graph, b: &Graph, scope: &str, difference: &mut Difference) -> Resu
 
 fn graphs(pairing: &Pairing<'_>, scope: &str, difference: &mut Difference) -> Result<()> {
     let [a, b] = pairing.graphs;
-    let of = |graph: &Graph, id: NodeId| NodeOf {
-        node: format!("{scope}{}", graph.label(id)),
-        operator: operator(graph.node(id)),
+    let order = [a.topological()?, b.topological()?];
+    let loose = [Loose::of(a, &order[0]), Loose::of(b, &order[1])];
+    let of = |side: usize, id: NodeId| NodeOf {
+        node: format!("{scope}{}", pairing.graphs[side].label(id)),
+        operator: operator(pairing.graphs[side].node(id)),
+        part_of: loose[side].part_of(id),
     };
-    for id in a.topological()? {
+    let [first, second] = &order;
+    for &id in first {
         let Some(&other) = pairing.nodes.get(&id) else {
-            difference.removed.push(of(a, id));
+            difference.removed.push(of(0, id));
             continue;
         };
         difference.compared.nodes += 1;
         let changes = changes(pairing, id, other, scope, difference)?;
-        let NodeOf { node, operator } = of(a, id);
+        let NodeOf { node, operator, .. } = of(0, id);
         if !changes.is_empty() {
             difference.changed.push(NodeChange { node, operator, changes });
         }
@@ -104,8 +112,8 @@ fn graphs(pairing: &Pairing<'_>, scope: &str, difference: &mut Difference) -> Re
             inner(&a.body(id, index)?, &b.body(other, index)?, &scope, difference)?;
         }
     }
-    let added = b.topological()?.into_iter().filter(|id| !pairing.taken.contains(&id.index()));
-    difference.added.extend(added.map(|id| of(b, id)));
+    let added = second.iter().filter(|id| !pairing.taken.contains(&id.index()));
+    difference.added.extend(added.map(|&id| of(1, id)));
     Ok(())
 }
 

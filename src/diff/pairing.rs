@@ -1,6 +1,7 @@
 //! Which nodes of two graphs belong together: by name, then by output, then by what they read and what reads them, then by operator
 //! and position.
 
+use super::loose::past;
 use super::structure::{Likeness, Structure, longest};
 use crate::dequantize;
 use crate::error::Result;
@@ -30,25 +31,6 @@ pub(super) fn source(graph: &Graph, mut value: ValueId) -> ValueId {
         }
     }
     value
-}
-
-/// The same where that is an operator on integers, of what it stands for.
-pub(super) fn stood_for(node: &Node) -> String {
-    let form = qoperators::find(node.domain(), node.op_type());
-    form.map_or_else(|| operator(node), |form| form.float.to_owned())
-}
-
-/// Whether conversions take a node into the layer before it: a clamp, a normalization, a padding, or what changes
-/// nothing.
-pub(super) fn is_taken(graph: &Graph, id: NodeId) -> bool {
-    const TAKEN: [&str; 7] = ["Relu", "Clip", "BatchNormalization", "Pad", "Identity", "Dropout", "Cast"];
-    TAKEN.iter().any(|op_type| graph.node(id).is(op_type))
-}
-
-/// What such a node reads that makes `value`.
-pub(super) fn past(graph: &Graph, value: ValueId) -> Option<ValueId> {
-    let id = graph.value(value).producer().filter(|&id| is_taken(graph, id))?;
-    graph.node(id).input(0)
 }
 
 /// What two nodes of one operator read at the same place, bodies of theirs too, as far as these read as much.
@@ -188,8 +170,12 @@ impl<'g> Pairing<'g> {
             },
             None => Some(None),
         };
-        let mut reads: Vec<Option<ValueId>> = node.inputs().iter().map(one).collect::<Option<_>>()?;
-        let name = if likeness.loose { stood_for(node) } else { operator(node) };
+        let spelled = known[side].loose.product_of(id).filter(|_| likeness.loose);
+        let mut reads: Vec<Option<ValueId>> = match spelled {
+            Some(value) => vec![one(&Some(value))?],
+            None => node.inputs().iter().map(one).collect::<Option<_>>()?,
+        };
+        let name = if likeness.loose { known[side].loose.operator(graph, id) } else { operator(node) };
         if likeness.loose {
             // Biases and scales that only one of them has are constants.
             reads.retain(Option::is_some);
@@ -232,7 +218,7 @@ impl<'g> Pairing<'g> {
             let before = self.nodes.len();
             for most in 1..=likenesses.len() {
                 self.by_reads(order, &known, &likenesses[..most]);
-                self.by_readers(order);
+                self.by_readers(order, &known);
                 if self.free(order).iter().any(Vec::is_empty) {
                     return Ok(());
                 }
@@ -285,10 +271,10 @@ impl<'g> Pairing<'g> {
     }
 
     /// Pairs nodes of one operator that make what nodes that belong together read at the same place, or the same output.
-    fn by_readers(&mut self, order: &[Vec<NodeId>; 2]) {
+    fn by_readers(&mut self, order: &[Vec<NodeId>; 2], known: &[Structure; 2]) {
         let [a, b] = self.graphs;
         if a.outputs().count() == b.outputs().count() {
-            a.outputs().zip(b.outputs()).for_each(|(x, y)| self.pair_makers(x, y));
+            a.outputs().zip(b.outputs()).for_each(|(x, y)| self.pair_makers(known, x, y));
         }
         for &id in order[0].iter().rev() {
             let Some(&other) = self.nodes.get(&id) else { continue };
@@ -296,18 +282,24 @@ impl<'g> Pairing<'g> {
                 continue;
             }
             for (x, y) in read(a.node(id), b.node(other)) {
-                self.pair_makers(x, y);
+                self.pair_makers(known, x, y);
             }
         }
     }
 
-    /// Pairs the nodes that make two values, if both are free and of one operator.
-    fn pair_makers(&mut self, x: ValueId, y: ValueId) {
+    /// Pairs the nodes that make two values, if both are free and of one operator: those before their way to integers and back, too,
+    /// where what they state and store is the same.
+    fn pair_makers(&mut self, known: &[Structure; 2], x: ValueId, y: ValueId) {
         let [a, b] = self.graphs;
-        let Some((one, two)) = a.value(x).producer().zip(b.value(y).producer()) else { return };
-        let free = !self.nodes.contains_key(&one) && !self.taken.contains(&two.index());
-        if free && operator(a.node(one)) == operator(b.node(two)) {
-            self.pair(one, two);
+        let before = (source(a, x), source(b, y));
+        for ((x, y), at_once) in [((x, y), true), (before, false)] {
+            let Some((one, two)) = a.value(x).producer().zip(b.value(y).producer()) else { continue };
+            let free = !self.nodes.contains_key(&one) && !self.taken.contains(&two.index());
+            let own = |side: usize, id: NodeId| known[side].mark(id, Likeness::CONSTANTS);
+            let alike = at_once || own(0, one) == own(1, two);
+            if free && alike && operator(a.node(one)) == operator(b.node(two)) {
+                self.pair(one, two);
+            }
         }
     }
 

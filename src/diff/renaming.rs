@@ -1,10 +1,12 @@
 //! The second model under the names of the first: what belongs together by structure is then compared by name.
 
-use super::pairing::{Pairing, operator, past, read, source};
+use super::loose::past;
+use super::pairing::{Pairing, operator, read, source};
 use super::{Changed, Difference};
 use crate::dequantize;
 use crate::error::Result;
-use crate::ir::{Graph, Model, NodeId, ValueId};
+use crate::ir::{Graph, Model, Node, NodeId, ValueId};
+use crate::qoperators;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The second model in names of the first, where those that it has itself are not known to the first; what went by another name is
@@ -49,10 +51,17 @@ fn walk(a: &Graph, b: &mut Graph, scope: &str, renamed: &mut Vec<Changed>) -> Re
     }
     let order = a.topological()?;
     let pairs = order.iter().filter_map(|&id| Some((id, *pairing.nodes.get(&id)?)));
-    let pairs: Vec<(NodeId, NodeId)> =
-        pairs.filter(|&(id, other)| operator(a.node(id)) == operator(before.node(other))).collect();
+    let (pairs, others): (Vec<(NodeId, NodeId)>, Vec<_>) =
+        pairs.partition(|&(id, other)| operator(a.node(id)) == operator(before.node(other)));
     for &(id, other) in &pairs {
         names.of_pair(&pairing, id, other);
+    }
+    for (id, other) in others {
+        // Operators on integers make these, what they stand for makes numbers.
+        let is_float = |node: &Node| qoperators::find(node.domain(), node.op_type()).is_none();
+        if is_float(a.node(id)) && is_float(before.node(other)) {
+            names.of_made(&pairing, id, other);
+        }
     }
     for (id, other) in pairs {
         for index in 0..a.body_count(id).min(before.body_count(other)) {
@@ -88,6 +97,18 @@ impl Names<'_> {
         }
     }
 
+    /// Names what two nodes make.
+    fn of_made(&mut self, pairing: &Pairing<'_>, id: NodeId, other: NodeId) {
+        let (one, two) = (self.a.node(id), self.b.node(other).clone());
+        for (x, y) in one.outputs().iter().zip(two.outputs()) {
+            let (Some(x), Some(y)) = (*x, *y) else { continue };
+            let x = last(pairing, 0, x);
+            let y = last(pairing, 1, y);
+            let what = if self.b.value(y).is_output() { "output" } else { "value" };
+            self.give(y, self.a.value(x).name(), what);
+        }
+    }
+
     fn of_pair(&mut self, pairing: &Pairing<'_>, id: NodeId, other: NodeId) {
         let (one, two) = (self.a.node(id), self.b.node(other).clone());
         let (name, old) = (one.name(), two.name());
@@ -97,13 +118,7 @@ impl Names<'_> {
                 self.note("node", name, old);
             }
         }
-        for (x, y) in one.outputs().iter().zip(two.outputs()) {
-            let (Some(x), Some(y)) = (*x, *y) else { continue };
-            let x = last(pairing, 0, x);
-            let y = last(pairing, 1, y);
-            let what = if self.b.value(y).is_output() { "output" } else { "value" };
-            self.give(y, self.a.value(x).name(), what);
-        }
+        self.of_made(pairing, id, other);
         for (x, y) in read(one, &two) {
             let (first, second) = (source(self.a, x), source(self.b, y));
             if !self.a.is_constant(first) || !self.b.is_constant(second) {
@@ -128,7 +143,7 @@ fn last(pairing: &Pairing<'_>, side: usize, mut value: ValueId) -> ValueId {
     loop {
         let mut uses = graph.value(value).uses().iter();
         let (Some(_), None) = (uses.next(), uses.next()) else { return value };
-        let Some((reader, 0)) = graph.value(value).readers().next() else { return value };
+        let Some((reader, _)) = graph.value(value).readers().next() else { return value };
         let paired =
             if side == 0 { pairing.nodes.contains_key(&reader) } else { pairing.taken.contains(&reader.index()) };
         let next = graph.node(reader).output(0).filter(|&made| !paired && past(graph, made) == Some(value));

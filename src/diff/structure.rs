@@ -1,6 +1,7 @@
 //! What tells nodes apart whatever they are called: what they state and store, and what becomes of what they make.
 
-use super::pairing::{is_between, is_taken, operator, source, stood_for};
+use super::loose::{Loose, passes, stood_for, taken};
+use super::pairing::{is_between, operator, source};
 use crate::error::Result;
 use crate::ir::{Graph, Node, NodeId, ValueId};
 use crate::qoperators::{self, Part};
@@ -20,6 +21,8 @@ pub(super) struct Structure {
     weights: Vec<Option<u64>>,
     /// What becomes of what it makes, so many nodes ahead, by its index; as it stands, and loosely.
     ahead: [Vec<Vec<u64>>; 2],
+    /// What nodes are in a loose sense.
+    pub loose: Loose,
 }
 
 /// What nodes have to have in common to belong together, beside their operator and what they read.
@@ -71,7 +74,9 @@ impl Structure {
                 weights[id.index()] = shape_of_weights(graph, id)?.map(|shape| hashed(&(stood_for(node), shape)));
             }
         }
-        Ok(Self { weights, ahead: [false, true].map(|loose| ahead(graph, order, loose)), constant, own })
+        let loose = Loose::of(graph, order);
+        let ahead = [None, Some(&loose)].map(|loose| ahead(graph, order, loose));
+        Ok(Self { weights, ahead, constant, own, loose })
     }
 
     /// Whether `value` follows from constants alone.
@@ -136,12 +141,17 @@ fn stated(graph: &Graph, id: NodeId) -> Result<u64> {
 
 /// What becomes of what each node makes, for each number of nodes ahead. What leads numbers to integers and back is passed over, and
 /// where that is `loose`, what conversions take away.
-fn ahead(graph: &Graph, order: &[NodeId], loose: bool) -> Vec<Vec<u64>> {
-    let passed = |id: NodeId| is_between(graph, id) || loose && is_taken(graph, id);
+fn ahead(graph: &Graph, order: &[NodeId], loose: Option<&Loose>) -> Vec<Vec<u64>> {
+    let passed = |id: NodeId| is_between(graph, id) || loose.is_some() && taken(graph, id).is_some();
+    let is_passed: Vec<bool> = {
+        let mut all = vec![false; graph.node_bound()];
+        order.iter().for_each(|&id| all[id.index()] = passed(id));
+        all
+    };
     let mut operators = vec![0; graph.node_bound()];
     for &id in order {
         let node = graph.node(id);
-        operators[id.index()] = hashed(&if loose { stood_for(node) } else { operator(node) });
+        operators[id.index()] = hashed(&loose.map_or_else(|| operator(node), |loose| loose.operator(graph, id)));
     }
     let mut all = vec![vec![0u64; graph.node_bound()]];
     for turn in 0..FAR {
@@ -154,10 +164,14 @@ fn ahead(graph: &Graph, order: &[NodeId], loose: bool) -> Vec<Vec<u64>> {
                 let Some(value) = *value else { continue };
                 let place = graph.outputs().position(|output| graph.value(value).is_output() && output == value);
                 marks.extend(place.map(|place| hashed(&("output", place))));
-                let behind = graph.value(value).readers().filter_map(|(reader, at)| match passed(reader) {
-                    true => (at == 0).then(|| next[reader.index()]),
+                let behind = graph.value(value).readers().filter_map(|(reader, at)| match is_passed[reader.index()] {
+                    true => passes(graph, reader, at, loose.is_some()).then(|| next[reader.index()]),
                     false => {
-                        let at = if loose { operand(graph.node(reader), at) } else { at };
+                        let at = match loose {
+                            Some(loose) if loose.product_of(reader).is_some() => 0,
+                            Some(_) => operand(graph.node(reader), at),
+                            None => at,
+                        };
                         Some(hashed(&(slot, at, operators[reader.index()], now[reader.index()])))
                     }
                 });
@@ -167,7 +181,7 @@ fn ahead(graph: &Graph, order: &[NodeId], loose: bool) -> Vec<Vec<u64>> {
             marks.dedup();
             // One reader behind what is passed over is one reader.
             next[id.index()] = match marks[..] {
-                [one] if passed(id) => one,
+                [one] if is_passed[id.index()] => one,
                 _ => hashed(&marks),
             };
         }

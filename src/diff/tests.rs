@@ -1,5 +1,6 @@
 //! Small models that differ in one thing, and all that is said of it.
 
+mod loose;
 mod odd;
 mod renamed;
 mod wiring;
@@ -155,7 +156,10 @@ fn structure_attributes_and_what_is_around_are_compared() {
     // A node more.
     let more = conv("c", 1, 13).node("Neg", &["y"], &["z"], vec![]).output("y", &[1, 1, 4, 4]).build();
     let found = of(&a, &more);
-    assert_eq!(found.added, [NodeOf { node: more.graph.label(last(&more)).to_owned(), operator: "Neg".into() }]);
+    assert_eq!(
+        found.added,
+        [NodeOf { node: more.graph.label(last(&more)).to_owned(), operator: "Neg".into(), part_of: None }]
+    );
     assert_eq!(of(&more, &a).removed, found.added);
     assert!(found.changed.is_empty());
 }

@@ -61,7 +61,10 @@ fn nodes(f: &mut Formatter<'_>, title: &str, all: &[NodeOf]) -> fmt::Result {
         return Ok(());
     }
     writeln!(f, "{title}")?;
-    all.iter().take(SHOWN).try_for_each(|node| writeln!(f, "  {} {}", short(&node.operator), short(&node.node)))?;
+    for NodeOf { node, operator, part_of } in all.iter().take(SHOWN) {
+        let part = part_of.map_or(String::new(), |whole| format!(", part of a {whole}"));
+        writeln!(f, "  {} {}{part}", short(operator), short(node))?;
+    }
     match all.len().saturating_sub(SHOWN) {
         0 => Ok(()),
         more => writeln!(f, "  and {more} more"),
