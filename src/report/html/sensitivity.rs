@@ -7,9 +7,12 @@ use crate::report::{CalibrationSummary, FileSummary};
 use crate::sensitivity::{Damage, Metric, NodeDamage, Sensitivity};
 use std::fmt::Write;
 
-const WIDTH: f64 = 980.0;
-const LEFT: f64 = 300.0;
-const RIGHT: f64 = 900.0;
+/// Widths of the longest bar, of a letter of the names before it, and of the figure behind it.
+const BAR: f64 = 600.0;
+const LETTER: f64 = 6.4;
+const FIGURE: f64 = 80.0;
+/// Letters of a name that are shown.
+const NAME: usize = 44;
 const ROW: f64 = 34.0;
 /// Layers in the chart, and names of a ranking.
 const SHOWN: usize = 20;
@@ -122,17 +125,19 @@ fn chart(nodes: &[NodeDamage], metric: Metric) -> String {
     let parts = |node: &NodeDamage| [(node.weights, "c0", "weights"), (node.activations, "c2", "activations")];
     let all = nodes.iter().flat_map(|node| parts(node).map(|part| length(part.0, metric)));
     let most = all.filter(|length| length.is_finite()).fold(0.0, f64::max);
-    let axis = Axis { from: (0.0, most), to: (LEFT, RIGHT) };
+    let longest = nodes.iter().map(|node| node.node.chars().count().min(NAME)).max().unwrap_or_default();
+    let left = 20.0 + LETTER * longest as f64;
+    let axis = Axis { from: (0.0, most), to: (left, left + BAR) };
     let label = format!("Damage of the weights and of the activations of {}", counted(nodes.len(), "layer", "layers"));
-    let mut chart = Chart::new(WIDTH, ROW * nodes.len() as f64 + 8.0, true, &label);
+    let mut chart = Chart::new(left + BAR + FIGURE, ROW * nodes.len() as f64 + 8.0, true, &label);
     for (at, node) in nodes.iter().enumerate() {
         let top = 4.0 + ROW * at as f64;
-        chart.words("e", (LEFT - 10.0, top + 18.0), &ending(&node.node, 44));
+        chart.words("e", (left - 10.0, top + 18.0), &ending(&node.node, NAME));
         for (k, (damage, class, what)) in parts(node).into_iter().enumerate() {
             let Some(shown) = damage.map(|damage| damage.shown(metric)) else { continue };
             let (top, end) = (top + 2.0 + 13.0 * k as f64, axis.at(length(damage, metric)));
             let title = format!("{}: {shown} with its {what} alone", node.node);
-            chart.rect(class, (LEFT, top), (end.max(LEFT + 1.0), top + 11.0), &title);
+            chart.rect(class, (left, top), (end.max(left + 1.0), top + 11.0), &title);
             chart.words("", (end + 6.0, top + 10.0), &shown);
         }
     }
