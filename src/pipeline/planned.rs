@@ -98,7 +98,7 @@ impl Planned {
             opset: settings.opset().max(least),
         };
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
-        let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
+        let (done, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
         let halves = Halves::of(kinds, settings).map_err(|e| Error::file(&path, e))?;
         let [inputs, outputs] = [&settings.io.inputs, &settings.io.outputs].map(integers);
         prepare::widen_border(&mut model.graph, &inputs, &outputs);
@@ -108,11 +108,15 @@ impl Planned {
         let grid = |one: &LevelInput| (one.name.clone(), (one.taken.scale, one.taken.zero_point));
         known.levels = levels.iter().map(grid).collect();
         if let Some(encoded) = &mut encoded {
-            known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
+            let derived = done.into_iter().flat_map(|(_, outcome)| outcome.derived).collect();
+            known.told = encoded.settle(&original.graph, &model.graph, derived, settings, told)?;
         }
         let kept = if completes { splits(&model.graph) } else { Vec::new() };
         let mut plan = plan(&model.graph, settings, &target, &kept, &known).map_err(|e| e.in_model(&path))?;
         halves.settle(&mut plan);
+        if let Some(encoded) = &encoded {
+            encoded.account(&mut plan.unused);
+        }
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
         Ok(Self { completes, contrib, levels, encoded, halves, ..Self::of(original, model, plan, known, &path) })
