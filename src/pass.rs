@@ -7,12 +7,38 @@ use crate::error::{Error, Result};
 use crate::ir::Model;
 
 /// What one pass did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
     /// How many places it changed.
     pub changed: usize,
     /// Places that looked right and were left alone: the node's label, and why.
     pub refused: Vec<(String, String)>,
+    /// Values it made that follow from one the model had.
+    pub derived: Vec<Derived>,
+}
+
+/// A value that a pass made of one that it took away: `clamp(source * factor + shift, low, high)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    /// The value made, in the model as it is now.
+    pub value: String,
+    /// The value it follows from, as the model was before.
+    pub source: String,
+    /// What the source is multiplied with; above 0.
+    pub factor: f64,
+    /// What is added then.
+    pub shift: f64,
+    /// Where the result is cut off.
+    pub within: (f64, f64),
+}
+
+impl Derived {
+    /// The range of the value where the source has the range `(low, high)`.
+    pub fn range(&self, (low, high): (f32, f32)) -> (f32, f32) {
+        let (least, most) = self.within;
+        let through = |number: f32| (f64::from(number) * self.factor + self.shift).clamp(least, most) as f32;
+        (through(low), through(high))
+    }
 }
 
 impl Outcome {

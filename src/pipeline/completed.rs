@@ -183,9 +183,7 @@ pub(super) fn keep(
     let mut float = loaded.clone();
     let turned = dequantize::dequantize(&mut float);
     let mut planned = Planned::kept(float, loaded, path);
-    if settings.strip {
-        planned.model.strip();
-    }
+    planned.notes = super::planned::strip(&mut planned.model, settings.strip);
     let samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
     let staged = file::stage(&planned.model, output)?;
     let written = staged.load()?;

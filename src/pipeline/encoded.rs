@@ -7,9 +7,12 @@ use crate::error::{Error, Result};
 use crate::file;
 use crate::ir::{Graph, Model, ValueId};
 use crate::ops::{self, Role};
+use crate::pass::Derived;
+use crate::plan::Unused;
 use crate::policy::Settings;
 use crate::quant::{GridType, KnownConstant, KnownGrids, Params};
 use crate::report::{EncodingsSummary, UnusedGrid};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A file of encodings, as it meets a model.
@@ -20,6 +23,8 @@ pub struct Encoded {
     sha256: String,
     /// Entries that say nothing about the model.
     passed_over: Vec<UnusedGrid>,
+    /// What preparing made of values that the file has a range or a grid of.
+    derived: Vec<Derived>,
 }
 
 impl Encoded {
@@ -38,7 +43,7 @@ impl Encoded {
             (name.clone(), KnownConstant { axis: None, block, grids })
         });
         grids.constants.extend(constants);
-        Ok(Some(Self { sha256: file::digest(&path)?, path, encodings, grids, passed_over }))
+        Ok(Some(Self { sha256: file::digest(&path)?, path, encodings, grids, passed_over, derived: Vec::new() }))
     }
 
     /// The grids as they stand in the file, without regard to the axes of constants.
@@ -46,8 +51,9 @@ impl Encoded {
         &self.grids
     }
 
-    /// What it says about `graph`, which was prepared from `original`, beside what is `told` otherwise, which comes first. Which of the types with and without a
-    /// sign stores an activation is the policy's choice: the numbers are the same.
+    /// What it says about `graph`, which was prepared from `original`, beside what is `told` otherwise, which comes first. Which of the
+    /// types with and without a sign stores an activation is the policy's choice: the numbers are the same. Of what preparing
+    /// `derived` from a value, the range follows from that of the value.
     ///
     /// # Errors
     /// When the grids of a constant do not fit it.
@@ -55,10 +61,12 @@ impl Encoded {
         &mut self,
         original: &Graph,
         graph: &Graph,
+        derived: Vec<Derived>,
         settings: &Settings,
         told: &KnownGrids,
     ) -> Result<KnownGrids> {
         let mut known = self.encodings.known.clone();
+        self.derive(derived, &mut known);
         let signed = settings.activations.scheme.dtype.limits().0 < 0;
         for grid in known.activations.values_mut() {
             *grid = grid.stored_as(with_sign(grid.dtype, signed));
@@ -90,6 +98,28 @@ impl Encoded {
         known.ranges.extend(told.ranges.iter().map(|(name, range)| (name.clone(), *range)));
         known.floats.extend(told.floats.iter().cloned());
         Ok(known)
+    }
+
+    /// Adds to `known` the ranges of what was `derived` from values that it knows.
+    fn derive(&mut self, derived: Vec<Derived>, known: &mut KnownGrids) {
+        for made in derived {
+            let stated = known.ranges.contains_key(&made.value) || known.activations.contains_key(&made.value);
+            let grid = || known.activations.get(&made.source).map(Params::real_range);
+            let range = known.ranges.get(&made.source).copied().or_else(grid);
+            if let Some(range) = range.filter(|_| !stated) {
+                known.ranges.insert(made.value.clone(), made.range(range));
+                self.derived.push(made);
+            }
+        }
+    }
+
+    /// Takes from what the plan makes no use of the entries whose value went into others that it does make use of, and those
+    /// others, which are no entries.
+    pub fn account(&self, unused: &mut Vec<Unused>) {
+        let of_use = |made: &&Derived| unused.iter().all(|entry| entry.name != made.value);
+        let sources: BTreeSet<String> = self.derived.iter().filter(of_use).map(|made| made.source.clone()).collect();
+        let made = |name: &str| self.derived.iter().any(|made| made.value == name);
+        unused.retain(|entry| !sources.contains(&entry.name) && !made(&entry.name));
     }
 
     /// What to report, where `unused` of the entries say nothing that the plan uses.

@@ -14,7 +14,7 @@ use crate::file;
 use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::{Model, NodeId};
 use crate::plan::{Known, Placement, Plan, UNREAD, out_of_range, plan, splits, unlike_joins};
-use crate::policy::{Format, IoType, OneOrEach, QuantizedInput, Settings};
+use crate::policy::{Format, IoType, OneOrEach, QuantizedInput, Settings, Strip};
 use crate::prepare;
 use crate::quant::KnownGrids;
 use crate::report::{CalibrationSummary, FloatGroup, summarize};
@@ -37,6 +37,8 @@ pub struct Planned {
     pub target: OnnxRuntimeCpu,
     /// Inputs that take the levels of a picture.
     pub(super) levels: Vec<LevelInput>,
+    /// Bytes of what the model says for people alone that were left out.
+    pub(super) notes: u64,
     /// What was known before it was planned.
     pub known: Known,
     /// The encodings beside it.
@@ -59,6 +61,15 @@ pub struct Planned {
     pub(super) executor: Tract,
 }
 
+/// Leaves out what the settings say of what `model` says for people alone, and returns how many bytes that were.
+pub(super) fn strip(model: &mut Model, what: Strip) -> u64 {
+    match what {
+        Strip::Nothing => 0,
+        Strip::Traces => model.strip_traces(),
+        Strip::Everything => model.strip(),
+    }
+}
+
 impl Planned {
     /// Loads, prepares and plans the model of `settings`.
     ///
@@ -76,6 +87,7 @@ impl Planned {
         let path =
             settings.model.clone().ok_or_else(|| Error::other("no model: name one, or state it in the policy"))?;
         let mut original = file::load(&path)?;
+        let notes = strip(&mut original, settings.strip);
         let mut encoded = Encoded::load(settings)?;
         let (executor, target) = (Tract::default(), OnnxRuntimeCpu);
         let mut known = Known { told: told.clone(), ..Known::default() };
@@ -98,7 +110,7 @@ impl Planned {
             opset: settings.opset().max(least),
         };
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
-        let (_, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
+        let (done, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
         let halves =
             Halves::of(kinds, settings).map_err(|e| settings.blame_key("half.input", Error::file(&path, e)))?;
         let [inputs, outputs] = [&settings.io.inputs, &settings.io.outputs].map(integers);
@@ -109,21 +121,25 @@ impl Planned {
         let grid = |one: &LevelInput| (one.name.clone(), (one.taken.scale, one.taken.zero_point));
         known.levels = levels.iter().map(grid).collect();
         if let Some(encoded) = &mut encoded {
-            known.told = encoded.settle(&original.graph, &model.graph, settings, told)?;
+            let derived = done.into_iter().flat_map(|(_, outcome)| outcome.derived).collect();
+            known.told = encoded.settle(&original.graph, &model.graph, derived, settings, told)?;
         }
         let kept = if completes { splits(&model.graph) } else { Vec::new() };
         let mut plan = plan(&model.graph, settings, &target, &kept, &known).map_err(|e| e.in_model(&path))?;
         halves.settle(&mut plan);
+        if let Some(encoded) = &encoded {
+            encoded.account(&mut plan.unused);
+        }
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { completes, contrib, levels, encoded, halves, ..Self::of(original, model, plan, known, &path) })
+        Ok(Self { completes, contrib, levels, encoded, halves, notes, ..Self::of(original, model, plan, known, &path) })
     }
 
     /// A model and what was planned for it.
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
-        let (locked, halves, smoothed, scaling) = (None, Halves::default(), Smoothing::new(), Vec::new());
+        let (locked, halves, smoothed, scaling, notes) = (None, Halves::default(), Smoothing::new(), Vec::new(), 0);
         Self {
             original,
             model,
@@ -139,6 +155,7 @@ impl Planned {
             contrib,
             halves,
             levels,
+            notes,
             path,
             executor,
         }
@@ -278,9 +295,6 @@ impl Planned {
             if let Some(params) = own.or_else(|| resolved.converted(one.value, one.dtype)) {
                 inputs::note_grid(&mut model, name, &params);
             }
-        }
-        if settings.strip {
-            model.strip();
         }
         model.set_metadata("tare.version", env!("CARGO_PKG_VERSION"));
         model.set_metadata("tare.policy_sha256", &self.policy_sha256(settings));

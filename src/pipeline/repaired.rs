@@ -68,7 +68,7 @@ impl Planned {
         (layers, (types, mut samples)): (HashMap<String, Layer>, Alike),
         context: &Context<'_>,
     ) -> Result<RepairSummary> {
-        let plain = Settings { format: Format::Qdq, strip: false, ..settings.clone() };
+        let plain = Settings { format: Format::Qdq, ..settings.clone() };
         let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0);
         let rounded = parts(resolved)?;
         let program = rounded.program(&Tract::default(), &types)?;

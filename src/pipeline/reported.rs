@@ -87,6 +87,7 @@ pub fn report(
         split: split(planned, resolved),
         encodings,
         known_not_used: unused,
+        notes_left_out: planned.notes,
         warnings,
     })
 }

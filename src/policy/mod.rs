@@ -23,7 +23,7 @@ pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
     Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName, Format,
     Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing,
-    QuantizedInput, Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Target, TaskName, Thresholds, TypeName,
+    QuantizedInput, Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Strip, Target, TaskName, Thresholds, TypeName,
     ValidationData, WeightForm, WeightRange, WeightTypeName, Weights, schema,
 };
 pub use settings::{

@@ -4,7 +4,7 @@
 use super::affine;
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
-use crate::pass::{Outcome, Pass};
+use crate::pass::{Derived, Outcome, Pass};
 use crate::patterns::{self, Kind};
 use crate::tensor::Tensor;
 
@@ -61,7 +61,7 @@ impl Pass for Lower {
                     let gain = gain_behind(graph, &mut job, &taken);
                     let factor = (gain / 6.0).sqrt();
                     affine::apply(graph, &layer, &vec![factor; layer.channels], &vec![0.0; layer.channels])?;
-                    swish(graph, &job, factor);
+                    outcome.derived.extend(swish(graph, &job, factor));
                 }
             }
             for &id in job.nodes.iter().rev() {
@@ -151,9 +151,11 @@ fn sigmoid(graph: &mut Graph, job: &Job) {
 }
 
 /// With `x` scaled by `factor`: `x * Clip(x + 3 factor, 0, 6 factor)`, which is HardSwish times `6 factor^2`. Below
-/// `-3 factor` it is zero, so `x` is cut off there, and a grid for it need not reach further down.
-fn swish(graph: &mut Graph, job: &Job, factor: f64) {
+/// `-3 factor` it is zero, so `x` is cut off there, and a grid for it need not reach further down. Returns what the factors of
+/// that product follow from.
+fn swish(graph: &mut Graph, job: &Job, factor: f64) -> [Derived; 2] {
     let stem = graph.value(job.output).name().to_owned();
+    let source = graph.value(job.x).name().to_owned();
     graph.rename(job.x, &format!("{stem}_scaled"));
     // The same float32 number with either sign: their sum is exactly zero.
     let three = f64::from((3.0 * factor) as f32);
@@ -166,4 +168,9 @@ fn swish(graph: &mut Graph, job: &Job, factor: f64) {
     let (_, gate) = add(graph, "Clip", &[shifted, low, high], &format!("{stem}_gate"));
     let (mul, _) = add(graph, "Mul", &[x, gate], &stem);
     graph.take_over_output(mul, 0, job.output);
+    let derived = |value, shift, within| {
+        let value = graph.value(value).name().to_owned();
+        Derived { value, source: source.clone(), factor, shift, within }
+    };
+    [derived(x, 0.0, (-three, f64::INFINITY)), derived(gate, three, (0.0, 6.0 * factor))]
 }

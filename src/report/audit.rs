@@ -66,7 +66,7 @@ pub fn audit(inspected: &Inspected<'_>, summary: &PlacementSummary) -> Result<St
     if notes > file_bytes / WORTH_SAYING {
         let _ = writeln!(
             text,
-            "notes        {} of doc strings and exporter's notes, which --strip leaves out",
+            "notes        {} of doc strings and exporter's notes, which --strip leaves out; stack traces go without it, too",
             size(notes)
         );
     }

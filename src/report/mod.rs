@@ -149,8 +149,15 @@ pub struct Report {
     /// Grids that were known beforehand and that nothing uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub known_not_used: Vec<UnusedGrid>,
+    /// Bytes of stack traces, or of all notes for people, that the output goes without.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub notes_left_out: u64,
     /// What a user should look at.
     pub warnings: Vec<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A file of encodings that was read.

@@ -95,6 +95,9 @@ impl Display for Report {
         if let Some(EncodingsSummary { path, format, entries, used, .. }) = &self.encodings {
             writeln!(f, "encodings    {path} ({format}): {used} of {entries} entries used")?;
         }
+        if self.notes_left_out > 0 {
+            writeln!(f, "notes        {} left out (strip)", size(self.notes_left_out))?;
+        }
         if !self.known_not_used.is_empty() {
             let names: Vec<_> = self.known_not_used.iter().map(|unused| unused.name.as_str()).collect();
             writeln!(f, "grids        known grids not used: {} ({})", names.len(), some(&names))?;

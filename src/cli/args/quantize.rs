@@ -34,9 +34,10 @@ pub struct Quantize {
     /// An operator that stays in float is an error.
     #[arg(long)]
     pub strict: bool,
-    /// Leave out doc strings and the metadata of nodes and values, which exporters fill with stack traces.
-    #[arg(long)]
-    pub strip: bool,
+    /// Leave out what the model says for people alone: everything (doc strings, and the metadata of nodes and values: the same as
+    /// --strip alone), traces (the stack traces that exporters leave on nodes; the default) or nothing.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "everything")]
+    pub strip: Option<String>,
     /// Give each output channel of a layer the gain and the mean that it has in float, layer by layer on calibration samples
     /// (repairs.refit). It is kept where samples that did not fit it agree.
     #[arg(long)]
@@ -121,7 +122,7 @@ impl Quantize {
             quantized_input: self.model.quantized_input()?,
             half_input: self.model.half_input()?,
             strict: self.strict.then_some(true),
-            strip: self.strip.then_some(true),
+            strip: word("strip", self.strip.as_ref())?,
             refit: self.refit.then_some(true),
             smooth: self.no_smooth.then_some(false),
             format: word("format", self.format.as_ref())?,

@@ -98,6 +98,25 @@ fn what_people_alone_read_can_be_left_out() {
 }
 
 #[test]
+fn stack_traces_can_be_left_out_alone() {
+    let mut noted = full().to_proto().expect("a message");
+    let entry = |key: &str| StringStringEntryProto { key: Some(key.to_owned()), value: Some("x".repeat(300)) };
+    let (trace, other) = (|| entry("pkg.torch.onnx.stack_trace"), || entry("pkg.torch.onnx.fx_node"));
+    noted.metadata_props = vec![trace()];
+    let outer = graph_of(&mut noted);
+    outer.doc_string = Some("said".to_owned());
+    outer.node[0].metadata_props = vec![other(), trace()];
+    outer.node[0].attribute[0].g.as_mut().expect("a body").node[0].metadata_props = vec![trace(), other()];
+    let mut model = Model::from_proto(noted.clone()).expect("a model");
+    assert!((600..700).contains(&model.strip_traces()));
+    let outer = graph_of(&mut noted);
+    outer.node[0].metadata_props = vec![other()];
+    outer.node[0].attribute[0].g.as_mut().expect("a body").node[0].metadata_props = vec![other()];
+    assert_eq!(model.to_proto().expect("a message"), noted);
+    assert_eq!(model.strip_traces(), 0);
+}
+
+#[test]
 fn what_a_body_no_longer_reads_is_no_longer_captured() {
     let mut graph = full().graph;
     let id = maker(&graph, "z");

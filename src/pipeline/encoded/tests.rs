@@ -1,5 +1,7 @@
+use super::super::Planned;
 use super::*;
 use crate::ir::build::{Builder, int};
+use crate::policy::Raw;
 
 /// Layers that read `w` (columns are channels), `t` (rows are) and `k` (a kernel), a sum with `c`, and lookups in the tables `e`
 /// and `s`.
@@ -71,4 +73,54 @@ fn blocks_of_a_channel_come_into_the_order_of_dequantize_linear() {
     );
     let kernel = of("k", &stated(8, StatedAxis::Channels, Some(2))).expect("blocks");
     assert_eq!((kernel.axis, scales(&kernel).len()), (Some(1), 8));
+}
+
+/// A HardSwish behind a layer, on which all that the model has gets a grid but for the two values that preparing makes.
+fn swish(entries: &str) -> Result<Planned> {
+    let model = Builder::new(17)
+        .input("x", &[1, 3, 8, 8])
+        .noise("w", &[4, 3, 3, 3], 1)
+        .node("Conv", &["x", "w"], &["c"], vec![])
+        .node("HardSwish", &["c"], &["s"], vec![])
+        .noise("v", &[2, 4, 1, 1], 2)
+        .node("Conv", &["s", "v"], &["y"], vec![])
+        .output("y", &[1, 2, 6, 6])
+        .build();
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    file::save(&model, &at("m.onnx")).expect("a file");
+    std::fs::write(at("e.json"), format!(r#"{{"x": [-1, 1], "s": [0, 4], "y": [0, 2]{entries}}}"#)).expect("a file");
+    let policy = "version: 1\nmodel: m.onnx\noutput: o.onnx\ndata: { encodings: e.json }\n";
+    Planned::new(&Raw::parse(policy, &at("p.yaml")).and_then(|raw| raw.settings())?)
+}
+
+#[test]
+fn what_preparing_makes_of_a_value_follows_from_its_range() {
+    let planned = swish(r#", "c": [-12, 9]"#).expect("a plan");
+    let ranges = &planned.known.told.ranges;
+    let sixth = 1.0 / 6.0_f32.sqrt();
+    for (name, low, high) in [("s_cut_clip_1", -3.0 * sixth, 9.0 * sixth), ("s_gate_clip_1", 0.0, 6.0 * sixth)] {
+        let value = planned.model.graph.find(name).expect("made by preparing");
+        let found = ranges[name];
+        assert!((found.0 - low).abs() < 1e-6 && (found.1 - high).abs() < 1e-6, "{name}: {found:?}");
+        let range = planned.plan.value(value).expect("on a grid").range;
+        assert_eq!(range, crate::plan::RangeSource::Given(found.0, found.1), "{name}");
+    }
+    assert_eq!(planned.plan.unused, [], "the range of c is of use");
+    let summary = planned.encoded.expect("encodings").summary(&mut Vec::new());
+    assert_eq!((summary.entries, summary.used), (4, 4));
+}
+
+#[test]
+fn what_is_stated_of_a_value_itself_comes_before_what_it_follows_from() {
+    let planned = swish(r#", "c": [-1, 1], "s_cut_clip_1": [0, 1]"#).expect("a plan");
+    let ranges = &planned.known.told.ranges;
+    assert_eq!(ranges["s_cut_clip_1"], (0.0, 1.0));
+    let sixth = 1.0 / 6.0_f32.sqrt();
+    let (low, high) = ranges["s_gate_clip_1"];
+    assert!((low - 2.0 * sixth).abs() < 1e-6 && (high - 4.0 * sixth).abs() < 1e-6, "{low} {high}");
+    // With nothing to follow from, the values need samples; what the file does not have is not listed as its own.
+    let planned = swish("").expect("a plan");
+    assert!(["s_cut_clip_1", "s_gate_clip_1"].iter().all(|name| !planned.known.told.ranges.contains_key(*name)));
+    assert_eq!(planned.plan.unused, []);
 }

@@ -111,7 +111,7 @@ impl Raw {
             io,
             quantized_input: self.quantized_input.unwrap_or_default(),
             strict: self.strict == Some(true),
-            strip: self.strip == Some(true),
+            strip: self.strip.unwrap_or_default(),
             rules,
             tasks: self.tasks()?,
             thresholds,

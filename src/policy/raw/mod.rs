@@ -10,7 +10,8 @@ mod thresholds;
 
 pub use names::{
     BiasType, CalibratorName, ChannelsName, Engine, FitName, Format, Granularity, HalfInput, IoType, LayoutName, Mode,
-    OnBadFileName, QuantizedInput, Reference, Target, TaskName, TypeName, WeightForm, WeightRange, WeightTypeName,
+    OnBadFileName, QuantizedInput, Reference, Strip, Target, TaskName, TypeName, WeightForm, WeightRange,
+    WeightTypeName,
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
@@ -74,9 +75,9 @@ pub struct Raw {
     /// Whether an operator that stays in float is an error.
     #[schemars(extend("default" = false))]
     pub strict: Option<bool>,
-    /// Whether the output goes without doc strings and without the metadata of its nodes and values.
-    #[schemars(extend("default" = false))]
-    pub strip: Option<bool>,
+    /// What the output goes without: stack traces on nodes; all doc strings and metadata of nodes and values; or nothing.
+    #[schemars(extend("default" = "traces"))]
+    pub strip: Option<Strip>,
     /// The samples: what calibrates, what validates, how pictures become tensors.
     pub data: Option<DataSection>,
     /// How activations become integers, where no rule says otherwise.

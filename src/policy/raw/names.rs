@@ -116,6 +116,19 @@ pub enum QuantizedInput {
     Complete,
 }
 
+/// What the output goes without that a model says for people alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strip {
+    /// All stays.
+    Nothing,
+    /// Stack traces that the exporter left on nodes.
+    #[default]
+    Traces,
+    /// Doc strings, and the metadata of nodes and values. Those of the model itself stay.
+    Everything,
+}
+
 /// What becomes of the numbers of 16 bits that a model has before it is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

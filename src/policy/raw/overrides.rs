@@ -2,7 +2,7 @@
 
 use super::names::{
     CalibratorName, ChannelsName, Engine, FitName, Format, HalfInput, IoType, LayoutName, Mode, QuantizedInput,
-    Reference, TaskName, WeightTypeName,
+    Reference, Strip, TaskName, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
@@ -25,7 +25,7 @@ pub struct Overrides {
     pub refit: Option<bool>,
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
-    pub strip: Option<bool>,
+    pub strip: Option<Strip>,
     pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,

@@ -3,7 +3,7 @@
 
 use super::super::raw::{
     Activations, BiasType, CalibratorName, Engine, Format, Granularity, HalfInput, IoType, Mode, OneOrEach,
-    QuantizedInput, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
+    QuantizedInput, Strip, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
 };
 use super::activations::{ActivationSettings, Calibrator};
 use super::pattern::Pattern;
@@ -64,8 +64,10 @@ impl Settings {
         if self.strict {
             keys["strict"] = json!(true);
         }
-        if self.strip {
-            keys["strip"] = json!(true);
+        match self.strip {
+            Strip::Traces => {}
+            Strip::Nothing => keys["strip"] = json!("nothing"),
+            Strip::Everything => keys["strip"] = json!("everything"),
         }
         if self.keep_patterns {
             keys["fuse_patterns"] = json!(false);

@@ -12,8 +12,8 @@ pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
 use super::raw::{
-    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, TaskName, Thresholds,
-    Weights,
+    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, Strip, TaskName,
+    Thresholds, Weights,
 };
 use super::text::{Origin, Place};
 use crate::encodings::Version;
@@ -83,8 +83,8 @@ pub struct Settings {
     pub quantized_input: QuantizedInput,
     /// Whether an operator that stays in float is an error.
     pub strict: bool,
-    /// Whether the output goes without doc strings and without the metadata of its nodes and values.
-    pub strip: bool,
+    /// What the output goes without that the model says for people alone.
+    pub strip: Strip,
     /// How activations become integers, where no rule says otherwise.
     pub activations: ActivationSettings,
     /// How weights become integers, where no rule says otherwise.

@@ -321,6 +321,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         missed: vec![],
         split: vec![crate::report::SplitLayer { node: HOSTILE.to_owned(), columns: vec![1, 2] }],
         encodings: None,
+        notes_left_out: 0,
         known_not_used: vec![crate::report::UnusedGrid { name: HOSTILE.to_owned(), reason: HOSTILE.to_owned() }],
         warnings: vec![HOSTILE.to_owned()],
     };
