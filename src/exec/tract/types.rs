@@ -7,7 +7,7 @@ use super::{bounds, convert, refuse};
 use crate::error::Result;
 use crate::ir::names_dimension;
 use crate::tensor::TensorType;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Kind;
@@ -48,6 +48,8 @@ fn inferred(onnx: &tract_onnx::Onnx, message: &Message, inputs: &[TensorType]) -
         });
         model.set_input_fact(index, fact?)?;
     }
+    // Weights behind them keep their types without being inputs: tract looks for each value it reads among all of those.
+    model.inputs.truncate(inputs.len());
     // Obstinate: what follows in spite of an operator that cannot be analysed is still told.
     let _ = model.analyse(true);
     let known = |outlet| convert::tensor_type(model.outlet_fact(outlet).ok()?);
@@ -85,7 +87,8 @@ fn hide_unreadable(onnx: &tract_onnx::Onnx, message: &mut Message) {
 /// What the dimensions of the model's inputs are called, by input and axis.
 fn dimension_names(message: &Message) -> HashMap<(usize, usize), String> {
     let Some(graph) = &message.proto.graph else { return HashMap::new() };
-    let fed = graph.input.iter().filter(|i| graph.initializer.iter().all(|t| t.name != i.name));
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let fed = graph.input.iter().filter(|input| !stored.contains(input.name.as_str()));
     let dims = |info: &ValueInfoProto| {
         let Kind::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
         Some(tensor.shape.as_ref()?.dim.clone())
