@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub type Smoothing = BTreeMap<String, Vec<i32>>;
 
 /// So many samples show how large channels are.
-const SAMPLES: usize = 32;
+const SAMPLES: usize = 16;
 
 /// Why what scales is no integer node.
 const SCALES: &str = "it scales the channels of what products read (repairs.smooth)";
