@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod bench;
+pub mod budget;
 pub mod calibrate;
 pub mod chance;
 pub mod dequantize;

@@ -4,6 +4,8 @@
 mod bad_values;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/budget.rs"]
+mod budget;
 #[path = "cli/conversions.rs"]
 mod conversions;
 #[path = "cli/diff.rs"]

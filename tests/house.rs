@@ -37,6 +37,7 @@ const ROOMS: &[&str] = &[
     "lock",
     "validate",
     "sensitivity",
+    "budget",
     "diff",
     "report",
     "bench",

@@ -28,8 +28,15 @@ impl Model {
     pub fn strippable_bytes(&self) -> Result<u64> {
         let mut bare = self.clone();
         bare.strip();
-        let (whole, bare) = (self.to_proto()?.encoded_len(), bare.to_proto()?.encoded_len());
-        Ok(whole.saturating_sub(bare) as u64)
+        Ok(self.encoded_bytes()?.saturating_sub(bare.encoded_bytes()?))
+    }
+
+    /// How many bytes its file has.
+    ///
+    /// # Errors
+    /// When the graph has a circle.
+    pub fn encoded_bytes(&self) -> Result<u64> {
+        Ok(self.to_proto()?.encoded_len() as u64)
     }
 }
 

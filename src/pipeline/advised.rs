@@ -143,7 +143,7 @@ fn open_dimensions(model: &Model, first: Option<&[Tensor]>) -> Vec<OpenDimension
 ///
 /// # Errors
 /// When it is not UTF-8.
-fn relative(path: &Path, folder: &Path) -> Result<String> {
+pub(super) fn relative(path: &Path, folder: &Path) -> Result<String> {
     let named = if path.is_absolute() || folder.as_os_str().is_empty() {
         path.to_path_buf()
     } else {

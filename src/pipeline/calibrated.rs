@@ -68,6 +68,19 @@ impl Planned {
         Ok((calibration, summary))
     }
 
+    /// Takes over what samples showed of `base`, which is the same model by other rules: a value that is observed only now has what
+    /// was seen where it was moved from. `None` where that does not do, and samples have to be observed anew.
+    pub(super) fn adopt(&mut self, settings: &Settings, known: &Calibration, base: &Self) -> Option<Calibration> {
+        self.smooth_by(settings, &known.smoothed).ok()?;
+        let mut calibration = known.clone();
+        for value in self.plan.observed().filter(|value| !known.values.contains_key(&value.name)) {
+            let before = base.model.graph.find(&value.name)?;
+            let root = base.plan.value(base.plan.root(before))?;
+            calibration.values.insert(value.name.clone(), known.values.get(&root.name)?.clone());
+        }
+        Some(calibration)
+    }
+
     /// Calibration samples, and which of them calibrate.
     ///
     /// # Errors

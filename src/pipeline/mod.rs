@@ -2,6 +2,7 @@
 
 mod advised;
 mod benched;
+mod budgeted;
 mod calibrated;
 mod completed;
 mod detailed;
@@ -36,7 +37,9 @@ use crate::progress::Progress;
 use crate::quant::KnownGrids;
 use crate::report::{self, Details, Form, Report, summarize};
 use crate::validate::{self, Comparison};
+use budgeted::Searched;
 use engines::Validating;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use validated::{Pair, Samples};
 
@@ -82,6 +85,27 @@ impl Found<'_> {
 /// # Errors
 /// When anything on the way fails; nothing is then written.
 pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) -> Result<Report> {
+    output(settings, found)?;
+    let Some(budget) = &settings.budget else {
+        let report = convert(settings, found, &BTreeSet::new(), context)?;
+        settings.write_policy.as_deref().map(|path| budgeted::save_policy(settings, &[], path)).transpose()?;
+        return finished(report, settings);
+    };
+    let Searched { settings, summary, warnings, samples, rules } = budgeted::search(settings, budget, found, context)?;
+    let (mut report, details) = convert(&settings, found, &samples, context)?;
+    report.budget = Some(summary);
+    report.warnings.extend(warnings);
+    settings.write_policy.as_deref().map(|path| budgeted::save_policy(&settings, &rules, path)).transpose()?;
+    finished((report, details), &settings)
+}
+
+/// Converts a model by settings without a budget; samples that were `searched` on do not validate it.
+fn convert(
+    settings: &Settings,
+    found: Found<'_>,
+    searched: &BTreeSet<usize>,
+    context: &Context<'_>,
+) -> Result<(Report, Option<Details>)> {
     let output = output(settings, found)?;
     // Before anything that takes long.
     let validating = Validating::new(settings, context)?;
@@ -101,14 +125,17 @@ pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) ->
             let encodings = encoded::wanted(settings, &loaded)?;
             let (report, details) = completed::keep(settings, (loaded, path), &output, (&validating, context))?;
             encoded::save(encodings)?;
-            return saved(report, details.as_ref(), settings);
+            return Ok((report, details));
         }
     }
     let mut planned = Planned::knowing(settings, context.known)?;
     planned.check_quantizable()?;
     // Which files hold its weights is known now.
     self::output(settings, found)?;
-    let samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
+    let mut samples = Samples::held_back(settings, &planned.inputs()?, &validated::output_names(&planned.original))?;
+    if let Ok(samples) = &mut samples {
+        samples.indices.retain(|index| !searched.contains(index));
+    }
     let (resolved, calibration, mut summary) = planned.find(settings, found, context)?;
     tracing::info!(samples = summary.samples, source = summary.source, "calibrated");
     tracing::info!(grids = resolved.ranges.len(), clamps = resolved.absorbed.len(), "resolved");
@@ -133,12 +160,12 @@ pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) ->
     let types = planned.types(samples.as_ref().ok().and_then(Samples::types))?;
     let mut report = reported::report(settings, &planned, &resolved, types.as_ref(), compared, summary, &output)?;
     report.warnings.extend(reported::kept(&kept));
-    saved(report, details.as_ref(), settings)
+    Ok((report, details))
 }
 
 /// A report, after writing it where the settings say.
-fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Result<Report> {
-    match (&settings.report, details) {
+fn finished((report, details): (Report, Option<Details>), settings: &Settings) -> Result<Report> {
+    match (&settings.report, &details) {
         (Some(path), Some(details)) => report.save_page(details, path)?,
         (Some(path), None) => report.save(path)?,
         (None, _) => {}
@@ -153,7 +180,8 @@ fn saved(report: Report, details: Option<&Details>, settings: &Settings) -> Resu
 fn output(settings: &Settings, found: Found<'_>) -> Result<PathBuf> {
     let missing = || Error::other("no output: name one with -o, or state it in the policy");
     let output = settings.output.clone().ok_or_else(missing)?;
-    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings).chain(&settings.lock);
+    let beside = settings.report.iter().chain(&settings.junit).chain(&settings.write_encodings);
+    let beside = beside.chain(&settings.lock).chain(&settings.write_policy);
     let beside = beside.map(PathBuf::as_path);
     let written: Vec<&Path> = std::iter::once(output.as_path()).chain(beside).collect();
     let mut read = settings.files();

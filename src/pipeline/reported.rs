@@ -84,6 +84,7 @@ pub fn report(
         quantized_input: planned.completes.then(|| completed(planned)),
         validation,
         not_validated,
+        budget: None,
         split: split(planned, resolved),
         encodings,
         known_not_used: unused,

@@ -8,11 +8,12 @@
 //! 4. `settings` is what comes out.
 //! 5. `matching` lets the rules among them meet a model, in [`Settings::match_model`].
 //!
-//! Nothing here knows a graph: a model is names, operators and output names.
+//! `recipe` makes text of settings again, with what a search added to them. Nothing here knows a graph: a model is names, operators and output names.
 
 mod check;
 mod matching;
 mod raw;
+mod recipe;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -21,14 +22,15 @@ mod text;
 pub use check::ALIKE;
 pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
-    Activations, BiasType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName, Format,
-    Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides, Preprocessing,
-    QuantizedInput, Raw, RawHalf, RawIo, RawRule, RawTasks, Reference, Strip, Target, TaskName, Thresholds, TypeName,
-    ValidationData, WeightForm, WeightRange, WeightTypeName, Weights, schema,
+    Activations, BiasType, BudgetType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName,
+    Format, Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides,
+    Preprocessing, QuantizedInput, Raw, RawBudget, RawHalf, RawIo, RawRule, RawTasks, Reference, Strip, Target,
+    TaskName, Thresholds, TypeName, ValidationData, WeightForm, WeightRange, WeightTypeName, Weights, schema,
 };
+pub use recipe::{FoundRule, recipe};
 pub use settings::{
-    ActivationSettings, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE,
-    Data, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern, RepairSettings, Rule, Settings,
-    StressCases, TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
+    ActivationSettings, Budget, CALIBRATION_SAMPLES, Calibrator, DEFAULT_BLOCK_SIZE, DEFAULT_CALIBRATOR,
+    DEFAULT_PERCENTILE, Data, Goal, HELD_BACK_SAMPLES, HalfSettings, IoSettings, Named, OnBadValue, Pattern,
+    RepairSettings, Rule, Settings, StressCases, TaskSettings, VALIDATION_SAMPLES, Validation, WeightSettings,
 };
 pub use text::{Origin, Place, load, word};

@@ -1,5 +1,6 @@
 //! Reading and checking a policy: every class of error with its words and its place, defaults, overrides.
 
+mod budget;
 mod modes;
 mod rules;
 mod schema;

@@ -1,6 +1,7 @@
 //! What was done and how much was lost: for people as text and as an HTML page, for machines as JSON.
 
 mod audit;
+mod budget;
 mod details;
 mod entities;
 mod handed;
@@ -15,6 +16,7 @@ mod terminal;
 mod three_way;
 
 pub use audit::{Inspected, audit};
+pub use budget::{Assignment, BudgetSummary, Chosen};
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
 pub use html::{Document, Measured, page, sensitivity};
 pub use junit::{JUnit, save_junit};
@@ -140,6 +142,9 @@ pub struct Report {
     /// What makes it a failure, whatever the limits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
+    /// What a search for types found, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSummary>,
     /// Layers some columns of which run in float beside the integer rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub split: Vec<SplitLayer>,

@@ -66,6 +66,9 @@ impl Display for Report {
         if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {
             writeln!(f, "smoothing    {smoothed}")?;
         }
+        if let Some(budget) = &self.budget {
+            write!(f, "{budget}")?;
+        }
         if let Some(repairs) = &self.calibration.repairs {
             writeln!(f, "repairs      {repairs}")?;
         }

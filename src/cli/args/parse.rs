@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use tare::error::{Error, Result};
-use tare::policy::{self, OneOrEach, TaskName};
+use tare::policy::{self, OneOrEach, RawBudget, TaskName};
 
 /// A word of the policy given as a flag.
 pub(super) fn word<T: serde::de::DeserializeOwned>(flag: &str, text: Option<&String>) -> Result<Option<T>> {
@@ -51,6 +51,19 @@ pub(super) fn dim(text: &str) -> std::result::Result<(String, usize), String> {
     let size =
         size.trim().parse().ok().filter(|&n: &usize| n > 0).ok_or("expected a size of 1 or more behind the =")?;
     Ok((name.trim().to_owned(), size))
+}
+
+/// `KEY=VALUE` of a budget.
+pub(super) fn budget(text: &str) -> std::result::Result<RawBudget, String> {
+    let expected = "expected top1_drop=SHARE, sqnr_db=DECIBELS or size_mb=MEGABYTES";
+    let (key, value) = text.split_once('=').ok_or(expected)?;
+    let value: Option<f64> = Some(value.trim().parse().map_err(|_| format!("{expected}; {value:?} is no number"))?);
+    Ok(match key.trim() {
+        "top1_drop" => RawBudget { top1_drop: value, ..RawBudget::default() },
+        "sqnr_db" => RawBudget { sqnr_db: value, ..RawBudget::default() },
+        "size_mb" => RawBudget { size_mb: value, ..RawBudget::default() },
+        _ => return Err(expected.to_owned()),
+    })
 }
 
 /// `HxW`, or one number for both.

@@ -1,12 +1,12 @@
 //! `tare quantize`.
 
 use super::groups::{Data, Judging, Model, raw};
-use super::parse::{behind_equals, word};
+use super::parse::{behind_equals, budget, word};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use tare::error::{Error, Result};
 use tare::pipeline::Found;
-use tare::policy::{Overrides, Settings};
+use tare::policy::{Overrides, RawBudget, Settings};
 
 /// What `--lock` by itself stands for; no file is called so.
 const BESIDE: &str = ".";
@@ -46,6 +46,13 @@ pub struct Quantize {
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
     pub no_smooth: bool,
+    /// Search for the types with which the model keeps this: top1_drop=0.005, sqnr_db=30 or size_mb=4. Layers become what budget.types in
+    /// the policy allows, by default float32, or weights of 4 bits for a size.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = budget)]
+    pub budget: Option<RawBudget>,
+    /// Where the policy goes as it was used, with the rules that the search added and their reasons.
+    #[arg(long, value_name = "FILE")]
+    pub write_policy: Option<PathBuf>,
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
@@ -123,6 +130,7 @@ impl Quantize {
             half_input: self.model.half_input()?,
             strict: self.strict.then_some(true),
             strip: word("strip", self.strip.as_ref())?,
+            budget: self.budget.clone(),
             refit: self.refit.then_some(true),
             smooth: self.no_smooth.then_some(false),
             format: word("format", self.format.as_ref())?,
@@ -140,6 +148,7 @@ impl Quantize {
         if beside {
             settings.lock = settings.output.as_ref().map(|output| output.with_extension("lock"));
         }
+        settings.write_policy.clone_from(&self.write_policy);
         settings.found = self.ranges.is_some() || self.locked.is_some();
         if self.locked.is_some() {
             settings.lock = None;

@@ -1,5 +1,6 @@
 //! The policy as written to the policy as used: every value checked, every default filled in.
 
+mod budget;
 mod data;
 mod rules;
 
@@ -108,6 +109,8 @@ impl Raw {
             weights,
             half,
             repairs,
+            budget: self.budget(mode)?,
+            write_policy: None,
             io,
             quantized_input: self.quantized_input.unwrap_or_default(),
             strict: self.strict == Some(true),

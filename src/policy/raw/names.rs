@@ -129,6 +129,20 @@ pub enum Strip {
     Everything,
 }
 
+/// What a layer may become to keep a budget, the cheaper ones first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetType {
+    /// Weights of 4 bits; it computes in float.
+    Int4,
+    /// What it makes are integers of 16 bits.
+    Int16,
+    /// It computes in float16.
+    Float16,
+    /// It stays in float32.
+    Float32,
+}
+
 /// What becomes of the numbers of 16 bits that a model has before it is quantized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ use super::names::{
     Reference, Strip, TaskName, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
-use super::{Activations, CalibrationData, Preprocessing, Raw, ValidationData};
+use super::{Activations, CalibrationData, Preprocessing, Raw, RawBudget, ValidationData};
 use crate::encodings::Version;
 use std::path::PathBuf;
 
@@ -26,6 +26,8 @@ pub struct Overrides {
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
     pub strip: Option<Strip>,
+    /// `budget`, but for its types and samples.
+    pub budget: Option<RawBudget>,
     pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,
@@ -85,6 +87,12 @@ impl Raw {
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let smooth = over.smooth.as_ref();
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
+        if let Some(goal) = &over.budget {
+            let (types, samples) = self.budget.take().map_or((None, None), |own| (own.types, own.samples));
+            let budget =
+                RawBudget { types: goal.types.clone().or(types), samples: goal.samples.or(samples), ..goal.clone() };
+            self.set("budget", |raw| &mut raw.budget, Some(&budget));
+        }
         let half_input = over.half_input.as_ref();
         self.set("half.input", |raw| &mut raw.half.get_or_insert_default().input, half_input);
         self.set("strict", |raw| &mut raw.strict, over.strict.as_ref());

@@ -2,12 +2,14 @@
 
 mod activations;
 mod blame;
+mod budget;
 mod canonical;
 mod pattern;
 mod weights;
 mod written;
 
 pub use activations::{ActivationSettings, Calibrator, DEFAULT_CALIBRATOR, DEFAULT_PERCENTILE};
+pub use budget::{Budget, Goal};
 pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
@@ -93,6 +95,10 @@ pub struct Settings {
     pub half: HalfSettings,
     /// What brings the quantized model nearer to the float one.
     pub repairs: RepairSettings,
+    /// What a search for types has to reach, where there is one.
+    pub budget: Option<Budget>,
+    /// Where the policy as used goes.
+    pub write_policy: Option<PathBuf>,
     /// The exceptions, in the order of the file.
     pub rules: Vec<Rule>,
     /// What outputs say, and so what is compared in them.
@@ -250,6 +256,14 @@ pub enum Validation {
 impl Validation {
     /// Samples of its own.
     pub fn samples(&self) -> Option<&Data> {
+        match self {
+            Self::Samples(data) => Some(data),
+            Self::HeldBack | Self::Off => None,
+        }
+    }
+
+    /// The same, to change where they are.
+    pub fn samples_mut(&mut self) -> Option<&mut Data> {
         match self {
             Self::Samples(data) => Some(data),
             Self::HeldBack | Self::Off => None,

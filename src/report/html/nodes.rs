@@ -68,6 +68,25 @@ pub fn nodes(document: &Document<'_>) -> String {
             &rows,
         ));
     }
+    if let Some(budget) = &report.budget {
+        let row = |chosen: &crate::report::Chosen| {
+            vec![shortened(&chosen.node, 72), escape(&chosen.kind), escape(&chosen.why)]
+        };
+        let rows: Vec<_> = budget.chosen.iter().map(row).collect();
+        if !rows.is_empty() {
+            let caption = format!("What the budget of {} asks for", budget.wanted);
+            text.push_str(&table(&caption, &["Layer", "Becomes", "Why"], 3, &rows));
+        }
+        let row = |one: &crate::report::Assignment| {
+            let ratio = one.sqnr_db.map_or_else(|| "exact".to_owned(), |ratio| format!("{ratio:.1} dB"));
+            let drop = one.top1_drop.map_or_else(String::new, |drop| format!("{:.2} points", 100.0 * drop));
+            let size = crate::report::size(one.bytes);
+            vec![one.layers.to_string(), ratio, drop, size, format!("{:.2}", one.cost)]
+        };
+        let rows: Vec<_> = budget.front.iter().map(row).collect();
+        let caption = format!("Assignments that no other of {} beats in both cost and loss", budget.tried);
+        text.push_str(&table(&caption, &["Layers changed", "SQNR", "Top-1 drop", "Size", "Cost"], 0, &rows));
+    }
     if !report.known_not_used.is_empty() {
         let row = |unused: &crate::report::UnusedGrid| vec![shortened(&unused.name, 72), escape(&unused.reason)];
         let rows: Vec<_> = report.known_not_used.iter().map(row).collect();

@@ -297,6 +297,15 @@ fn full(look: impl FnOnce(&Document<'_>)) {
     };
     let mut files = [file(100), file(30)];
     files[1].path = HOSTILE.to_owned();
+    let assignment = crate::report::Assignment {
+        layers: 1,
+        cost: 1.5,
+        bytes: 1000,
+        sqnr_db: Some(31.0),
+        top1_drop: Some(0.01),
+        labelled: true,
+        meets: true,
+    };
     let report = Report {
         tool: "tare 0".to_owned(),
         model: files[0].clone(),
@@ -321,6 +330,19 @@ fn full(look: impl FnOnce(&Document<'_>)) {
         missed: vec![],
         split: vec![crate::report::SplitLayer { node: HOSTILE.to_owned(), columns: vec![1, 2] }],
         encodings: None,
+        budget: Some(crate::report::BudgetSummary {
+            wanted: crate::policy::Goal::SqnrDb(30.0),
+            samples: 16,
+            candidates: 2,
+            chosen: vec![crate::report::Chosen {
+                node: HOSTILE.to_owned(),
+                kind: HOSTILE.to_owned(),
+                why: HOSTILE.to_owned(),
+            }],
+            found: assignment,
+            front: vec![assignment],
+            tried: 3,
+        }),
         notes_left_out: 0,
         known_not_used: vec![crate::report::UnusedGrid { name: HOSTILE.to_owned(), reason: HOSTILE.to_owned() }],
         warnings: vec![HOSTILE.to_owned()],

@@ -1,0 +1,387 @@
+//! Budget: layers get other types until the model keeps what the policy asks for, on samples that neither calibrate nor validate.
+
+use super::advised::relative;
+use super::engines::Validating;
+use super::validated::{Samples, output_names};
+use super::{Context, Found, Planned, TOOL};
+use crate::budget::{self, Choice};
+use crate::calibrate::Calibration;
+use crate::error::{Error, Result};
+use crate::exec::Types;
+use crate::file;
+use crate::inputs;
+use crate::ir::Model;
+use crate::policy::{self, Budget, FoundRule, Goal, Settings, Thresholds};
+use crate::progress::Silent;
+use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
+use crate::sensitivity::{self, Damage, Evidence, Metric, NodeDamage, Parts, Subject, Task};
+use crate::validate::{self, Classification, Comparison};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+/// Bytes in the megabytes that files are told in.
+const MEGABYTE: f64 = 1e6;
+/// Below so many samples a search tells little.
+const FEW: usize = 16;
+/// So many samples tell which layers come first; what they are worth is measured on all.
+const RANKING: usize = 16;
+/// The 4 bits of a weight beside the 8 that it has otherwise: so many times the error of rounding, squared.
+const COARSER: f64 = 256.0;
+
+/// What a search found.
+pub struct Searched {
+    /// The settings with the rules that it added, and without the budget.
+    pub settings: Settings,
+    /// What it found.
+    pub summary: BudgetSummary,
+    /// What a user should know of it.
+    pub warnings: Vec<String>,
+    /// The samples that it ran, which must not validate the result.
+    pub samples: BTreeSet<usize>,
+    /// The rules.
+    pub rules: Vec<FoundRule>,
+}
+
+/// Searches for the types with which the model of `settings` keeps `budget`.
+///
+/// # Errors
+/// When there are too few samples, no choice keeps the budget, or anything on the way to a quantized model fails.
+pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &Context<'_>) -> Result<Searched> {
+    let wrong = |why: String| settings.blame_key("budget", Error::other(why));
+    if matches!(found, Found::Locked(_)) {
+        return Err(wrong("a lock says all types already; leave out the budget, or --locked".to_owned()));
+    }
+    let plain = plain(settings);
+    let mut base = Planned::knowing(&plain, context.known)?;
+    base.check_quantizable()?;
+    if base.completes {
+        return Err(wrong("is for float models; what is quantized already keeps its types".to_owned()));
+    }
+    let samples = Samples::held_back(&plain, &base.inputs()?, &output_names(&base.original))?;
+    let samples = samples.map_err(|why| wrong(format!("a budget is searched for on samples: {why}")))?;
+    let (searching, checking) = split(&samples.indices, budget.samples);
+    if searching.is_empty() || checking.is_empty() {
+        let why = "a budget needs 2 samples or more that do not calibrate: to search on, and to check what was found";
+        return Err(wrong(why.to_owned()));
+    }
+    let (resolved, calibration, summary) = base.find(&plain, found, context)?;
+    let (written, _) = base.rewrite(&plain, &resolved, &summary)?;
+    let types = base.types(samples.types())?;
+    let data = (&samples.set, searching.as_slice());
+    let ranking: Vec<usize> = inputs::spread(searching.len(), RANKING).into_iter().map(|at| searching[at]).collect();
+    let seen = (calibration.as_ref(), types.as_ref());
+    let candidates = candidates(&base, &written, seen, budget.goal, (&samples.set, &ranking), context)?;
+    let searcher = Searcher {
+        plain: &plain,
+        base: &base,
+        calibration: calibration.as_ref(),
+        summary: &summary,
+        types: types.as_ref(),
+        samples: data,
+        candidates: &candidates,
+        validating: Validating::new(&plain, context)?,
+        found,
+        context,
+    };
+    let mut tried: Vec<(Choice, Assignment)> = Vec::new();
+    let mut least_cost = None;
+    let best = budget::search(candidates.len(), &budget.types, &mut |choice| {
+        if let Some((_, known)) = tried.iter().find(|(known, _)| known == choice) {
+            return Ok(known.meets);
+        }
+        let mut found = searcher.measure(choice)?;
+        found.cost /= *least_cost.get_or_insert(found.cost);
+        found.meets = meets(budget.goal, &found).map_err(|why| wrong(why.to_owned()))?;
+        tracing::info!(layers = found.layers, meets = found.meets, "tried {found}");
+        tried.push((choice.clone(), found));
+        Ok(found.meets)
+    })?;
+    let all: Vec<Assignment> = tried.iter().map(|(_, found)| *found).collect();
+    let Some((choice, found)) = best.and_then(|best| tried.iter().find(|(choice, _)| *choice == best)) else {
+        let nearest = all.last().map(ToString::to_string).unwrap_or_default();
+        let (goal, kinds) = (budget.goal, words(&budget.types));
+        let count = candidates.len();
+        return Err(wrong(format!(
+            "the budget of {goal} cannot be kept: with all {count} layers that could as {kinds} it is {nearest}"
+        )));
+    };
+    let rules: Vec<FoundRule> = choice.iter().map(|(&at, &kind)| candidates[at].rule(kind)).collect();
+    let mut settings = Settings { budget: None, ..settings.clone() };
+    settings.rules.extend(rules.iter().filter_map(FoundRule::rule));
+    keep(&mut settings.thresholds, budget.goal, found.labelled);
+    let chosen =
+        rules.iter().map(|r| Chosen { node: r.node.clone(), kind: r.kind.to_string(), why: r.why.clone() }).collect();
+    let by_size = matches!(budget.goal, Goal::SizeMb(_));
+    let points: Vec<(f64, f64)> =
+        all.iter().map(|one| (if by_size { one.bytes as f64 } else { one.cost }, loss(one))).collect();
+    let summary = BudgetSummary {
+        wanted: budget.goal,
+        samples: searching.len(),
+        candidates: candidates.len(),
+        chosen,
+        found: *found,
+        front: budget::front(&points).into_iter().map(|at| all[at]).collect(),
+        tried: all.len(),
+    };
+    let warnings = few(budget.goal, searching.len());
+    Ok(Searched { settings, summary, warnings, samples: searching.into_iter().collect(), rules })
+}
+
+/// The settings by which assignments are tried: nothing is judged or handed out, and what takes long beside rounding is left out.
+fn plain(settings: &Settings) -> Settings {
+    let mut plain = settings.clone();
+    (plain.budget, plain.thresholds) = (None, Thresholds::default());
+    (plain.reference, plain.recorded, plain.stress) = (None, None, None);
+    plain.repairs.refit = false;
+    plain
+}
+
+/// Samples to search on, and those to check on.
+fn split(indices: &[usize], most: usize) -> (Vec<usize>, Vec<usize>) {
+    let even: Vec<usize> = indices.iter().copied().step_by(2).collect();
+    let searching: Vec<usize> = inputs::spread(even.len(), most).into_iter().map(|at| even[at]).collect();
+    let checking = indices.iter().copied().filter(|index| !searching.contains(index)).collect();
+    (searching, checking)
+}
+
+/// A layer that may become something else.
+struct Candidate {
+    node: String,
+    why: String,
+}
+
+impl Candidate {
+    fn rule(&self, kind: policy::BudgetType) -> FoundRule {
+        FoundRule { node: self.node.clone(), kind, why: self.why.clone() }
+    }
+}
+
+/// The layers that may become something else, in order of preference: those first that win most for what they cost, or lose least for
+/// what they save.
+fn candidates(
+    base: &Planned,
+    written: &Model,
+    (calibration, types): (Option<&Calibration>, Option<&Types>),
+    goal: Goal,
+    samples: (&inputs::Dataset, &[usize]),
+    context: &Context<'_>,
+) -> Result<Vec<Candidate>> {
+    let parts = Parts::of(&base.model, written).map_err(|e| e.in_model(&base.path))?;
+    let evidence = Evidence { seen: calibration.map(|calibration| (calibration, &base.plan)) };
+    let subject = Subject { tool: TOOL.to_owned(), ..Subject::default() };
+    let task = Task { parts: &parts, samples, metric: Metric::Sqnr, subject, resume: None, evidence: &evidence };
+    let measured = sensitivity::sensitivity(&task, context.progress).map_err(|e| e.in_model(&base.path))?;
+    let sizes = Sizes::of(base, types);
+    let all = noise(&measured.quantized);
+    let worth = |node: &NodeDamage| match goal {
+        Goal::SizeMb(_) => {
+            let saved = sizes.weights(node);
+            (saved > 0.0).then(|| -COARSER * node.weights.as_ref().map_or(0.0, noise) / saved)
+        }
+        _ => Some((all - noise(&node.in_float)) / sizes.work(node)),
+    };
+    let why = |node: &NodeDamage| {
+        let cause = node.causes.first().map(|cause| format!("; {cause}")).unwrap_or_default();
+        match goal {
+            Goal::SizeMb(_) => format!("its weights alone leave {} at 8 bits", ratio(node.weights.as_ref())),
+            _ => format!(
+                "{} -> {} with it in float{cause}",
+                ratio(Some(&measured.quantized)),
+                ratio(Some(&node.in_float))
+            ),
+        }
+    };
+    let mut found: Vec<(f64, Candidate)> = measured
+        .nodes
+        .iter()
+        .filter_map(|node| Some((worth(node)?, Candidate { node: node.node.clone(), why: why(node) })))
+        .filter(|(_, candidate)| candidate.rule(policy::BudgetType::Float32).rule().is_some())
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.node.cmp(&b.1.node)));
+    Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
+}
+
+/// Noise as a share of the signal.
+fn noise(damage: &Damage) -> f64 {
+    damage.sqnr_db.map_or(0.0, |ratio| 10f64.powf(-ratio / 10.0))
+}
+
+fn ratio(damage: Option<&Damage>) -> String {
+    damage.and_then(|damage| damage.sqnr_db).map_or_else(|| "no noise".to_owned(), |ratio| format!("{ratio:.1} dB"))
+}
+
+/// What nodes compute and hold, by name.
+struct Sizes {
+    work: HashMap<String, f64>,
+    weights: HashMap<String, f64>,
+}
+
+impl Sizes {
+    fn of(base: &Planned, types: Option<&Types>) -> Self {
+        let graph = &base.model.graph;
+        let of = |name: &str| types.and_then(|types| types.get(name));
+        let (mut work, mut weights) = (HashMap::new(), HashMap::new());
+        for node in &base.plan.nodes {
+            let made = graph.node(node.id).output(0).and_then(|value| of(graph.value(value).name()));
+            work.insert(node.name.clone(), budget::in_float(graph, node.id, of, made));
+            let constants = node.placement.constants().iter().filter_map(|one| graph.node(node.id).input(one.slot));
+            let bytes = constants
+                .filter_map(|value| graph.stated_type(value)?.dims.iter().copied().product::<Option<usize>>())
+                .sum::<usize>();
+            weights.insert(node.name.clone(), bytes as f64);
+        }
+        Self { work, weights }
+    }
+
+    fn sum(of: &HashMap<String, f64>, node: &NodeDamage) -> f64 {
+        node.nodes.iter().filter_map(|name| of.get(name)).sum()
+    }
+
+    fn work(&self, node: &NodeDamage) -> f64 {
+        Self::sum(&self.work, node).max(1.0)
+    }
+
+    fn weights(&self, node: &NodeDamage) -> f64 {
+        Self::sum(&self.weights, node)
+    }
+}
+
+/// Tries assignments.
+struct Searcher<'a> {
+    plain: &'a Settings,
+    base: &'a Planned,
+    calibration: Option<&'a Calibration>,
+    summary: &'a CalibrationSummary,
+    types: Option<&'a Types>,
+    samples: (&'a inputs::Dataset, &'a [usize]),
+    candidates: &'a [Candidate],
+    validating: Validating<'a>,
+    found: Found<'a>,
+    context: &'a Context<'a>,
+}
+
+impl Searcher<'_> {
+    /// What an assignment is worth, its cost in itself. Statistics are those of the model in which nothing has become something else; where they do not
+    /// do, samples are observed anew.
+    fn measure(&self, choice: &Choice) -> Result<Assignment> {
+        let mut settings = self.plain.clone();
+        let rules = choice.iter().filter_map(|(&at, &kind)| self.candidates[at].rule(kind).rule());
+        settings.rules.extend(rules);
+        let mut planned = Planned::knowing(&settings, self.context.known)?;
+        let adopted = self.calibration.and_then(|known| planned.adopt(&settings, known, self.base));
+        let (resolved, summary) = match adopted {
+            Some(calibration) => (planned.resolve(&settings, &calibration)?, self.summary.clone()),
+            None => {
+                planned = Planned::knowing(&settings, self.context.known)?;
+                let (resolved, _, summary) = planned.find(&settings, self.found, self.context)?;
+                (resolved, summary)
+            }
+        };
+        let (written, _) = planned.rewrite(&settings, &resolved, &summary)?;
+
+        let engines = self.validating.engines();
+        let how = (self.context.threads, &Silent as &dyn crate::progress::Progress);
+        let (set, indices) = self.samples;
+        let halves = indices.split_at(indices.len() / 2);
+        let compare = |half| validate::compare(&self.base.original, &written, &engines, (set, half), &settings, how);
+        let halves = [halves.0, halves.1].into_iter().filter(|half| !half.is_empty());
+        let compared: Vec<Comparison> = halves.map(compare).collect::<Result<_>>()?;
+        let guesses = drop(&compared);
+        Ok(Assignment {
+            layers: choice.len(),
+            cost: budget::cost(&planned.plan, &planned.model.graph, self.types).max(1.0),
+            bytes: written.encoded_bytes()?,
+            sqnr_db: worst(&compared),
+            top1_drop: guesses.map(|(drop, _)| drop),
+            labelled: guesses.is_some_and(|(_, labelled)| labelled),
+            meets: false,
+        })
+    }
+}
+
+/// The SQNR of the worst output in the worse half of the samples, so that what is just enough for these is so for others, too;
+/// negative and infinite where one is not finite.
+fn worst(halves: &[Comparison]) -> Option<f64> {
+    let outputs = || halves.iter().flat_map(|half| &half.outputs);
+    if outputs().any(|output| output.not_finite > 0) {
+        return Some(f64::NEG_INFINITY);
+    }
+    outputs().filter_map(|output| output.sqnr_db).reduce(f64::min)
+}
+
+/// By how much the share of right first guesses falls, or without labels of the float model's, over all samples; and whether there are
+/// labels.
+fn drop(halves: &[Comparison]) -> Option<(f64, bool)> {
+    let classes: Vec<_> = halves.iter().map(|half| half.classification.as_ref()).collect::<Option<_>>()?;
+    let sum = |of: &dyn Fn(&Classification) -> f64| classes.iter().map(|half| of(half)).sum::<f64>();
+    let labelled = sum(&|half| half.labelled as f64);
+    let drop = match labelled > 0.0 {
+        true => sum(&|half| half.worsened as f64 - half.improved as f64) / labelled,
+        false => 1.0 - sum(&|half| half.top1_agreement * half.samples as f64) / sum(&|half| half.samples as f64),
+    };
+    Some((drop, labelled > 0.0))
+}
+
+/// Whether `found` reaches `goal`.
+fn meets(goal: Goal, found: &Assignment) -> std::result::Result<bool, &'static str> {
+    Ok(match goal {
+        Goal::SqnrDb(least) => found.sqnr_db.is_none_or(|ratio| ratio >= least),
+        Goal::SizeMb(most) => found.bytes as f64 <= most * MEGABYTE,
+        Goal::Top1Drop(most) => {
+            const NO_CLASSES: &str = "no output of the model is one score per class, [1,C]: ask for sqnr_db";
+            found.top1_drop.ok_or(NO_CLASSES)? <= most
+        }
+    })
+}
+
+/// What an assignment loses, for comparing.
+fn loss(found: &Assignment) -> f64 {
+    found.sqnr_db.map_or(f64::NEG_INFINITY, |ratio| -ratio)
+}
+
+/// What was searched for has to hold on the samples that check it.
+fn keep(thresholds: &mut Thresholds, goal: Goal, labelled: bool) {
+    match goal {
+        Goal::SqnrDb(least) => thresholds.sqnr_db = Some(thresholds.sqnr_db.map_or(least, |own| own.max(least))),
+        Goal::Top1Drop(most) if !labelled => {
+            let least = 1.0 - most;
+            thresholds.top1_agreement = Some(thresholds.top1_agreement.map_or(least, |own| own.max(least)));
+        }
+        Goal::Top1Drop(most) => thresholds.top1_drop = Some(thresholds.top1_drop.map_or(most, |own| own.min(most))),
+        Goal::SizeMb(_) => {}
+    }
+}
+
+/// What to say of few samples.
+fn few(goal: Goal, samples: usize) -> Vec<String> {
+    let one = 1.0 / samples as f64;
+    let mut said = Vec::new();
+    if samples < FEW {
+        said.push(format!(
+            "the budget was searched for on {samples} samples, which tell little: name more with --validation"
+        ));
+    }
+    if let Goal::Top1Drop(most) = goal
+        && most > 0.0
+        && most < one
+    {
+        said.push(format!("top1_drop {most} cannot be told on {samples} samples: one answer is {one:.3}"));
+    }
+    said
+}
+
+fn words(types: &[policy::BudgetType]) -> String {
+    types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// Writes the policy as it was used, with the rules that a search added.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn save_policy(settings: &Settings, rules: &[FoundRule], path: &Path) -> Result<()> {
+    let mut before = settings.clone();
+    before.rules.truncate(before.rules.len() - rules.len());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let text = policy::recipe(&before, rules, path, &|named| relative(named, folder))?;
+    file::write_atomically(path, text.as_bytes())
+}
