@@ -47,6 +47,11 @@ pub fn search(
     Ok(None)
 }
 
+/// How many assignments [`search`] tries at most, among `count` candidates and so many `types`.
+pub fn most_tried(count: usize, types: usize) -> usize {
+    1 + types + count.checked_ilog2().map_or(0, |halvings| halvings as usize + 1) + count * types
+}
+
 /// `choice`, which meets the budget, without what it meets it without, and with cheaper types where these do.
 fn pruned(
     mut choice: Choice,

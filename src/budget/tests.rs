@@ -11,6 +11,7 @@ fn found(parts: &[f64], types: &[BudgetType], loss: f64) -> (Option<Choice>, usi
         let taken = |(&at, kind): (&usize, &BudgetType)| parts[at] * if *kind == Int16 { 0.5 } else { 1.0 };
         Ok(all - choice.iter().map(taken).sum::<f64>() <= loss)
     });
+    assert!(tried <= most_tried(parts.len(), types.len()), "{tried}");
     (choice.expect("no errors"), tried)
 }
 

@@ -81,10 +81,12 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
         candidates: &candidates,
         validating: Validating::new(&plain, context)?,
         found,
-        context,
+        // One bar for the search, none for what it runs.
+        context: &Context { progress: &Silent, ..*context },
     };
     let mut tried: Vec<(Choice, Assignment)> = Vec::new();
     let mut least_cost = None;
+    context.progress.start("searching", budget::most_tried(candidates.len(), budget.types.len()));
     let best = budget::search(candidates.len(), &budget.types, &mut |choice| {
         if let Some((_, known)) = tried.iter().find(|(known, _)| known == choice) {
             return Ok(known.meets);
@@ -93,9 +95,11 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
         found.cost /= *least_cost.get_or_insert(found.cost);
         found.meets = meets(budget.goal, &found).map_err(|why| wrong(why.to_owned()))?;
         tracing::info!(layers = found.layers, meets = found.meets, "tried {found}");
+        context.progress.step();
         tried.push((choice.clone(), found));
         Ok(found.meets)
     })?;
+    context.progress.finish();
     let all: Vec<Assignment> = tried.iter().map(|(_, found)| *found).collect();
     let Some((choice, found)) = best.and_then(|best| tried.iter().find(|(choice, _)| *choice == best)) else {
         let nearest = all.last().map(ToString::to_string).unwrap_or_default();
@@ -280,7 +284,7 @@ impl Searcher<'_> {
         let (written, _) = planned.rewrite(&settings, &resolved, &summary)?;
 
         let engines = self.validating.engines();
-        let how = (self.context.threads, &Silent as &dyn crate::progress::Progress);
+        let how = (self.context.threads, self.context.progress);
         let (set, indices) = self.samples;
         let halves = indices.split_at(indices.len() / 2);
         let compare = |half| validate::compare(&self.base.original, &written, &engines, (set, half), &settings, how);
