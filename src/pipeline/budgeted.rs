@@ -1,22 +1,23 @@
 //! Budget: layers get other types until the model keeps what the policy asks for, on samples that neither calibrate nor validate.
 
+mod candidates;
+
 use super::advised::relative;
 use super::engines::Validating;
 use super::validated::{Samples, output_names};
-use super::{Context, Found, Planned, TOOL};
+use super::{Context, Found, Planned};
 use crate::budget::{self, Choice};
 use crate::calibrate::Calibration;
 use crate::error::{Error, Result};
 use crate::exec::Types;
 use crate::file;
 use crate::inputs;
-use crate::ir::Model;
 use crate::policy::{self, Budget, FoundRule, Goal, Settings, Thresholds};
 use crate::progress::Silent;
 use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
-use crate::sensitivity::{self, Damage, Evidence, Metric, NodeDamage, Parts, Subject, Task};
 use crate::validate::{self, Classification, Comparison};
-use std::collections::{BTreeSet, HashMap};
+use candidates::{Candidate, candidates};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Bytes in the megabytes that files are told in.
@@ -25,8 +26,6 @@ const MEGABYTE: f64 = 1e6;
 const FEW: usize = 16;
 /// So many samples tell which layers come first; what they are worth is measured on all.
 const RANKING: usize = 16;
-/// The 4 bits of a weight beside the 8 that it has otherwise: so many times the error of rounding, squared.
-const COARSER: f64 = 256.0;
 
 /// What a search found.
 pub struct Searched {
@@ -117,7 +116,7 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
         rules.iter().map(|r| Chosen { node: r.node.clone(), kind: r.kind.to_string(), why: r.why.clone() }).collect();
     let by_size = matches!(budget.goal, Goal::SizeMb(_));
     let points: Vec<(f64, f64)> =
-        all.iter().map(|one| (if by_size { one.bytes as f64 } else { one.cost }, loss(one))).collect();
+        all.iter().map(|one| (if by_size { one.bytes as f64 } else { one.cost }, loss(budget.goal, one))).collect();
     let summary = BudgetSummary {
         wanted: budget.goal,
         samples: searching.len(),
@@ -146,108 +145,6 @@ fn split(indices: &[usize], most: usize) -> (Vec<usize>, Vec<usize>) {
     let searching: Vec<usize> = inputs::spread(even.len(), most).into_iter().map(|at| even[at]).collect();
     let checking = indices.iter().copied().filter(|index| !searching.contains(index)).collect();
     (searching, checking)
-}
-
-/// A layer that may become something else.
-struct Candidate {
-    node: String,
-    why: String,
-}
-
-impl Candidate {
-    fn rule(&self, kind: policy::BudgetType) -> FoundRule {
-        FoundRule { node: self.node.clone(), kind, why: self.why.clone() }
-    }
-}
-
-/// The layers that may become something else, in order of preference: those first that win most for what they cost, or lose least for
-/// what they save.
-fn candidates(
-    base: &Planned,
-    written: &Model,
-    (calibration, types): (Option<&Calibration>, Option<&Types>),
-    goal: Goal,
-    samples: (&inputs::Dataset, &[usize]),
-    context: &Context<'_>,
-) -> Result<Vec<Candidate>> {
-    let parts = Parts::of(&base.model, written).map_err(|e| e.in_model(&base.path))?;
-    let evidence = Evidence { seen: calibration.map(|calibration| (calibration, &base.plan)) };
-    let subject = Subject { tool: TOOL.to_owned(), ..Subject::default() };
-    let task = Task { parts: &parts, samples, metric: Metric::Sqnr, subject, resume: None, evidence: &evidence };
-    let measured = sensitivity::sensitivity(&task, context.progress).map_err(|e| e.in_model(&base.path))?;
-    let sizes = Sizes::of(base, types);
-    let all = noise(&measured.quantized);
-    let worth = |node: &NodeDamage| match goal {
-        Goal::SizeMb(_) => {
-            let saved = sizes.weights(node);
-            (saved > 0.0).then(|| -COARSER * node.weights.as_ref().map_or(0.0, noise) / saved)
-        }
-        _ => Some((all - noise(&node.in_float)) / sizes.work(node)),
-    };
-    let why = |node: &NodeDamage| {
-        let cause = node.causes.first().map(|cause| format!("; {cause}")).unwrap_or_default();
-        match goal {
-            Goal::SizeMb(_) => format!("its weights alone leave {} at 8 bits", ratio(node.weights.as_ref())),
-            _ => format!(
-                "{} -> {} with it in float{cause}",
-                ratio(Some(&measured.quantized)),
-                ratio(Some(&node.in_float))
-            ),
-        }
-    };
-    let mut found: Vec<(f64, Candidate)> = measured
-        .nodes
-        .iter()
-        .filter_map(|node| Some((worth(node)?, Candidate { node: node.node.clone(), why: why(node) })))
-        .filter(|(_, candidate)| candidate.rule(policy::BudgetType::Float32).rule().is_some())
-        .collect();
-    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.node.cmp(&b.1.node)));
-    Ok(found.into_iter().map(|(_, candidate)| candidate).collect())
-}
-
-/// Noise as a share of the signal.
-fn noise(damage: &Damage) -> f64 {
-    damage.sqnr_db.map_or(0.0, |ratio| 10f64.powf(-ratio / 10.0))
-}
-
-fn ratio(damage: Option<&Damage>) -> String {
-    damage.and_then(|damage| damage.sqnr_db).map_or_else(|| "no noise".to_owned(), |ratio| format!("{ratio:.1} dB"))
-}
-
-/// What nodes compute and hold, by name.
-struct Sizes {
-    work: HashMap<String, f64>,
-    weights: HashMap<String, f64>,
-}
-
-impl Sizes {
-    fn of(base: &Planned, types: Option<&Types>) -> Self {
-        let graph = &base.model.graph;
-        let of = |name: &str| types.and_then(|types| types.get(name));
-        let (mut work, mut weights) = (HashMap::new(), HashMap::new());
-        for node in &base.plan.nodes {
-            let made = graph.node(node.id).output(0).and_then(|value| of(graph.value(value).name()));
-            work.insert(node.name.clone(), budget::in_float(graph, node.id, of, made));
-            let constants = node.placement.constants().iter().filter_map(|one| graph.node(node.id).input(one.slot));
-            let bytes = constants
-                .filter_map(|value| graph.stated_type(value)?.dims.iter().copied().product::<Option<usize>>())
-                .sum::<usize>();
-            weights.insert(node.name.clone(), bytes as f64);
-        }
-        Self { work, weights }
-    }
-
-    fn sum(of: &HashMap<String, f64>, node: &NodeDamage) -> f64 {
-        node.nodes.iter().filter_map(|name| of.get(name)).sum()
-    }
-
-    fn work(&self, node: &NodeDamage) -> f64 {
-        Self::sum(&self.work, node).max(1.0)
-    }
-
-    fn weights(&self, node: &NodeDamage) -> f64 {
-        Self::sum(&self.weights, node)
-    }
 }
 
 /// Tries assignments.
@@ -338,9 +235,12 @@ fn meets(goal: Goal, found: &Assignment) -> std::result::Result<bool, &'static s
     })
 }
 
-/// What an assignment loses, for comparing.
-fn loss(found: &Assignment) -> f64 {
-    found.sqnr_db.map_or(f64::NEG_INFINITY, |ratio| -ratio)
+/// What an assignment loses, for comparing: right first guesses where these are to be kept, otherwise SQNR.
+fn loss(goal: Goal, found: &Assignment) -> f64 {
+    match (goal, found.top1_drop) {
+        (Goal::Top1Drop(_), Some(drop)) => drop,
+        _ => found.sqnr_db.map_or(f64::NEG_INFINITY, |ratio| -ratio),
+    }
 }
 
 /// What was searched for has to hold on the samples that check it.
@@ -378,14 +278,12 @@ fn words(types: &[policy::BudgetType]) -> String {
     types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-/// Writes the policy as it was used, with the rules that a search added.
+/// Writes the policy of `settings`, without its budget and with the rules that a search added.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn save_policy(settings: &Settings, rules: &[FoundRule], path: &Path) -> Result<()> {
-    let mut before = settings.clone();
-    before.rules.truncate(before.rules.len() - rules.len());
     let folder = path.parent().unwrap_or(Path::new(""));
-    let text = policy::recipe(&before, rules, path, &|named| relative(named, folder))?;
+    let text = policy::recipe(settings, rules, path, &|named| relative(named, folder))?;
     file::write_atomically(path, text.as_bytes())
 }

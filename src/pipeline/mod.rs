@@ -37,7 +37,6 @@ use crate::progress::Progress;
 use crate::quant::KnownGrids;
 use crate::report::{self, Details, Form, Report, summarize};
 use crate::validate::{self, Comparison};
-use budgeted::Searched;
 use engines::Validating;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -91,12 +90,13 @@ pub fn quantize(settings: &Settings, found: Found<'_>, context: &Context<'_>) ->
         settings.write_policy.as_deref().map(|path| budgeted::save_policy(settings, &[], path)).transpose()?;
         return finished(report, settings);
     };
-    let Searched { settings, summary, warnings, samples, rules } = budgeted::search(settings, budget, found, context)?;
-    let (mut report, details) = convert(&settings, found, &samples, context)?;
-    report.budget = Some(summary);
-    report.warnings.extend(warnings);
-    settings.write_policy.as_deref().map(|path| budgeted::save_policy(&settings, &rules, path)).transpose()?;
-    finished((report, details), &settings)
+    let searched = budgeted::search(settings, budget, found, context)?;
+    let (mut report, details) = convert(&searched.settings, found, &searched.samples, context)?;
+    report.budget = Some(searched.summary);
+    report.warnings.extend(searched.warnings);
+    let rules = &searched.rules;
+    settings.write_policy.as_deref().map(|path| budgeted::save_policy(settings, rules, path)).transpose()?;
+    finished((report, details), settings)
 }
 
 /// Converts a model by settings without a budget; samples that were `searched` on do not validate it.

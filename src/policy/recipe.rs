@@ -72,7 +72,7 @@ impl FoundRule {
     }
 }
 
-/// The policy of `settings`, which are without `found`, with these rules behind its own. Where `settings` are of a file in the
+/// The policy of `settings`, which are without `found`, without its budget and with these rules behind its own. Where `settings` are of a file in the
 /// folder of `path` and no flag changed what decides the bytes, that file's text is kept, but for its budget; otherwise it is
 /// written anew, with paths from `named`.
 ///
