@@ -87,17 +87,19 @@ impl Runs {
 const LANES: usize = 16;
 
 /// The first where it is lower, else the second; a NaN in the first is passed over. One instruction, unlike `f32::min`.
+#[inline(always)]
 pub(super) fn lower(v: f32, least: f32) -> f32 {
     if v < least { v } else { least }
 }
 
 /// The first where it is higher, else the second; a NaN in the first is passed over.
+#[inline(always)]
 pub(super) fn higher(v: f32, most: f32) -> f32 {
     if v > most { v } else { most }
 }
 
 /// The smallest and largest of `values` and zero.
-fn extremes(values: &[f32]) -> (f32, f32) {
+pub(super) fn extremes(values: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = (0.0, 0.0);
     let (chunks, rest) = values.as_chunks::<LANES>();
     // The filter of a depthwise convolution is shorter than the lanes.
@@ -144,10 +146,42 @@ impl Step {
     }
 
     /// The integer's byte; the same eight bits serve int8 and uint8. NaN becomes the lowest integer.
+    #[inline(always)]
     pub(super) fn quantize(self, value: f32) -> u8 {
         // Between integers, saturating before or after rounding is the same.
         let steps = lower(higher(value / self.scale, self.low), self.high);
         ((steps + ROUND).to_bits() as u8).wrapping_add(self.zero)
+    }
+}
+
+/// Many grids, each part of them side by side, so that the compiler can use vector instructions.
+pub(super) struct Steps {
+    scales: Vec<f32>,
+    lows: Vec<f32>,
+    highs: Vec<f32>,
+    zeros: Vec<u8>,
+}
+
+impl Steps {
+    pub(super) fn new(steps: impl Iterator<Item = Step> + Clone) -> Self {
+        Self {
+            scales: steps.clone().map(|step| step.scale).collect(),
+            lows: steps.clone().map(|step| step.low).collect(),
+            highs: steps.clone().map(|step| step.high).collect(),
+            zeros: steps.map(|step| step.zero).collect(),
+        }
+    }
+
+    /// Writes the integer of each of `values` to `out`, each on a grid of its own: those from `first` on.
+    pub(super) fn quantize(&self, values: &[f32], first: usize, out: &mut [u8]) {
+        let count = values.len();
+        let (out, scales) = (&mut out[..count], &self.scales[first..][..count]);
+        let (lows, highs) = (&self.lows[first..][..count], &self.highs[first..][..count]);
+        let zeros = &self.zeros[first..][..count];
+        for i in 0..count {
+            let step = Step { scale: scales[i], low: lows[i], high: highs[i], zero: zeros[i] };
+            out[i] = step.quantize(values[i]);
+        }
     }
 }
 
@@ -189,15 +223,9 @@ pub fn quantize_axis(values: &[f32], shape: &[usize], params: &AxisParams) -> Ve
         return out;
     }
     // Runs are short here, single numbers for a matrix by columns: the grid of each element of a row, side by side.
-    let spread = |of: fn(&Step) -> f32| -> Vec<f32> {
-        steps.iter().flat_map(|step| std::iter::repeat_n(of(step), length)).collect()
-    };
-    let (scales, lows, highs) = (spread(|s| s.scale), spread(|s| s.low), spread(|s| s.high));
-    let zeros: Vec<u8> = steps.iter().flat_map(|step| std::iter::repeat_n(step.zero, length)).collect();
+    let spread = Steps::new(steps.iter().flat_map(|step| std::iter::repeat_n(*step, length)));
     for (out, values) in out.chunks_exact_mut(row).zip(values.chunks_exact(row)) {
-        for (i, (q, &v)) in out.iter_mut().zip(values).enumerate() {
-            *q = Step { scale: scales[i], low: lows[i], high: highs[i], zero: zeros[i] }.quantize(v);
-        }
+        spread.quantize(values, 0, out);
     }
     out
 }

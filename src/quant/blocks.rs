@@ -1,7 +1,7 @@
 //! Arrays cut into blocks along an axis, each with a grid of its own: what DequantizeLinear does with a `block_size` since
 //! opset 21. The last block of an axis may be shorter than the others.
 
-use super::array::{Step, higher, lower};
+use super::array::{Step, Steps, extremes, higher, lower};
 use super::params::Params;
 use super::scheme::Scheme;
 use super::search::{Line, SIDE_BY_SIDE, best_grids};
@@ -90,8 +90,17 @@ impl Blocks {
         })
     }
 
+    /// Each block of `values`, where the elements of a block are neighbours.
+    fn runs<'a>(&self, values: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
+        values.chunks(self.length.max(1)).flat_map(|row| row.chunks(self.size))
+    }
+
     /// The grids that cover each block of `values`, in the order of the scales of DequantizeLinear.
     pub fn min_max(&self, values: &[f32], scheme: Scheme) -> Vec<Params> {
+        if self.columns == 1 {
+            let ends = self.runs(values).map(extremes);
+            return ends.map(|(low, high)| Params::from_range(low, high, scheme)).collect();
+        }
         let (mut lows, mut highs) = (vec![0f32; self.count()], vec![0f32; self.count()]);
         for (line, first) in self.lines() {
             let grids = first..first + self.columns;
@@ -112,19 +121,24 @@ impl Blocks {
         let mut tile: Vec<Line> = Vec::with_capacity(self.size);
         for (group, own) in grids.chunks_mut(SIDE_BY_SIDE).enumerate() {
             // Where blocks are fewer, the last stands in all other places.
-            let places: [_; SIDE_BY_SIDE] = std::array::from_fn(|i| place(group * SIDE_BY_SIDE + i.min(own.len() - 1)));
             let mut tiled: [Params; SIDE_BY_SIDE] = std::array::from_fn(|i| own[i.min(own.len() - 1)]);
-            let (first, longest) = (places[0].0, places.iter().fold(0, |most, place| most.max(place.1)));
-            let neighbours = places.iter().enumerate().all(|(i, &place)| place == (first + i, longest));
+            let index = group * SIDE_BY_SIDE;
+            let neighbours = own.len() == SIDE_BY_SIDE && index % self.columns + SIDE_BY_SIDE <= self.columns;
             tile.clear();
-            tile.extend((0..longest).map(|at| {
-                let line = at * self.columns;
-                match values.get(first + line..).and_then(<[f32]>::first_chunk) {
-                    Some(line) if neighbours => *line,
-                    // Zeros have no error: a shorter block may end with them.
-                    _ => places.map(|(start, count)| if at < count { values[start + line] } else { 0.0 }),
+            if neighbours {
+                let (first, count) = place(index);
+                let lines = values[first..].chunks(self.columns).take(count);
+                tile.extend(lines.filter_map(<[f32]>::first_chunk::<SIDE_BY_SIDE>));
+            } else {
+                let places: [_; SIDE_BY_SIDE] = std::array::from_fn(|i| place(index + i.min(own.len() - 1)));
+                let longest = places.iter().fold(0, |most, place| most.max(place.1));
+                // Zeros have no error: a shorter block may end with them.
+                tile.resize(longest, [0.0; SIDE_BY_SIDE]);
+                for (lane, (start, count)) in places.into_iter().enumerate() {
+                    let own = values[start..].iter().step_by(self.columns).take(count);
+                    tile.iter_mut().zip(own).for_each(|(line, &v)| line[lane] = v);
                 }
-            }));
+            }
             best_grids(&tile, &mut tiled, symmetric);
             own.copy_from_slice(&tiled[..own.len()]);
         }
@@ -145,10 +159,18 @@ impl Blocks {
             let lines = self.lines().flat_map(|(line, first)| values[line].iter().zip(&grids[first..]));
             return lines.flat_map(integer).collect();
         }
-        let steps: Vec<Step> = grids.iter().map(Step::new).collect();
+        if self.columns == 1 {
+            let mut rest = out.as_mut_slice();
+            for (run, step) in self.runs(values).zip(grids.iter().map(Step::new)) {
+                let (own, behind) = rest.split_at_mut(run.len());
+                own.iter_mut().zip(run).for_each(|(q, &v)| *q = step.quantize(v));
+                rest = behind;
+            }
+            return out;
+        }
+        let steps = Steps::new(grids.iter().map(Step::new));
         for (line, first) in self.lines() {
-            let numbers = out[line.clone()].iter_mut().zip(&values[line]);
-            numbers.zip(&steps[first..]).for_each(|((q, &v), step)| *q = step.quantize(v));
+            steps.quantize(&values[line.clone()], first, &mut out[line]);
         }
         out
     }
@@ -161,7 +183,15 @@ pub fn pack(integers: Vec<u8>, bits: u32) -> Vec<u8> {
     }
     let (each, mask) = ((8 / bits) as usize, (1u8 << bits) - 1);
     let byte = |group: &[u8]| group.iter().rev().fold(0u8, |byte, &q| byte << bits | q & mask);
-    integers.chunks(each).map(byte).collect()
+    let mut packed = Vec::with_capacity(integers.len().div_ceil(each));
+    let (pairs, rest) = integers.as_chunks::<2>();
+    if bits == 4 {
+        packed.extend(pairs.iter().map(|[low, high]| low & mask | high << 4));
+        packed.extend(rest.iter().map(|q| q & mask));
+    } else {
+        packed.extend(integers.chunks(each).map(byte));
+    }
+    packed
 }
 
 #[cfg(test)]

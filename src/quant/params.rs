@@ -27,7 +27,7 @@ impl Params {
             (scheme.step(high.max(-low) / half), (qmin + qmax) / 2)
         } else {
             let scale = scheme.step((high - low) / f64::from(qmax - qmin));
-            let zero = (f64::from(qmin) - low / scale).round_ties_even();
+            let zero = round_half_even(f64::from(qmin) - low / scale);
             (scale, if zero.is_finite() { zero as i32 } else { qmin })
         };
         let scale = scale.min(f64::from(f32::MAX)) as f32;
@@ -108,6 +108,13 @@ impl Params {
     }
 }
 
+/// Rounds as [`f64::round_ties_even`] does, which is a call of a function on processors that have no instruction for it.
+fn round_half_even(value: f64) -> f64 {
+    /// Adding 1.5 * 2^52 rounds a float64 of magnitude below 2^51 half to even.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    if value.abs() < 1e15 { value + ROUND - ROUND } else { value.round_ties_even() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +122,15 @@ mod tests {
 
     const U8: Scheme = Scheme::new(GridType::Uint8, false);
     const S8: Scheme = Scheme::new(GridType::Int8, true);
+
+    #[test]
+    fn halves_go_to_the_even_integer_whatever_their_size() {
+        let odd = [f64::INFINITY, f64::NEG_INFINITY, 1e14 + 0.5, 1e15 - 0.5, 1e15 + 0.5, 0.499_999_999_999_999_94];
+        for value in (-40..40).map(|i| f64::from(i) / 4.0).chain(odd) {
+            assert_eq!(round_half_even(value), value.round_ties_even(), "{value}");
+            assert_eq!(round_half_even(-value), (-value).round_ties_even(), "{value}");
+        }
+    }
 
     #[test]
     fn a_positive_range_starts_at_zero() {

@@ -269,7 +269,11 @@ impl Constants {
             (Some(_), None) => shape = std::iter::once(grids.len()).chain(std::iter::repeat_n(1, key.behind)).collect(),
             (None, _) => shape.clear(),
         }
-        let zeros = quant::pack(grids.iter().flat_map(Params::zero_point_bytes).collect(), bits);
+        let zeros = match bits {
+            // Without an allocation for each: blocks are many.
+            ..=8 => quant::pack(grids.iter().map(|grid| grid.zero_point as u8).collect(), bits),
+            _ => grids.iter().flat_map(Params::zero_point_bytes).collect(),
+        };
         let zeros = Tensor::new(dtype, shape.clone(), Bytes::from(zeros))?;
         let scales: Vec<f32> = grids.iter().map(|p| p.scale).collect();
         let name = graph.value(key.value).name().to_owned();
