@@ -27,6 +27,9 @@ pub struct Calibration {
     /// Scale and zero point of the uint8 grid of each input whose samples were pictures, where their levels are one: it has no
     /// error.
     pub pictures: BTreeMap<String, (f32, i32)>,
+    /// The powers of two that the channels of values between equalized layers were divided by, by the names that they had: the
+    /// statistics are of the model in which they are.
+    pub equalized: BTreeMap<String, Vec<i32>>,
     /// The powers of two that the channels of some values of the model were divided by, before products with their weights: the
     /// statistics are of the model in which they are.
     pub smoothed: BTreeMap<String, Vec<i32>>,
@@ -55,6 +58,8 @@ struct Stored {
     samples: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pictures: BTreeMap<String, (f32, i32)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    equalized: BTreeMap<String, Vec<i32>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     smoothed: BTreeMap<String, Vec<i32>>,
     values: BTreeMap<String, StoredValue>,
@@ -116,8 +121,8 @@ impl Calibration {
         let values = self.values.iter().map(|(name, statistics)| (name.clone(), store(statistics))).collect();
         let (format, version) = (FORMAT.to_owned(), VERSION);
         let (model, engine, pictures) = (self.model.clone(), self.engine.clone(), self.pictures.clone());
-        let smoothed = self.smoothed.clone();
-        let stored = Stored { format, version, model, engine, samples: self.samples, pictures, smoothed, values };
+        let (equalized, smoothed, samples) = (self.equalized.clone(), self.smoothed.clone(), self.samples);
+        let stored = Stored { format, version, model, engine, samples, pictures, equalized, smoothed, values };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -143,13 +148,13 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        let Stored { model, engine, samples, pictures, smoothed, .. } = stored;
+        let Stored { model, engine, samples, pictures, equalized, smoothed, .. } = stored;
         for (name, &(scale, zero_point)) in &pictures {
             let grid = Params { dtype: GridType::Uint8, scale, zero_point };
             grid.check()
                 .map_err(|why| Error::file(path, format!("the pictures of {name:?} have {why}; calibrate again")))?;
         }
-        Ok(Self { model, engine, samples, pictures, smoothed, values })
+        Ok(Self { model, engine, samples, pictures, equalized, smoothed, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

@@ -51,6 +51,9 @@ pub struct Lock {
     pub calibration: Calibrated,
     /// Nodes that stay in float for what samples showed, by what they make first, with the reason.
     pub float: BTreeMap<String, String>,
+    /// The powers of two that the channels of values between equalized layers are divided by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub equalized: BTreeMap<String, Vec<i32>>,
     /// The powers of two that the channels of smoothed values are divided by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub smoothed: BTreeMap<String, Vec<i32>>,
@@ -131,6 +134,8 @@ pub struct Facts<'a> {
     pub calibration: Calibrated,
     /// What stays in float for what samples showed.
     pub float: &'a [(NodeId, String)],
+    /// What the channels between layers were divided by.
+    pub equalized: &'a BTreeMap<String, Vec<i32>>,
     /// What values were smoothed by.
     pub smoothed: &'a BTreeMap<String, Vec<i32>>,
 }
@@ -153,6 +158,7 @@ impl Lock {
             encodings_sha256: facts.encodings_sha256,
             calibration: facts.calibration,
             float: float.collect(),
+            equalized: facts.equalized.clone(),
             smoothed: facts.smoothed.clone(),
             refits: refits(graph, plan, resolved),
             values: value::values(plan, resolved),

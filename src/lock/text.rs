@@ -26,6 +26,9 @@ impl Lock {
         }
         keys.push(("calibration", line(&self.calibration)?));
         keys.push(("float", lines(&self.float)?));
+        if !self.equalized.is_empty() {
+            keys.push(("equalized", lines(&self.equalized)?));
+        }
         if !self.smoothed.is_empty() {
             keys.push(("smoothed", lines(&self.smoothed)?));
         }

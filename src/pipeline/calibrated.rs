@@ -18,7 +18,7 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 
 impl Planned {
-    /// Smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is held back where the policy names no other samples to validate on.
+    /// Equalizes and smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is held back where the policy names no other samples to validate on.
     ///
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
@@ -28,6 +28,7 @@ impl Planned {
         context: &Context<'_>,
     ) -> Result<(Calibration, CalibrationSummary)> {
         self.check_quantizable()?;
+        let equalized = self.equalize(settings, context)?;
         let smoothed = self.smooth(settings, context)?;
         if self.plan.observed().next().is_none() {
             let calibration = Calibration { model: self.statistics_of()?, ..Calibration::default() };
@@ -53,6 +54,7 @@ impl Planned {
         let (mut calibration, mut skipped) = collected.map_err(|e| e.of_engine(&self.path))?;
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
+        calibration.equalized = equalized;
         calibration.smoothed = smoothed;
         calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);
         skipped.extend(set.skipped());
@@ -71,6 +73,7 @@ impl Planned {
     /// Takes over what samples showed of `base`, which is the same model by other rules: a value that is observed only now has what
     /// was seen where it was moved from. `None` where that does not do, and samples have to be observed anew.
     pub(super) fn adopt(&mut self, settings: &Settings, known: &Calibration, base: &Self) -> Option<Calibration> {
+        self.equalize_by(settings, &known.equalized).ok()?;
         self.smooth_by(settings, &known.smoothed).ok()?;
         let mut calibration = known.clone();
         for value in self.plan.observed().filter(|value| !known.values.contains_key(&value.name)) {
@@ -158,8 +161,14 @@ impl Planned {
                        away";
             return Err(Error::file(path, why));
         }
-        let smoothed = self.smooth_by(settings, &calibration.smoothed);
-        smoothed.map_err(|why| Error::file(path, format!("was taken with another policy ({why}); calibrate again")))?;
+        if settings.repairs.equalize == Some(false) && !calibration.equalized.is_empty() {
+            let why = "holds the statistics of a model with equalized layers; calibrate again, or take repairs.equalize: false \
+                       (--no-equalize) away";
+            return Err(Error::file(path, why));
+        }
+        let equalized = self.equalize_by(settings, &calibration.equalized);
+        let changed = equalized.and_then(|()| self.smooth_by(settings, &calibration.smoothed));
+        changed.map_err(|why| Error::file(path, format!("was taken with another policy ({why}); calibrate again")))?;
         let summary = CalibrationSummary {
             source: path.display().to_string(),
             samples: calibration.samples,

@@ -46,14 +46,20 @@ impl Planned {
             Found::Saved(path) => self.load_ranges(settings, path)?,
             Found::Locked(path) => {
                 let (resolved, mut summary) = self.take_over(settings, path)?;
-                summary.smoothed = self.smoothed.len();
+                self.count_changes(&mut summary);
                 return Ok((resolved, None, summary));
             }
         };
         let mut resolved = self.resolve(settings, &calibration)?;
-        summary.smoothed = self.smoothed.len();
+        self.count_changes(&mut summary);
         summary.repairs = self.repair(settings, &mut resolved, &summary, context)?;
         Ok((resolved, Some(calibration), summary))
+    }
+
+    /// Says how much of the model was changed ahead of calibration.
+    fn count_changes(&self, summary: &mut CalibrationSummary) {
+        summary.equalized = self.equalized.len();
+        summary.smoothed = self.smoothed.len();
     }
 
     /// Takes the grids from the lock at `path`.
@@ -81,6 +87,7 @@ impl Planned {
         if let Some(what) = lock.changed(&file::digests(&self.path)?, &settings.canonical(), encodings) {
             return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
         }
+        self.equalize_by(settings, &lock.equalized)?;
         self.smooth_by(settings, &lock.smoothed)?;
         let float = lock.float_nodes(&self.model.graph)?;
         if !float.is_empty() {
@@ -143,6 +150,7 @@ impl Planned {
                 statistics_sha256: summary.statistics_sha256.clone(),
             },
             float: &self.float,
+            equalized: &self.equalized,
             smoothed: &self.smoothed,
         };
         let lock = Lock::of(facts, &self.model.graph, &self.plan, resolved, written);

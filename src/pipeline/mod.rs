@@ -8,6 +8,7 @@ mod completed;
 mod detailed;
 mod encoded;
 mod engines;
+mod equalized;
 mod halves;
 mod levels;
 mod locked;

@@ -2,6 +2,7 @@
 
 use super::completed;
 use super::encoded::Encoded;
+use super::equalized::Equalization;
 use super::halves::Halves;
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
@@ -47,6 +48,8 @@ pub struct Planned {
     pub(super) locked: Option<Locked>,
     /// What stays in float for what samples showed.
     pub(super) float: Vec<(NodeId, String)>,
+    /// What the channels between layers were divided by.
+    pub(super) equalized: Equalization,
     /// What values were smoothed by.
     pub(super) smoothed: Smoothing,
     /// The nodes that scale them, and why they stay in float.
@@ -139,7 +142,8 @@ impl Planned {
     pub(super) fn of(original: Model, model: Model, plan: Plan, known: Known, path: &Path) -> Self {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
-        let (locked, halves, smoothed, scaling, notes) = (None, Halves::default(), Smoothing::new(), Vec::new(), 0);
+        let (locked, halves, scaling, notes) = (None, Halves::default(), Vec::new(), 0);
+        let (equalized, smoothed) = (Equalization::new(), Smoothing::new());
         Self {
             original,
             model,
@@ -149,6 +153,7 @@ impl Planned {
             encoded,
             locked,
             float,
+            equalized,
             smoothed,
             scaling,
             completes,

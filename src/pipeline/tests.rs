@@ -1,5 +1,6 @@
 //! What the steps of the story hand to each other.
 
+mod equalized;
 mod notes;
 mod smoothed;
 

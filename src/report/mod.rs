@@ -84,6 +84,9 @@ pub struct CalibrationSummary {
     pub preprocessing: Option<String>,
     /// Bad files that the policy let pass, each with what was wrong.
     pub skipped: Vec<String>,
+    /// Between how many pairs of layers the channels are scaled.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub equalized: usize,
     /// How many values are smoothed.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub smoothed: usize,

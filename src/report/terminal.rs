@@ -23,6 +23,12 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// What is said of so many equalized pairs.
+pub(super) fn equalizing_note(pairs: usize) -> Option<String> {
+    let noun = if pairs == 1 { "pair of layers has its" } else { "pairs of layers have their" };
+    (pairs > 0).then(|| format!("{pairs} {noun} channels between them scaled, and the weights on both sides with them"))
+}
+
 /// What is said of so many smoothed values.
 pub(super) fn smoothing_note(values: usize) -> Option<String> {
     let noun = if values == 1 { "value that products read is" } else { "values that products read are" };
@@ -62,6 +68,9 @@ impl Display for Report {
         }
         if let Some(what) = &self.quantized_input {
             writeln!(f, "input        {what}")?;
+        }
+        if let Some(equalized) = equalizing_note(self.calibration.equalized) {
+            writeln!(f, "equalizing   {equalized}")?;
         }
         if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {
             writeln!(f, "smoothing    {smoothed}")?;

@@ -1,6 +1,6 @@
 //! `tare calibrate`.
 
-use super::groups::{Data, Model, raw};
+use super::groups::{Data, Equalizing, Model, raw};
 use clap::Args;
 use std::path::PathBuf;
 use tare::error::Result;
@@ -15,6 +15,8 @@ pub struct Calibrate {
     /// Leave the channels of what products read as they are (repairs.smooth: false), as `quantize --no-smooth` does.
     #[arg(long)]
     pub no_smooth: bool,
+    #[command(flatten)]
+    pub equalizing: Equalizing,
     /// Where the statistics go, as JSON.
     #[arg(short, long)]
     pub output: PathBuf,
@@ -27,9 +29,10 @@ impl Calibrate {
         let (model, dims) = (self.model.model.clone(), self.model.dims.clone());
         let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
         let half_input = self.model.half_input()?;
-        let smooth = self.no_smooth.then_some(false);
+        let (smooth, equalize) = (self.no_smooth.then_some(false), self.equalizing.stated());
         let set = self.data.overrides()?;
-        let flags = Overrides { model, dims, quantized_input, half_input, encodings, smooth, labels: None, ..set };
+        let flags =
+            Overrides { model, dims, quantized_input, half_input, encodings, smooth, equalize, labels: None, ..set };
         raw.override_with(&flags);
         raw.settings()
     }

@@ -50,6 +50,25 @@ impl Model {
     }
 }
 
+/// Whether layers are equalized.
+#[derive(Args)]
+pub struct Equalizing {
+    /// Scale the channels between any two layers that follow each other by powers of two, and the weights on both sides with them
+    /// (repairs.equalize: true). Without it that is done where each weight has one scale (weights.granularity: per_tensor).
+    #[arg(long, conflicts_with = "no_equalize")]
+    pub equalize: bool,
+    /// Leave the channels between layers as they are (repairs.equalize: false).
+    #[arg(long)]
+    pub no_equalize: bool,
+}
+
+impl Equalizing {
+    /// What is stated.
+    pub fn stated(&self) -> Option<bool> {
+        self.equalize.then_some(true).or(self.no_equalize.then_some(false))
+    }
+}
+
 /// Samples, and how many of them run side by side.
 #[derive(Args)]
 pub struct Data {

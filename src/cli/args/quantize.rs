@@ -1,6 +1,6 @@
 //! `tare quantize`.
 
-use super::groups::{Data, Judging, Model, raw};
+use super::groups::{Data, Equalizing, Judging, Model, raw};
 use super::parse::{behind_equals, budget, word};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,8 @@ pub struct Quantize {
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
     pub no_smooth: bool,
+    #[command(flatten)]
+    pub equalizing: Equalizing,
     /// Search for the types with which the model keeps this: top1_drop=0.005, sqnr_db=30 or size_mb=4. Layers become what budget.types in
     /// the policy allows, by default float32, or weights of 4 bits for a size.
     #[arg(long, value_name = "KEY=VALUE", value_parser = budget)]
@@ -133,6 +135,7 @@ impl Quantize {
             budget: self.budget.clone(),
             refit: self.refit.then_some(true),
             smooth: self.no_smooth.then_some(false),
+            equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
             validation: self.validation.clone(),

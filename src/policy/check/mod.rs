@@ -124,7 +124,7 @@ impl Raw {
 
     fn repairs(&self, mode: Mode) -> Result<RepairSettings> {
         let repairs = self.repairs.clone().unwrap_or_default();
-        let wanted = [("refit", repairs.refit), ("smooth", repairs.smooth)];
+        let wanted = [("refit", repairs.refit), ("smooth", repairs.smooth), ("equalize", repairs.equalize)];
         for (key, _) in wanted.into_iter().filter(|(_, stated)| *stated == Some(true)) {
             if self.rule_modes().chain([mode]).all(|mode| mode != Mode::Static) {
                 let why = format!("{key} is for layers on grids that samples show; set mode: static, or remove this");
@@ -139,6 +139,7 @@ impl Raw {
         Ok(RepairSettings {
             refit: repairs.refit.unwrap_or(usual.refit),
             smooth: repairs.smooth.unwrap_or(usual.smooth),
+            equalize: repairs.equalize,
         })
     }
 

@@ -333,6 +333,9 @@ pub struct RawRepairs {
     /// large channels would set the grid for all others.
     #[schemars(extend("default" = true))]
     pub smooth: Option<bool>,
+    /// Whether the channels between two layers that follow each other are scaled by powers of two, and the weights on both sides
+    /// with them, so that none is lost in the steps of the largest. By default where each weight has one scale.
+    pub equalize: Option<bool>,
 }
 
 /// An exception: what it is about, and what is different there.

@@ -25,6 +25,8 @@ pub struct Overrides {
     pub refit: Option<bool>,
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
+    /// `repairs.equalize`.
+    pub equalize: Option<bool>,
     pub strip: Option<Strip>,
     /// `budget`, but for its types and samples.
     pub budget: Option<RawBudget>,
@@ -87,6 +89,8 @@ impl Raw {
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let smooth = over.smooth.as_ref();
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
+        let equalize = over.equalize.as_ref();
+        self.set("repairs.equalize", |raw| &mut raw.repairs.get_or_insert_default().equalize, equalize);
         if let Some(goal) = &over.budget {
             let (types, samples) = self.budget.take().map_or((None, None), |own| (own.types, own.samples));
             let budget =

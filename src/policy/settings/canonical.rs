@@ -44,6 +44,9 @@ impl Settings {
         if !self.repairs.smooth {
             keys["repairs"]["smooth"] = json!(false);
         }
+        if let Some(equalize) = self.repairs.equalize {
+            keys["repairs"]["equalize"] = json!(equalize);
+        }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");
         }

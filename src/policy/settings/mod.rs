@@ -205,11 +205,13 @@ pub struct RepairSettings {
     pub refit: bool,
     /// Whether the channels of what products read are scaled where one of them is much larger than the others.
     pub smooth: bool,
+    /// Whether the channels between two layers are scaled; `None` for those whose weights have one scale each.
+    pub equalize: Option<bool>,
 }
 
 impl Default for RepairSettings {
     fn default() -> Self {
-        Self { refit: false, smooth: true }
+        Self { refit: false, smooth: true, equalize: None }
     }
 }
 

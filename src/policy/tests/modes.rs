@@ -47,6 +47,8 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("half: { input: keep }");
     same("repairs: { refit: true }");
     same("repairs: { smooth: false }");
+    same("repairs: { equalize: true }");
+    same("repairs: { equalize: false }");
     same("mode: weight-only\nhalf: { input: widen }");
     same("mode: dynamic\nweights: { granularity: per_tensor, symmetric: false, avoid_saturation: false }");
     same("activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }\nquantized_input: complete");
@@ -356,4 +358,14 @@ fn smoothing_is_on_unless_the_policy_says_otherwise() {
     let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
     fails("strict: true\nrepairs: { smooth: true }", 3, 20, why);
     assert!(settings("version: 1\nstrict: true").is_ok());
+}
+
+#[test]
+fn layers_are_equalized_by_their_weights_unless_the_policy_says_otherwise() {
+    let stated = |text: &str| settings(text).expect("a policy").repairs.equalize;
+    assert_eq!(stated("version: 1"), None);
+    assert_eq!(stated("version: 1\nrepairs: { equalize: true }"), Some(true));
+    assert_eq!(stated("version: 1\nmode: dynamic\nrepairs: { equalize: false }"), Some(false));
+    let why = "equalize is for layers on grids that samples show; set mode: static, or remove this";
+    fails("mode: weight-only\nrepairs: { equalize: true }", 3, 22, why);
 }

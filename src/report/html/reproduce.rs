@@ -2,7 +2,7 @@
 
 use super::Document;
 use super::text::{bytes, counted, escape, table};
-use crate::report::terminal::smoothing_note;
+use crate::report::terminal::{equalizing_note, smoothing_note};
 use std::fmt::Write;
 
 /// The section.
@@ -30,6 +30,9 @@ pub fn reproduce(document: &Document<'_>) -> String {
         rows.push(vec!["Calibration".to_owned(), from, digest(&calibration.statistics_sha256)]);
         if let Some(note) = &calibration.preprocessing {
             rows.push(vec!["Preprocessing".to_owned(), escape(note), String::new()]);
+        }
+        if let Some(note) = equalizing_note(calibration.equalized) {
+            rows.push(vec!["Equalizing".to_owned(), escape(&note), String::new()]);
         }
         if let Some(note) = smoothing_note(calibration.smoothed) {
             rows.push(vec!["Smoothing".to_owned(), escape(&note), String::new()]);

@@ -36,6 +36,7 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         statistics_sha256: "ab".to_owned(),
         preprocessing: None,
         skipped: vec![],
+        equalized: 0,
         smoothed: 0,
         repairs: None,
     };

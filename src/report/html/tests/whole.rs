@@ -64,6 +64,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             statistics_sha256: "bb".to_owned(),
             preprocessing: Some(HOSTILE.to_owned()),
             skipped: vec![],
+            equalized: 2,
             smoothed: 3,
             repairs: Some(RepairSummary::none(HOSTILE)),
         },
