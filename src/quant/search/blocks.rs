@@ -92,11 +92,10 @@ fn best_of_tile(tile: &[Line], grids: &mut [Params; SIDE_BY_SIDE], shares: &[f32
     }
     let (shares, zeros) = (found.shares, found.zeros);
     attempt(tile, &given, &shares, &zeros, &mut found);
-    for lane in 0..SIDE_BY_SIDE {
-        let scale = grids[lane].scale * found.shares[lane];
+    for (lane, grid) in grids.iter_mut().enumerate() {
+        let scale = grid.scale * found.shares[lane];
         if (f32::MIN_POSITIVE..=f32::MAX).contains(&scale) {
-            grids[lane].scale = scale;
-            grids[lane].zero_point = found.zeros[lane] as i32;
+            (grid.scale, grid.zero_point) = (scale, found.zeros[lane] as i32);
         }
     }
 }
