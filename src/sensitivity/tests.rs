@@ -1,6 +1,7 @@
 //! Sensitivity on small models, beside brute force.
 
 mod brute;
+mod constants;
 mod real;
 
 use super::runs::{self, Variants};

@@ -25,7 +25,7 @@ pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
 
 /// Passes its input on, and keeps the engine from making one of the layer before it and what reads it.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct Mark(usize);
+pub(super) struct Mark(pub usize);
 
 impl Kernel for Mark {
     fn name(&self) -> StaticName {
@@ -34,6 +34,11 @@ impl Kernel for Mark {
 
     fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         Ok(inputs)
+    }
+
+    /// A table that is looked up at fixed places becomes a constant: who reads it then still reads it of this layer.
+    fn folds(&self) -> bool {
+        false
     }
 }
 

@@ -18,6 +18,7 @@ mod message;
 mod observe;
 mod operators;
 mod own;
+mod packed;
 mod pad;
 mod products;
 mod program;

@@ -25,6 +25,11 @@ pub trait Kernel: Clone + Debug + Eq + Hash + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether it is run beforehand where all its inputs are constants.
+    fn folds(&self) -> bool {
+        true
+    }
+
     /// Which axes of inputs and outputs go together.
     fn axes(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
         AxesMapping::disconnected(inputs, outputs)
@@ -80,7 +85,9 @@ impl<K: Kernel> EvalOp for Own<K> {
         self.0.run(inputs)
     }
 
-    op_out_of_plan!();
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        if self.0.folds() { self.0.run(inputs).map(Some) } else { Ok(None) }
+    }
 }
 
 /// An operator of `inputs` inputs that becomes one node, which makes something of the shape of the first of them: of its type,
@@ -113,6 +120,10 @@ impl<K: Kernel> Expansion for LikeFirst<K> {
             None => solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?,
         }
         solver.equals(&inputs[0].shape, &outputs[0].shape)
+    }
+
+    fn runs_out_of_plan(&self) -> bool {
+        self.kernel.folds()
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Wired {

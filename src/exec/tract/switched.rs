@@ -5,11 +5,12 @@
 //! where they are off.
 
 use super::super::{Corrector, Ran, Switched, Switches};
+use super::beside::Mark;
 use super::failure::{Failure, Labels, guarded, labelled};
 use super::operators::Built;
 use super::own::{Kernel, Own, shaped_like_first};
 use super::qdq::{ROUND, clamp};
-use super::{Tract, convert, message::Message, registers};
+use super::{Tract, convert, message::Message, packed, registers};
 use crate::error::{Error, Result};
 use crate::quant::Params;
 use crate::tensor::{Tensor, TensorType};
@@ -41,6 +42,11 @@ impl Kernel for Point {
 
     fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         Ok(inputs)
+    }
+
+    /// Where it is on, a constant does not stay what it is.
+    fn folds(&self) -> bool {
+        false
     }
 }
 
@@ -126,7 +132,6 @@ impl Tract {
         let layers: HashMap<&str, usize> =
             switches.layers.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         let mut switch = vec![None; count];
-        let mut folded = Vec::new();
         for &id in order {
             let (node, other) = (float.model().node(id), rounded.model().node(id));
             if let Some(Own(Point(index))) = node.op_as() {
@@ -136,28 +141,25 @@ impl Tract {
             let constant = |plan: &TypedRunnableModel, i: &OutletId| {
                 plan.model().node(i.node).op_as::<Const>().map(|c| c.val().clone())
             };
-            let same = node.same_as(other) && node.inputs.iter().all(|i| constant(&float, i) == constant(&rounded, i));
-            if same {
+            let pair = |i: &OutletId| match (constant(&float, i), constant(&rounded, i)) {
+                (Some(a), Some(b)) => packed::same(&a, &b),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            if node.same_as(other) && node.inputs.iter().all(pair) {
                 continue;
             }
-            let label = labelled(&node.name, &labels);
-            match label.as_ref().and_then(|label| layers.get(label.name.as_str())) {
-                Some(layer) => switch[id] = Some(switches.grids.len() + layer),
-                None => folded.push(id),
-            }
-        }
-        if let Some(&id) = folded.first() {
-            // A table that is looked up at fixed places, say, is a constant of whoever reads what was found.
-            let found = |layer: &usize| switch.contains(&Some(switches.grids.len() + layer));
-            let missing: Vec<usize> = (0..switches.layers.len()).filter(|layer| !found(layer)).collect();
-            let &[layer] = missing.as_slice() else {
-                let node = float.model().node(id);
+            let layer = match node.op_as() {
+                // All of the layer before it is a constant.
+                Some(Own(Mark(index))) => Some(*index),
+                None => labelled(&node.name, &labels).and_then(|label| layers.get(label.name.as_str()).copied()),
+            };
+            let Some(layer) = layer else {
                 let label = labelled(&node.name, &labels).map_or_else(|| node.name.clone(), |label| label.name);
                 let why =
                     "has rounded constants, but which layer they belong to cannot be told: leave that layer in float";
                 return Err(Error::node(label, node.op.name(), why));
             };
-            folded.iter().for_each(|&id| switch[id] = Some(switches.grids.len() + layer));
+            switch[id] = Some(switches.grids.len() + layer);
         }
         let mut source = vec![None; count];
         for (index, outlet) in float.model().inputs.iter().enumerate() {
