@@ -293,8 +293,14 @@ impl Twofold {
         let mut walk = self.walk(inputs);
         for (step, &id) in self.order().iter().enumerate() {
             let other = self.switch[id].is_some_and(|switch| on[switch] != kept.on[switch]);
-            if other || model.node(id).inputs.iter().any(|i| changed[i.node]) {
-                let read = |walk: &mut Walk<'_>, from: OutletId| match &values[from.node] {
+            let inputs = &model.node(id).inputs;
+            if other || inputs.iter().any(|i| changed[i.node]) {
+                // Whoever reads a value last has it to itself, and may write over it.
+                let last = |node: usize| {
+                    self.done[step].contains(&node) && inputs.iter().filter(|i| i.node == node).count() == 1
+                };
+                let read = |walk: &mut Walk<'_>, from: OutletId| match &mut values[from.node] {
+                    Some(made) if last(from.node) => Ok(made.swap_remove(from.slot)),
                     Some(made) => Ok(made[from.slot].clone()),
                     None => walk.before(from, kept, &mut again),
                 };
