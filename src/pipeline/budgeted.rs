@@ -15,7 +15,8 @@ use crate::inputs;
 use crate::policy::{self, Budget, FoundRule, Goal, Settings, Thresholds};
 use crate::progress::Silent;
 use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
-use crate::validate::{self, Classification, Comparison};
+use crate::sensitivity::Parts;
+use crate::validate::{self, Classification, Comparison, Groups};
 use candidates::{Candidate, candidates};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -69,7 +70,9 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
     let data = (&samples.set, searching.as_slice());
     let ranking: Vec<usize> = inputs::spread(searching.len(), RANKING).into_iter().map(|at| searching[at]).collect();
     let seen = (calibration.as_ref(), types.as_ref());
-    let candidates = candidates(&base, &written, seen, budget.goal, (&samples.set, &ranking), context)?;
+    let parts = Parts::of(&base.model, &written).map_err(|e| e.in_model(&base.path))?;
+    let parts = parts.with_groups(Groups::of(&plain, &base.original)?);
+    let candidates = candidates(&base, &parts, seen, budget.goal, (&samples.set, &ranking), context)?;
     let searcher = Searcher {
         plain: &plain,
         base: &base,
@@ -200,27 +203,26 @@ impl Searcher<'_> {
     }
 }
 
-/// The SQNR of the worst output in the worse half of the samples, so that what is just enough for these is so for others, too;
+/// The SQNR of the worst output, or part of one, in the worse half of the samples, so that what is just enough for these is so for others, too;
 /// negative and infinite where one is not finite.
 fn worst(halves: &[Comparison]) -> Option<f64> {
-    let outputs = || halves.iter().flat_map(|half| &half.outputs);
-    if outputs().any(|output| output.not_finite > 0) {
+    if halves.iter().flat_map(|half| &half.outputs).any(|output| output.not_finite > 0) {
         return Some(f64::NEG_INFINITY);
     }
-    outputs().filter_map(|output| output.sqnr_db).reduce(f64::min)
+    halves.iter().flat_map(Comparison::parts).filter_map(|part| part.sqnr_db).reduce(f64::min)
 }
 
-/// By how much the share of right first guesses falls, or without labels of the float model's, over all samples; and whether there are
-/// labels.
+/// By how much the share of right first guesses falls, or without labels of the float model's, in the worse half of the samples; and
+/// whether there are labels. Among many assignments some are lucky, but seldom twice.
 fn drop(halves: &[Comparison]) -> Option<(f64, bool)> {
     let classes: Vec<_> = halves.iter().map(|half| half.classification.as_ref()).collect::<Option<_>>()?;
-    let sum = |of: &dyn Fn(&Classification) -> f64| classes.iter().map(|half| of(half)).sum::<f64>();
-    let labelled = sum(&|half| half.labelled as f64);
-    let drop = match labelled > 0.0 {
-        true => sum(&|half| half.worsened as f64 - half.improved as f64) / labelled,
-        false => 1.0 - sum(&|half| half.top1_agreement * half.samples as f64) / sum(&|half| half.samples as f64),
+    let labelled = classes.iter().any(|half| half.labelled > 0);
+    let drop = |half: &&Classification| match (labelled, half.labelled) {
+        (false, _) => Some(1.0 - half.top1_agreement),
+        (true, 0) => None,
+        (true, all) => Some((half.worsened as f64 - half.improved as f64) / all as f64),
     };
-    Some((drop, labelled > 0.0))
+    Some((classes.iter().filter_map(drop).reduce(f64::max)?, labelled))
 }
 
 /// Whether `found` reaches `goal`.
@@ -258,7 +260,8 @@ fn keep(thresholds: &mut Thresholds, goal: Goal, labelled: bool) {
 
 /// What to say of few samples.
 fn few(goal: Goal, samples: usize) -> Vec<String> {
-    let one = 1.0 / samples as f64;
+    // Of the half that counts.
+    let one = 1.0 / (samples / 2).max(1) as f64;
     let mut said = Vec::new();
     if samples < FEW {
         said.push(format!(
@@ -269,7 +272,9 @@ fn few(goal: Goal, samples: usize) -> Vec<String> {
         && most > 0.0
         && most < one
     {
-        said.push(format!("top1_drop {most} cannot be told on {samples} samples: one answer is {one:.3}"));
+        said.push(format!(
+            "top1_drop {most} cannot be told on {samples} samples: of half of them one answer is {one:.3}"
+        ));
     }
     said
 }
@@ -287,3 +292,6 @@ pub fn save_policy(settings: &Settings, rules: &[FoundRule], path: &Path) -> Res
     let text = policy::recipe(settings, rules, path, &|named| relative(named, folder))?;
     file::write_atomically(path, text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

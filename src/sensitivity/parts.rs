@@ -9,7 +9,7 @@ use crate::file;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::quant::Params;
 use crate::tensor::{DataType, Tensor, TensorType};
-use crate::validate::{Border, Restored};
+use crate::validate::{Border, Groups, Restored};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is measured: the units, and the model in which they can be rounded.
@@ -29,6 +29,8 @@ pub struct Parts {
     steps: Vec<Vec<f32>>,
     /// The grids of activations, by name.
     pub(super) known: BTreeMap<String, Params>,
+    /// Which numbers of the outputs are measured together.
+    pub(super) groups: Groups,
 }
 
 impl Parts {
@@ -89,7 +91,24 @@ impl Parts {
         let constants = constants(&model.graph, &found, &index)?;
         let known = found.grids.activations;
         let models = [file::to_bytes(&model)?, file::to_bytes(&rounded)?];
-        Ok(Self { units, outputs, models, grids, layers, border: Border::of(written)?, constants, steps, known })
+        Ok(Self {
+            units,
+            outputs,
+            models,
+            grids,
+            layers,
+            border: Border::of(written)?,
+            constants,
+            steps,
+            known,
+            groups: Groups::default(),
+        })
+    }
+
+    /// The same, where numbers of an output that are not of one kind are measured apart.
+    #[must_use]
+    pub fn with_groups(self, groups: Groups) -> Self {
+        Self { groups, ..self }
     }
 
     /// The program for inputs of the types `inputs`.

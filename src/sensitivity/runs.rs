@@ -145,7 +145,7 @@ fn rows(
     threads::for_each(variants.all.iter().zip(&mut rows), |(variant, row)| {
         let near = if variant.from == From::Float { &*float } else { &*quantized };
         let outputs = program.vary(near, inputs, &variant.on);
-        *row = Some(outputs.and_then(|outputs| Row::of(float.outputs(), &outputs, sample.label)));
+        *row = Some(outputs.and_then(|outputs| Row::of(float.outputs(), &outputs, sample.label, &parts.groups)));
         progress.step();
     });
     rows.into_iter().map(|row| row.unwrap_or_else(|| Err(Error::other("a run was left out")))).collect()

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::validate::{Ranking, Sums};
+use crate::validate::{Groups, Ranking, Sums};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -23,7 +23,7 @@ pub enum Metric {
     Top5,
 }
 
-/// Sums over the samples of one output.
+/// Sums over the samples of one output, or of one group of its numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Output {
     count: u64,
@@ -60,22 +60,24 @@ pub struct Row {
 }
 
 impl Row {
-    /// Of the outputs of the float model and of a variant, for a sample of a class.
+    /// Of the outputs of the float model and of a variant, for a sample of a class: sums of each group of numbers of an output.
     ///
     /// # Errors
     /// When a tensor is malformed.
-    pub fn of(float: &[Tensor], variant: &[Tensor], label: Option<u32>) -> Result<Self> {
+    pub fn of(float: &[Tensor], variant: &[Tensor], label: Option<u32>, groups: &Groups) -> Result<Self> {
         let mut row = Self { outputs: Vec::with_capacity(float.len()), ranking: None };
-        for (float, variant) in float.iter().zip(variant) {
+        for (index, (float, variant)) in float.iter().zip(variant).enumerate() {
             let (shape, numbers) = (float.shape(), float.to_f32()?);
             if variant.shape() != shape {
                 // Boxes, say, of which there are more or fewer: nothing of them can be compared.
-                row.outputs.push(Sums { not_finite: numbers.len().max(1) as u64, ..Sums::default() });
+                let none = |group: &[f32]| Sums { not_finite: group.len().max(1) as u64, ..Sums::default() };
+                row.outputs.extend(groups.split(index, shape, &numbers).iter().map(|group| none(group)));
                 continue;
             }
             let found = variant.to_f32()?;
             row.ranking = row.ranking.or_else(|| Ranking::of(shape, &numbers, &found, label));
-            row.outputs.push(Sums::of(&numbers, &found));
+            let pairs = groups.split(index, shape, &numbers).into_iter().zip(groups.split(index, shape, &found));
+            row.outputs.extend(pairs.map(|(own, other)| Sums::of(&own, &other)));
         }
         Ok(row)
     }

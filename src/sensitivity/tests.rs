@@ -2,6 +2,7 @@
 
 mod brute;
 mod constants;
+mod kinds;
 mod real;
 
 use super::runs::{self, Variants};

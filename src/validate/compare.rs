@@ -63,6 +63,17 @@ impl Comparison {
         self.stress.as_ref().is_some_and(Stress::is_failed)
     }
 
+    /// The error of each output, or of the parts of one whose numbers are not of one kind: boxes in pixels, and scores.
+    pub fn parts(&self) -> Vec<&OutputError> {
+        let boxes = |output: &OutputError| {
+            self.tasks.iter().find_map(|task| match &task.measure {
+                Measure::Yolo(found) if task.output == output.name => Some([&found.boxes, &found.scores]),
+                _ => None,
+            })
+        };
+        self.outputs.iter().flat_map(|output| boxes(output).map_or_else(|| vec![output], Vec::from)).collect()
+    }
+
     /// The classes that both models guess, where these say something of the whole model: without labels those of the first of
     /// several outputs may be anything, unless somebody says that they are classes.
     pub fn classes(&self) -> Option<&Classification> {

@@ -6,13 +6,16 @@ use crate::calibrate::Calibration;
 use crate::error::Result;
 use crate::exec::Types;
 use crate::inputs::Dataset;
-use crate::ir::Model;
 use crate::policy::{BudgetType, FoundRule, Goal};
 use crate::sensitivity::{self, Damage, Evidence, Metric, NodeDamage, Parts, Subject, Task};
 use std::collections::HashMap;
 
 /// The 4 bits of a weight beside the 8 that it has otherwise: so many times the error of rounding, squared.
 const COARSER: f64 = 256.0;
+
+/// Bytes by which a number of a constant grows in float. Each counts as a multiply-accumulate: a table that is looked up multiplies
+/// nothing, and may be most of the file.
+const GROWTH: f64 = 3.0;
 
 /// A layer that may become something else.
 pub struct Candidate {
@@ -36,16 +39,15 @@ impl Candidate {
 /// Those of the measurement.
 pub fn candidates(
     base: &Planned,
-    written: &Model,
+    parts: &Parts,
     (calibration, types): (Option<&Calibration>, Option<&Types>),
     goal: Goal,
     samples: (&Dataset, &[usize]),
     context: &Context<'_>,
 ) -> Result<Vec<Candidate>> {
-    let parts = Parts::of(&base.model, written).map_err(|e| e.in_model(&base.path))?;
     let evidence = Evidence { seen: calibration.map(|calibration| (calibration, &base.plan)) };
     let subject = Subject { tool: TOOL.to_owned(), ..Subject::default() };
-    let task = Task { parts: &parts, samples, metric: Metric::Sqnr, subject, resume: None, evidence: &evidence };
+    let task = Task { parts, samples, metric: Metric::Sqnr, subject, resume: None, evidence: &evidence };
     let measured = sensitivity::sensitivity(&task, context.progress).map_err(|e| e.in_model(&base.path))?;
     let sizes = Sizes::of(base, types);
     let all = noise(&measured.quantized);
@@ -54,7 +56,7 @@ pub fn candidates(
             let saved = sizes.weights(node);
             (saved > 0.0).then(|| -COARSER * node.weights.as_ref().map_or(0.0, noise) / saved)
         }
-        _ => Some((all - noise(&node.in_float)) / sizes.work(node)),
+        _ => Some((all - noise(&node.in_float)) / (sizes.work(node) + GROWTH * sizes.weights(node))),
     };
     let why = |node: &NodeDamage| {
         let cause = node.causes.first().map(|cause| format!("; {cause}")).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 /// How many samples are searched on, where the policy does not say: first guesses need more of them than sums of squares.
 const SEARCH_SAMPLES: usize = 32;
-const GUESSES: usize = 500;
+const GUESSES: usize = 1000;
 
 /// What the model has to keep, and what layers may become for it.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,7 +14,7 @@ fn a_budget_has_one_goal_and_types_that_help_to_reach_it() {
     let guesses = budget("{ top1_drop: 0.005, types: [float32, int16, float32], samples: 7 }");
     assert_eq!((guesses.goal, guesses.samples), (Goal::Top1Drop(0.005), 7));
     assert_eq!(guesses.types, [BudgetType::Int16, BudgetType::Float32], "the cheaper one first");
-    assert_eq!(budget("{ top1_drop: 0 }").samples, 500);
+    assert_eq!(budget("{ top1_drop: 0 }").samples, 1000);
     assert_eq!(budget("{ size_mb: 4 }").types, [BudgetType::Int4]);
     assert!(settings("version: 1").expect("a policy").budget.is_none());
     let one = "must have one of top1_drop, sqnr_db and size_mb";

@@ -45,7 +45,8 @@ impl Case {
         let done = crate::pipeline::rewritten(&settings, Found::Samples, &context).expect("a conversion");
         let (planned, written, calibration) = (done.planned, done.written, done.calibration.expect("statistics"));
         let Planned { original, model, plan, .. } = planned;
-        let parts = Parts::of(&model, &written).expect("parts");
+        let groups = crate::validate::Groups::of(&settings, &original).expect("outputs");
+        let parts = Parts::of(&model, &written).expect("parts").with_groups(groups);
         let inputs = [crate::inputs::InputSpec {
             name: "x".to_owned(),
             ty: original.graph.stated_type(original.graph.inputs().next().expect("an input")).expect("a type"),
@@ -94,7 +95,8 @@ impl Case {
             let model = variant(&self.parts, on);
             let mut total = Total::default();
             for (sample, float) in self.samples.iter().zip(&float) {
-                total.add(&Row::of(float, &run(&model, std::slice::from_ref(sample)), None).expect("outputs"));
+                let found = run(&model, std::slice::from_ref(sample));
+                total.add(&Row::of(float, &found, None, &self.parts.groups).expect("outputs"));
             }
             total
         };

@@ -64,19 +64,33 @@ fn the_ranking_is_that_of_brute_force_and_costs_less() {
         let all: Vec<Vec<Tensor>> = inputs.iter().map(run).collect();
         loading += loaded - before;
         running += seconds() - loaded;
-        all
+        (all, [loading, running])
     };
-    let float = outputs(&parts.all(false));
-    let total = |found: Vec<Vec<Tensor>>| {
+    let (float, begun) = outputs(&parts.all(false));
+    // Those with a layer alone and those with it in float, and all; to load and to run.
+    let (mut once, mut each) = ([0.0; 2], [0.0; 2]);
+    let mut last = begun;
+    let mut brute = Vec::new();
+    for (index, on) in variants.switches().enumerate() {
+        let (found, now) = outputs(on);
+        let took = [now[0] - last[0], now[1] - last[1]];
+        last = now;
+        let is_whole = variants.units.iter().any(|unit| unit.alone == index || unit.float == index);
+        for k in 0..2 {
+            each[k] += took[k];
+            once[k] += if is_whole { took[k] } else { 0.0 };
+        }
         let mut total = Total::default();
-        float.iter().zip(found).for_each(|(float, found)| total.add(&Row::of(float, &found, None).expect("outputs")));
-        total
-    };
-    let brute: Vec<Total> = variants.switches().map(|on| total(outputs(on))).collect();
+        let pairs = float.iter().zip(&found);
+        pairs.for_each(|(float, found)| total.add(&Row::of(float, found, None, &parts.groups).expect("outputs")));
+        brute.push(total);
+    }
     println!("{} units, {} variants, {} samples", parts.units.len(), variants.count(), indices.len());
-    println!("reuse: {own_seconds:.1} s; brute force: {loading:.1} s to load, {running:.1} s to run");
-    println!("share of loading and running {:.3}", own_seconds / (loading + running));
-    println!("share of running alone {:.3}", own_seconds / running);
+    println!("reuse: {own_seconds:.1} s");
+    for (what, [load, run]) in [("each unit alone, and in float", once), ("every variant", each)] {
+        println!("brute force, {what}: {load:.1} s to load, {run:.1} s to run");
+        println!("  share of both {:.3}, of running alone {:.3}", own_seconds / (load + run), own_seconds / run);
+    }
 
     let worst =
         own.totals.iter().zip(&brute).map(|(a, b)| (a.damage().by(Metric::Sqnr) - b.damage().by(Metric::Sqnr)).abs());

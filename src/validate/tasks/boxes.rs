@@ -61,6 +61,11 @@ impl Layout {
         (from..to).flat_map(|attribute| (0..self.boxes).map(move |index| self.at(output, index, attribute))).collect()
     }
 
+    /// Places and sizes, and scores.
+    pub fn apart(&self, output: &[f32]) -> [Vec<f32>; 2] {
+        [(0, CORNERS), (CORNERS, self.attributes)].map(|part| self.part(output, part))
+    }
+
     /// What is found: the highest score first, and of boxes that overlap one alone.
     fn found(&self, output: &[f32]) -> Vec<Found> {
         let first = CORNERS + usize::from(self.objectness);
@@ -127,8 +132,8 @@ impl Seen {
                 same += 1;
             }
         }
-        let sums = |part: (usize, usize)| Sums::of(&layout.part(float, part), &layout.part(quantized, part));
-        let (places, scores) = (sums((0, CORNERS)), sums((CORNERS, layout.attributes)));
+        let ([places, scores], [other_places, other_scores]) = (layout.apart(float), layout.apart(quantized));
+        let (places, scores) = (Sums::of(&places, &other_places), Sums::of(&scores, &other_scores));
         Self { counts: [ours.len(), theirs.len(), same], places, scores }
     }
 }

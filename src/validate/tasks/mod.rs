@@ -3,6 +3,7 @@
 
 mod boxes;
 mod embedding;
+mod groups;
 mod masks;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod text;
 
 pub use boxes::Detections;
 pub use embedding::Neighbours;
+pub use groups::Groups;
 pub use masks::Overlap;
 pub use text::TextMatch;
 
