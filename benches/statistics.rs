@@ -75,7 +75,7 @@ fn choose(c: &mut Criterion) {
             ("entropy", Calibrator::Entropy),
             ("mse", Calibrator::Mse),
         ] {
-            group.bench_function(name, |b| b.iter(|| range(black_box(&statistics), calibrator, scheme)));
+            group.bench_function(name, |b| b.iter(|| range(black_box(&statistics), calibrator, scheme, None)));
         }
         group.finish();
     }

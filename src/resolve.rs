@@ -8,6 +8,7 @@ use crate::plan::{Placement, Plan, RangeSource, ValuePlan};
 use crate::policy::ActivationSettings;
 use crate::quant::{ChannelAxis, GridType, Moments, Params, Scheme};
 use crate::tune::Refit;
+use crate::tune::rounding::Rounding;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The grids of a plan.
@@ -24,6 +25,8 @@ pub struct Resolved {
     outliers: HashMap<ValueId, Vec<usize>>,
     /// What layers are refitted by.
     refits: HashMap<NodeId, Refit>,
+    /// The integers that were found for weights of layers.
+    roundings: HashMap<NodeId, Rounding>,
     /// Clamps that vanish: the grid of what they make ends within their bounds.
     pub absorbed: HashSet<NodeId>,
     /// Values whose range says little, with what is odd about them and what follows from it.
@@ -57,6 +60,16 @@ impl Resolved {
     /// Refits layers; no others are.
     pub fn set_refits(&mut self, refits: impl IntoIterator<Item = (NodeId, Refit)>) {
         self.refits = refits.into_iter().collect();
+    }
+
+    /// The integers of the weight of a layer, where they are not the nearest.
+    pub fn rounding(&self, node: NodeId) -> Option<&Rounding> {
+        self.roundings.get(&node)
+    }
+
+    /// States the integers of weights; all others are the nearest.
+    pub fn set_roundings(&mut self, roundings: impl IntoIterator<Item = (NodeId, Rounding)>) {
+        self.roundings = roundings.into_iter().collect();
     }
 
     /// Mean and variance of a value, if it was observed.
@@ -246,7 +259,7 @@ fn range(
             } else if seen.0 == seen.1 {
                 warnings.push((value.name.clone(), "had the same number in every sample; its range is a guess"));
             }
-            let (low, high) = calibrate::range(statistics, settings.calibrator, settings.scheme);
+            let (low, high) = calibrate::range(statistics, settings.calibrator, settings.scheme, value.behind);
             if !value.headroom {
                 return Ok((low, high));
             }

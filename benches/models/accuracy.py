@@ -15,7 +15,7 @@ import processes
 import runtime
 
 CALIBRATORS = ["mse", "minmax", "moving_average", "percentile", "entropy"]
-METHODS = ["tare", "tare-refit", *(f"tare-{name}" for name in CALIBRATORS), "ort-minmax", "ort-percentile"]
+METHODS = ["tare", "tare-no-refit", *(f"tare-{name}" for name in CALIBRATORS), "ort-minmax", "ort-percentile"]
 COLUMNS = ["model", "method", "SQNR", "precise", "task", "size", "latency", "float compute"]
 
 
@@ -74,8 +74,8 @@ class Converters:
             self.peer(how, output)
         elif not how:
             self.bench.tare.quantize(self.bench.policy(self.case), output)
-        elif how == "refit":
-            self.bench.tare.quantize(self.bench.policy(self.case), output, "--refit")
+        elif how == "no-refit":
+            self.bench.tare.quantize(self.bench.policy(self.case), output, "--no-refit")
         else:
             self.calibrated(how, output)
         return output

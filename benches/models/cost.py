@@ -59,7 +59,7 @@ def main():
                 peers[method] = measured(run, options.repetitions)
             show(case, f"ort {method}", peers[method])
         for calibrator in options.calibrators.split(","):
-            for validation, flags in {"": ["--no-validation"], ", with refit": ["--no-validation", "--refit"], ", with validation": []}.items():
+            for validation, flags in {"": ["--no-validation"], ", without refit": ["--no-validation", "--no-refit"], ", with validation": []}.items():
                 run = lambda: bench.tare.quantize(policy, output, "--calibrator", calibrator, *flags)
                 cost = measured(run, options.repetitions)
                 show(case, f"tare {calibrator}{validation}", cost, peers[AGAINST[calibrator]])

@@ -21,12 +21,18 @@ pub use statistics::Statistics;
 pub use stored::{Calibration, ModelDigest};
 
 use crate::policy::Calibrator;
-use crate::quant::Scheme;
+use crate::quant::{ActivationFunction, Scheme};
 
-/// The range that `calibrator` chooses for a value, given how its numbers become integers. Never beyond what was seen. Of
+/// The range that `calibrator` chooses for a value, given how its numbers become integers, and the function that alone reads it, if
+/// the error is to be that behind it. Never beyond what was seen. Of
 /// floating-point numbers of 8 bits, which are as fine as they are small, the errors that two of them compare say nothing: all
 /// that was seen is the range then.
-pub fn range(statistics: &Statistics, calibrator: Calibrator, scheme: Scheme) -> (f32, f32) {
+pub fn range(
+    statistics: &Statistics,
+    calibrator: Calibrator,
+    scheme: Scheme,
+    behind: Option<ActivationFunction>,
+) -> (f32, f32) {
     let seen = statistics.range();
     let (low, high) = match calibrator {
         Calibrator::MinMax => seen,
@@ -34,7 +40,7 @@ pub fn range(statistics: &Statistics, calibrator: Calibrator, scheme: Scheme) ->
         Calibrator::MovingAverage => statistics.average_range(),
         Calibrator::Percentile(percent) => percentile::range(&statistics.histogram(), percent),
         Calibrator::Entropy => entropy::range(&statistics.histogram(), seen, scheme),
-        Calibrator::Mse => mse::range(&statistics.loudness, seen, scheme),
+        Calibrator::Mse => mse::range(&statistics.loudness, seen, scheme, behind),
     };
     (low.max(seen.0).min(0.0), high.min(seen.1).max(0.0))
 }

@@ -46,7 +46,7 @@ fn d19_order_and_splits_of_the_samples_leave_no_trace() {
         assert_eq!(whole, merged, "{threads} threads");
         for calibrator in CALIBRATORS {
             let bits = |s: &Statistics, scheme| {
-                let (low, high) = range(s, calibrator, scheme);
+                let (low, high) = range(s, calibrator, scheme, None);
                 (low.to_bits(), high.to_bits())
             };
             assert_eq!(bits(&whole, U8), bits(&merged, U8), "{calibrator}");
@@ -64,7 +64,7 @@ fn d2_every_sample_counts_wherever_it_stands() {
             (samples[at][3], samples[at][17]) = (-7.5, 9.25);
             let statistics = of_samples(samples.iter().map(Vec::as_slice));
             assert_eq!(statistics.samples(), count as u64);
-            assert_eq!(range(&statistics, Calibrator::MinMax, U8), (-7.5, 9.25), "sample {at} of {count}");
+            assert_eq!(range(&statistics, Calibrator::MinMax, U8, None), (-7.5, 9.25), "sample {at} of {count}");
             let counted: u64 = statistics.histogram().bins().map(|(_, n)| n).sum();
             assert_eq!(counted, 20 * count as u64);
         }
@@ -125,7 +125,7 @@ fn every_range_holds_zero_and_stays_within_what_was_seen() {
         let (least, most) = statistics.range();
         for calibrator in CALIBRATORS {
             for scheme in [U8, S8] {
-                let (low, high) = range(&statistics, calibrator, scheme);
+                let (low, high) = range(&statistics, calibrator, scheme, None);
                 assert!(low <= 0.0 && high >= 0.0, "{calibrator} of {values:?}: {low} {high}");
                 assert!(low >= least.min(0.0) && high <= most.max(0.0), "{calibrator}: {low} {high}");
             }

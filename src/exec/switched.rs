@@ -22,16 +22,30 @@ pub trait Ran: Send + Sync {
     fn as_any(&self) -> &dyn std::any::Any;
 }
 
-/// What a layer made of one sample, in float and with everything rounded: elements in the order of the shape.
+/// What a layer read and made of one sample, elements in the order of their shapes.
 pub struct Sides<'a> {
-    /// In float.
+    /// What it read with everything rounded, if it is shown.
+    pub read: Option<Shown<'a>>,
+    /// What it made in float.
     pub float: &'a [f32],
-    /// Rounded. What is left here is what stands behind the layer reads.
+    /// What it made with everything rounded. What is left here is what stands behind the layer reads.
     pub rounded: &'a mut [f32],
+}
+
+/// A tensor that is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements.
+    pub numbers: &'a [f32],
 }
 
 /// Who sees what layers make while samples run in float and rounded side by side, and may correct the latter.
 pub trait Corrector {
+    /// Whether it wants to see what layer `layer` read, too.
+    fn reads(&self, layer: usize) -> bool;
+
     /// Layer `layer`, a place in [`Switches::layers`], made tensors of this `shape` of all samples.
     ///
     /// # Errors
@@ -56,12 +70,19 @@ pub trait Switched: Send + Sync {
 
     /// Runs all `samples` side by side, with nothing on and with everything on, layer by layer. Returns the outputs of each, in
     /// float and rounded. Layers are shown where the model has an operator TareMark behind them, whose attribute `index` is
-    /// their place.
+    /// their place, and what they read where that is its second input.
     ///
     /// # Errors
     /// As [`run`](Self::run), and as the corrector.
     fn correct(&self, samples: &[Vec<Tensor>], corrector: &mut dyn Corrector) -> Result<Vec<[Vec<Tensor>; 2]>>;
 
-    /// The bytes of all that a sample has at once at the worst step of [`correct`](Self::correct).
-    fn live_bytes(&self) -> usize;
+    /// The outputs of a sample with everything on or nothing, keeping no more than what is still needed.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>>;
+
+    /// The bytes that each sample holds at the worst layer of [`correct`](Self::correct) while the others go on, and those that one
+    /// takes at its worst step. `reads` tells of which layers what they read is held, too.
+    fn live_bytes(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize);
 }

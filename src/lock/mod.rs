@@ -5,9 +5,11 @@
 //! holds it.
 
 mod change;
+mod steps;
 mod text;
 mod value;
 
+pub use steps::Steps;
 pub use value::Value;
 
 use crate::dequantize;
@@ -18,6 +20,7 @@ use crate::plan::Plan;
 use crate::quant::{GridType, KnownConstant};
 use crate::resolve::Resolved;
 use crate::tune::Refit;
+use crate::tune::rounding::Rounding;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,6 +65,9 @@ pub struct Lock {
     /// What layers are refitted by, by what they make.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refits: BTreeMap<String, Refitted>,
+    /// The integers of weights that are not the nearest, by what their layers make.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roundings: BTreeMap<String, Steps>,
     /// The grids of stored constants, by the names that they have in the output turned back to float. They are not read when
     /// converting: they follow from the values, and tell what changed should they not.
     pub constants: BTreeMap<String, Constant>,
@@ -161,6 +167,7 @@ impl Lock {
             equalized: facts.equalized.clone(),
             smoothed: facts.smoothed.clone(),
             refits: refits(graph, plan, resolved),
+            roundings: roundings(graph, plan, resolved),
             values: value::values(plan, resolved),
             constants: constants(written),
         }
@@ -220,6 +227,22 @@ impl Lock {
         self.refits.iter().map(layer).collect()
     }
 
+    /// The integers of weights of layers of `graph`.
+    ///
+    /// # Errors
+    /// When one of the layers is not there, or its integers are none.
+    pub fn roundings(&self, graph: &Graph) -> Result<Vec<(NodeId, Rounding)>> {
+        let layer = |(name, steps): (&String, &Steps)| {
+            let missing =
+                || Error::value(name, "is made by a layer with integers in the lock, and by no node of the model");
+            let node = graph.find(name).and_then(|value| graph.value(value).producer()).ok_or_else(missing)?;
+            let rounding =
+                steps.rounding().map_err(|e| Error::value(name, format!("is made with integers that {e}")))?;
+            Ok((node, rounding))
+        };
+        self.roundings.iter().map(layer).collect()
+    }
+
     /// The grids for `plan`.
     ///
     /// # Errors
@@ -235,6 +258,16 @@ fn refits(graph: &Graph, plan: &Plan, resolved: &Resolved) -> BTreeMap<String, R
         let Refit { gains, shifts } = resolved.refit(node.id)?.clone();
         let made = graph.node(node.id).output(0)?;
         Some((graph.value(made).name().to_owned(), Refitted { gains, shifts }))
+    });
+    layers.collect()
+}
+
+/// The integers of weights, by what their layers make.
+fn roundings(graph: &Graph, plan: &Plan, resolved: &Resolved) -> BTreeMap<String, Steps> {
+    let layers = plan.nodes.iter().filter_map(|node| {
+        let steps = Steps::of(resolved.rounding(node.id)?);
+        let made = graph.node(node.id).output(0)?;
+        Some((graph.value(made).name().to_owned(), steps))
     });
     layers.collect()
 }

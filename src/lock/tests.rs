@@ -35,6 +35,7 @@ fn lock() -> Lock {
         smoothed: [("s".to_owned(), vec![3, 0, -1])].into(),
         values: [("a".to_owned(), own), ("b\n".to_owned(), shared)].into(),
         refits: [("a".to_owned(), Refitted { gains: vec![1.0, 0.9], shifts: vec![0.0, -1e-3] })].into(),
+        roundings: BTreeMap::new(),
         constants: [("w".to_owned(), constant)].into(),
     }
 }

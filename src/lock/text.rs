@@ -36,6 +36,9 @@ impl Lock {
         if !self.refits.is_empty() {
             keys.push(("refits", lines(&self.refits)?));
         }
+        if !self.roundings.is_empty() {
+            keys.push(("roundings", lines(&self.roundings)?));
+        }
         keys.push(("constants", lines(&self.constants)?));
         let keys: Vec<String> = keys.into_iter().map(|(key, text)| format!("  \"{key}\": {text}")).collect();
         Ok(format!("{{\n{}\n}}\n", keys.join(",\n")))

@@ -11,7 +11,7 @@ use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, RangeSource, S
 use crate::policy::{Rule, Settings};
 use crate::progress::Silent;
 use crate::quant::{ChannelAxis, Moments};
-use crate::tune::equalize::{self, Channels, Form, Layer, Link, Pair, Weights};
+use crate::tune::equalize::{self, Channels, Form, HardSwish, Layer, Link, Pair, Weights};
 use std::collections::{BTreeMap, HashMap};
 
 /// The powers of two that the channels of values between two layers are divided by, by the names that the values had.
@@ -31,7 +31,8 @@ impl Planned {
         let wanted = settings.repairs.equalize != Some(false) && !self.completes && settings.write_encodings.is_none();
         let Some(data) = settings.calibration.as_ref().filter(|_| wanted) else { return Ok(Equalization::new()) };
         let pairs = self.equalizable(&settings.rules, settings.repairs.equalize);
-        let (set, indices) = match pairs.is_empty() {
+        let units = self.hard_swishes(&settings.rules);
+        let (set, indices) = match pairs.is_empty() && units.is_empty() {
             true => return Ok(Equalization::new()),
             false => self.calibration_set(data, settings, &self.inputs()?)?,
         };
@@ -40,12 +41,17 @@ impl Planned {
             return Ok(Equalization::new());
         }
         let engine = engines::calibrating(settings, context)?;
-        let looked_at = self.looked_at(&pairs, settings);
+        let looked_at = self.looked_at(&pairs, &units, settings);
         let values: Vec<&ValuePlan> = looked_at.values().collect();
         let (source, how) = ((&set, few.as_slice()), (context.threads, &Silent as _));
         let seen = calibrate::collect(&self.model, &values, &*engine, source, settings.on_bad_value, how);
         let (seen, _) = seen.map_err(|e| e.of_engine(&self.path))?;
-        let found = self.balanced(&pairs, &seen)?;
+        let mut found = self.balanced(&pairs, &seen)?;
+        for unit in &units {
+            let name = self.name(unit.values[0]);
+            let exponents = channels(&seen, &name).and_then(|own| unit.exponents(&own.ends));
+            found.extend(exponents.map(|exponents| (name, exponents)));
+        }
         self.equalize_by(settings, &found)?;
         Ok(found)
     }
@@ -60,10 +66,13 @@ impl Planned {
         }
         let pairs: HashMap<String, Pair> =
             self.changeable(&settings.rules).into_iter().map(|pair| (self.name(pair.value()), pair)).collect();
+        let units = self.hard_swishes(&settings.rules).into_iter();
+        let units: HashMap<String, HardSwish> = units.map(|unit| (self.name(unit.values[0]), unit)).collect();
         for (name, exponents) in by {
             let wrong = |why: &str| Error::value(name, format!("is to be equalized, but {why}"));
-            let pair = pairs.get(name).ok_or_else(|| wrong("lies between no two layers that can be"))?;
-            let channels = pair.made.outputs;
+            let channels = pairs.get(name).map(|pair| pair.made.outputs);
+            let channels = channels.or_else(|| units.get(name).map(|unit| unit.channels));
+            let channels = channels.ok_or_else(|| wrong("lies between no two layers that can be"))?;
             if exponents.len() != channels {
                 return Err(wrong(&format!("has {channels} channels, not {}", exponents.len())));
             }
@@ -73,7 +82,10 @@ impl Planned {
             }
         }
         for (name, exponents) in by {
-            equalize::equalize(&mut self.model.graph, &pairs[name], exponents)?;
+            match pairs.get(name) {
+                Some(pair) => equalize::equalize(&mut self.model.graph, pair, exponents)?,
+                None => units[name].equalize(&mut self.model.graph, exponents)?,
+            }
         }
         self.equalized.clone_from(by);
         self.plan_anew(settings, self.float.clone()).map(drop)
@@ -93,7 +105,7 @@ impl Planned {
         };
         let usable = |pair: &Pair| {
             let (Some(first), Some(second)) = (on_integers(pair.first), on_integers(pair.second)) else { return false };
-            wanted == Some(true) || first.axis.is_none() && second.axis.is_none()
+            wanted == Some(true) || first.axis.is_none() && second.axis.is_none() || pair.is_linear_depthwise()
         };
         self.changeable(rules).into_iter().filter(usable).collect()
     }
@@ -113,6 +125,27 @@ impl Planned {
         equalize::pairs(graph).into_iter().filter(free).collect()
     }
 
+    /// Layers with a HardSwish that depthwise Convs read, all on integers and nothing about them stated.
+    fn hard_swishes(&self, rules: &[Rule]) -> Vec<HardSwish> {
+        let graph = &self.model.graph;
+        let nodes = self.plan.by_node();
+        let chosen = |id: &NodeId| {
+            let node = nodes.get(id).map(|node| &node.placement);
+            let integer = matches!(node, Some(Placement::Integer(_)));
+            integer && node.is_some_and(|node| node.constants().iter().all(is_chosen))
+        };
+        let known = |id: &NodeId| {
+            let bias = graph.node(*id).input(2);
+            bias.is_some_and(|bias| self.plan.biases.contains_key(&bias))
+        };
+        let free = |unit: &HardSwish| {
+            let mut layers = unit.readers.iter().chain([&unit.layer]);
+            let values = unit.values.iter().all(|&value| self.is_free(value, rules));
+            values && !known(&unit.layer) && layers.all(chosen)
+        };
+        graph.node_ids().filter_map(|id| HardSwish::behind(graph, id)).filter(free).collect()
+    }
+
     /// Whether nobody states anything about a value.
     fn is_free(&self, id: ValueId, rules: &[Rule]) -> bool {
         let name = self.model.graph.value(id).name();
@@ -130,13 +163,17 @@ impl Planned {
     }
 
     /// The values that have to be seen channel by channel.
-    fn looked_at(&self, pairs: &[Pair], settings: &Settings) -> BTreeMap<ValueId, ValuePlan> {
+    fn looked_at(&self, pairs: &[Pair], units: &[HardSwish], settings: &Settings) -> BTreeMap<ValueId, ValuePlan> {
         let graph = &self.model.graph;
         let mut found = BTreeMap::new();
-        for pair in pairs {
+        let of_pair = |pair: &Pair| {
             // Behind a Flatten there are two axes, and the second is the last.
             let axis = if pair.convolves(graph) { ChannelAxis::Second } else { ChannelAxis::Last };
-            for id in graph.node(pair.first).input(0).into_iter().chain([pair.grid, pair.value()]) {
+            (axis, graph.node(pair.first).input(0).into_iter().chain([pair.grid, pair.value()]).collect::<Vec<_>>())
+        };
+        let of_units = units.iter().map(|unit| (ChannelAxis::Second, vec![unit.values[0]]));
+        for (axis, values) in pairs.iter().map(of_pair).chain(of_units) {
+            for id in values {
                 let name = self.name(id);
                 let plan = ValuePlan {
                     id,
@@ -148,6 +185,7 @@ impl Planned {
                     layout: None,
                     kept: false,
                     headroom: false,
+                    behind: None,
                 };
                 found.entry(id).or_insert(plan);
             }

@@ -101,6 +101,12 @@ impl Planned {
             return Err(self.model.graph.node_error(*other, why));
         }
         resolved.set_refits(refits);
+        let roundings = lock.roundings(&self.model.graph)?;
+        if let Some((other, _)) = roundings.iter().find(|(node, rounding)| !self.can_round(*node, rounding)) {
+            let why = "has integers in the lock, but no weight of as many elements whose integers could be looked for";
+            return Err(self.model.graph.node_error(*other, why));
+        }
+        resolved.set_roundings(roundings);
         Ok(resolved)
     }
 

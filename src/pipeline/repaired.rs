@@ -1,32 +1,40 @@
-//! Repair: what brings the quantized model nearer to the float one without training. So far layers are refitted, one after the other.
+//! Repair: what brings the quantized model nearer to the float one without training. In one walk through the layers, the integers of
+//! each weight are looked for, and its channels refitted, on what the layers before it make once they are repaired.
 
 use super::{Context, Planned};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::exec::{Switched, Tract};
 use crate::inputs::{self, Sample};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Bias, Op};
-use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, addend_behind};
-use crate::policy::{Format, Settings};
+use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, Stored as Form, addend_behind};
+use crate::policy::{Format, RoundingName, Settings};
 use crate::report::{CalibrationSummary, RepairSummary};
 use crate::resolve::Resolved;
 use crate::sensitivity::Parts;
 use crate::tensor::{Tensor, TensorType};
-use crate::tune::{Layer, Nearness, Refitting};
+use crate::threads;
+use crate::tune::rounding::{Asked, Method, Rounding};
+use crate::tune::{Layer, Nearness, Refitting, Repairing, Rounded};
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 /// So many samples run side by side at least and at most.
-const SAMPLES: std::ops::RangeInclusive<usize> = 4..=32;
+const SAMPLES: std::ops::RangeInclusive<usize> = 4..=20;
 /// The bytes that they may take.
-const MEMORY: usize = 192 << 20;
-/// So many more, one by one, only decide whether what was found is kept.
-const DECIDING: usize = 8;
+const MEMORY: usize = 320 << 20;
+/// So many are taken to run at once, whatever the threads: what is found does not depend on these.
+const RUNNING: usize = 2;
+/// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
+const DECIDING: usize = 80;
+/// So many of them are looked at before it is asked whether that is clear already.
+const TOGETHER: usize = 16;
 
 /// The types of samples of one shape, and these.
 type Alike = (Vec<TensorType>, Vec<Vec<Tensor>>);
 
 impl Planned {
-    /// Refits the layers of the model as it was resolved, on calibration samples, where the settings ask for it. Nothing is kept
+    /// Repairs the layers of the model as it was resolved, on calibration samples, where the settings ask for it. Nothing is kept
     /// that samples which did not fit it do not agree with. `None` where there is nothing to repair.
     ///
     /// # Errors
@@ -38,70 +46,127 @@ impl Planned {
         summary: &CalibrationSummary,
         context: &Context<'_>,
     ) -> Result<Option<RepairSummary>> {
-        let layers = self.refittable();
-        if !settings.repairs.refit || self.completes || layers.is_empty() {
+        let wanted = Wanted {
+            layers: if settings.repairs.refit { self.refittable() } else { HashMap::new() },
+            weights: method(settings).map(|method| (self.roundable(resolved), method)),
+        };
+        let any = !wanted.layers.is_empty() || wanted.weights.as_ref().is_some_and(|(weights, _)| !weights.is_empty());
+        if !any || self.completes {
             return Ok(None);
         }
         if self.plan.halves().next().is_some() {
             return Ok(Some(RepairSummary::none("some nodes compute in 16 bits")));
         }
         let samples = match self.alike_samples(settings)? {
-            Some(samples) if samples.1.len() >= *SAMPLES.start() => samples,
+            Some(samples) if samples.1.len() >= 2 * *SAMPLES.start() => samples,
             Some(_) => return Ok(Some(RepairSummary::none("there are too few calibration samples of one shape"))),
+            // Nobody asked for what is usual.
+            None if wanted.weights.is_none() => return Ok(None),
             None => return Ok(Some(RepairSummary::none("there are no calibration samples"))),
         };
         // A model that cannot be run so is converted all the same.
-        let repaired = self.refit(settings, resolved, summary, (layers, samples), context);
+        let repaired = self.walk(settings, resolved, summary, (wanted, samples), context);
         let repaired = repaired.unwrap_or_else(|why| RepairSummary::none(why.to_string()));
-        if repaired.layers == 0 {
+        if repaired.why.is_some() {
             resolved.set_refits([]);
+            resolved.set_roundings([]);
         }
         Ok(Some(repaired))
     }
 
-    /// Refits layers, and tells how near the rewritten model is to the float one before and after, on the samples that check.
-    fn refit(
+    /// Repairs layers, and tells how near the rewritten model is to the float one before and after, on the samples that check.
+    fn walk(
         &self,
         settings: &Settings,
         resolved: &mut Resolved,
         summary: &CalibrationSummary,
-        (layers, (types, mut samples)): (HashMap<String, Layer>, Alike),
+        (wanted, (types, mut samples)): (Wanted, Alike),
         context: &Context<'_>,
     ) -> Result<RepairSummary> {
         let plain = Settings { format: Format::Qdq, ..settings.clone() };
         let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0);
         let rounded = parts(resolved)?;
         let program = rounded.program(&Tract::default(), &types)?;
-        let room = (MEMORY / program.live_bytes().max(1)).clamp(*SAMPLES.start(), *SAMPLES.end());
+        let (weights, method) = wanted.weights.unwrap_or((HashMap::new(), Method::Gptq));
+        let weights = weights_in(weights, &rounded, settings.repairs.refit);
+        let (held, at_once) = program.live_bytes(&|layer| weights.contains_key(&layer));
+        let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
+        let room = room.min(samples.len() / 2).clamp(*SAMPLES.start(), *SAMPLES.end());
+        tracing::debug!(held, at_once, room, "samples side by side");
         samples.truncate(room + DECIDING);
         let samples = samples.iter().map(|sample| rounded.inputs(sample)).collect::<Result<Vec<_>>>()?;
         let (beside, others) = samples.split_at(room.min(samples.len()));
-        let deciding =
-            || beside.iter().enumerate().filter(|(at, _)| Refitting::checks(*at)).map(|(_, one)| one).chain(others);
-        context.progress.start("repairing", beside.len() + 2 * deciding().count());
-        let mut refitting = Refitting::new(self.placed(layers, &rounded));
-        program.correct(beside, &mut refitting)?;
+        context.progress.start("repairing", beside.len() + others.len());
+        let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
+        let refitting = Refitting::new(self.placed(wanted.layers, &rounded));
+        let mut repairing = Repairing::new(refitting, (weights, method), until);
+        program.correct(beside, &mut repairing)?;
         beside.iter().for_each(|_| context.progress.step());
-        let nearness = |program: &dyn Switched| {
-            let mut near = Nearness::default();
-            for inputs in deciding() {
-                let mut nothing = Refitting::new(HashMap::new());
-                let outputs = program.correct(std::slice::from_ref(inputs), &mut nothing)?;
-                outputs.iter().for_each(|[float, rounded]| near.add(float, rounded));
-                context.progress.step();
-            }
-            Ok::<_, Error>(near.sqnr_db())
+        let refits = repairing.refits();
+        let found = RepairSummary {
+            layers: refits.len(),
+            rounded: repairing.rounded.len(),
+            late: repairing.late,
+            samples: beside.len(),
+            ..RepairSummary::default()
         };
-        let before = nearness(&*program)?;
-        // Both at once would take twice the memory.
-        drop(program);
-        let layers = refitting.found.len();
-        resolved.set_refits(refitting.found);
-        let after = nearness(&*parts(resolved)?.program(&Tract::default(), &types)?)?;
+        resolved.set_refits(refits);
+        resolved.set_roundings(repairing.rounded);
+        let repaired = parts(resolved)?.program(&Tract::default(), &types)?;
+        let (mut before, mut after) = (Nearness::default(), Nearness::default());
+        for some in others.chunks(TOGETHER) {
+            let mut made: Vec<Result<[Vec<Tensor>; 3]>> = some.iter().map(|_| Ok([vec![], vec![], vec![]])).collect();
+            threads::for_each(some.iter().zip(&mut made), |(inputs, made)| {
+                let run = |program: &dyn Switched, on| program.outputs(inputs, on);
+                *made =
+                    run(&*program, false).and_then(|float| Ok([float, run(&*program, true)?, run(&*repaired, true)?]));
+                context.progress.step();
+            });
+            for made in made {
+                let [float, plain, repaired] = made?;
+                before.add(&float, &plain);
+                after.add(&float, &repaired);
+            }
+            if after.is_clear(&before) {
+                break;
+            }
+        }
         context.progress.finish();
-        let layers = if after > before { layers } else { 0 };
-        let why = (layers == 0).then(|| "samples that did not fit it were no nearer to the float model".to_owned());
-        Ok(RepairSummary { layers, samples: beside.len(), sqnr_db: Some((before, after)), why })
+        let sqnr_db = Some((before.sqnr_db(), after.sqnr_db()));
+        if after.improves(&before) {
+            return Ok(RepairSummary { sqnr_db, ..found });
+        }
+        let why = Some("samples that did not fit it were no nearer to the float model".to_owned());
+        Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why, ..found })
+    }
+
+    /// Whether a node has a weight whose integers these could be.
+    pub(super) fn can_round(&self, node: NodeId, rounding: &Rounding) -> bool {
+        let weights = self.plan.nodes.iter().find(|one| one.id == node).map(roundable);
+        let graph = &self.model.graph;
+        let elements = |slot: usize| graph.node(node).input(slot).and_then(|value| graph.constant(value).ok()?);
+        let weight = weights.flatten().and_then(|weight| elements(weight.slot));
+        weight.is_some_and(|weight| weight.len() == rounding.steps.len())
+    }
+
+    /// What weights of layers ask of integers that are looked for, by the names of the layers.
+    fn roundable(&self, resolved: &Resolved) -> Weights {
+        let graph = &self.model.graph;
+        let own = |node: &NodePlan| {
+            let weight = roundable(node)?;
+            let alone =
+                graph.node(node.id).input(weight.slot).is_some_and(|value| graph.value(value).uses().len() == 1);
+            let shift = match &node.placement {
+                Placement::Integer(integer) => {
+                    ops::lookup(graph, node.id).is_some_and(|op| has_place(graph, node.id, op, integer))
+                }
+                _ => false,
+            };
+            let largest = weight.summed.and_then(|(value, axis)| resolved.channel_maxima(value, axis));
+            let sums = weight.sum_order.map(|order| (order, largest.unwrap_or_default().to_vec()));
+            alone.then(|| (node.name.clone(), (node.id, Asked { shift, sums })))
+        };
+        self.plan.nodes.iter().filter_map(own).collect()
     }
 
     /// Layers by their places in `parts`, with the steps of their biases.
@@ -160,6 +225,45 @@ impl Planned {
         let alone = graph.node(id).input(weight.slot).is_some_and(|value| graph.value(value).uses().len() == 1);
         free && any && alone && (graph.node(id).op_type() != "ConvTranspose" || op.groups(graph, id) == 1)
     }
+}
+
+/// What weights ask of their integers, by the names of their layers.
+type Weights = HashMap<String, (NodeId, Asked)>;
+
+/// What is to be repaired: layers to refit, and what weights whose integers are looked for ask of these.
+struct Wanted {
+    layers: HashMap<String, Layer>,
+    weights: Option<(Weights, Method)>,
+}
+
+/// How the settings have integers of weights found; `None` where they are the nearest.
+fn method(settings: &Settings) -> Option<Method> {
+    match settings.repairs.rounding {
+        RoundingName::Nearest => None,
+        RoundingName::Gptq => Some(Method::Gptq),
+        RoundingName::Learned => Some(Method::Learned),
+    }
+}
+
+/// The weight of a node whose integers can be looked for.
+fn roundable(node: &NodePlan) -> Option<&ConstantPlan> {
+    let weight = match &node.placement {
+        Placement::Integer(integer) => integer.constants.iter().find(|constant| constant.is_weight)?,
+        Placement::Weight(weights) => weights.iter().find(|weight| weight.slot == 1)?,
+        _ => return None,
+    };
+    let free = weight.known.is_none() && weight.split.is_none() && weight.form == Form::Plain;
+    (free && !weight.scheme.dtype.is_float()).then_some(weight)
+}
+
+/// The weights that are in `parts`, by the places of their layers. Their biases make means right where layers are `refitted`.
+fn weights_in(mut asked: Weights, parts: &Parts, refitted: bool) -> HashMap<usize, Rounded> {
+    let placed = parts.layers().iter().enumerate().filter_map(|(place, name)| {
+        let (node, asked) = asked.remove(name)?;
+        let weight = parts.weight(place)?;
+        Some((place, (node, weight.clone(), Asked { shift: asked.shift && refitted, ..asked })))
+    });
+    placed.collect()
 }
 
 /// Whether a layer has a bias of its own, or a place for one.

@@ -1,6 +1,7 @@
 //! What the steps of the story hand to each other.
 
 mod equalized;
+mod hard_swish;
 mod notes;
 mod smoothed;
 

@@ -101,6 +101,9 @@ fn plan_graph(
         plan.add_outputs(graph, id, &placement, &placed, matched, here);
         plan.nodes.push(NodePlan::new(graph, id, placement));
     }
+    if settings.repairs.activation_error {
+        plan.note_functions(graph);
+    }
     for value in &plan.values {
         let of_rule = &matched.values[value.id.index()];
         if let (RangeSource::SameAs(root), true) = (value.range, of_rule.range.is_some() || of_rule.grid.is_some()) {

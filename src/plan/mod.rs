@@ -4,6 +4,7 @@
 //! The plan says what has to be observed; it is a value that can be printed and compared.
 
 mod assemble;
+mod behind;
 mod bias;
 mod bodies;
 mod channels;
@@ -45,7 +46,9 @@ pub use weights::NO_WEIGHTS;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::OutputRange;
 use crate::policy::ActivationSettings;
-use crate::quant::{ChannelAxis, CodeBook, GridType, HalfType, KnownBias, Params, Scheme, SumOrder};
+use crate::quant::{
+    ActivationFunction, ChannelAxis, CodeBook, GridType, HalfType, KnownBias, Params, Scheme, SumOrder,
+};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -293,6 +296,8 @@ pub struct ValuePlan {
     pub kept: bool,
     /// Whether a range that is observed gets more than was seen: it is that of an integer output of the model.
     pub headroom: bool,
+    /// The activation function that alone reads it, if its range is to be chosen by the error behind that.
+    pub behind: Option<ActivationFunction>,
 }
 
 /// Where the range of an activation comes from.
@@ -330,6 +335,7 @@ impl ValuePlan {
             layout: None,
             kept: false,
             headroom: false,
+            behind: None,
         }
     }
 }

@@ -100,6 +100,12 @@ pub struct CalibrationSummary {
 pub struct RepairSummary {
     /// How many layers were refitted.
     pub layers: usize,
+    /// Of how many weights integers were found that are not the nearest.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub rounded: usize,
+    /// For how many weights there was no time left.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub late: usize,
     /// How many samples were run for it.
     pub samples: usize,
     /// SQNR of the outputs in dB, before and after, on those samples that did not fit: the mean over outputs.

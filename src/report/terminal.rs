@@ -38,10 +38,15 @@ pub(super) fn smoothing_note(values: usize) -> Option<String> {
 
 impl Display for RepairSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { layers, samples, sqnr_db, why } = self;
+        let Self { layers, rounded, late, samples, sqnr_db, why } = self;
+        let done = [(*layers, "layers refitted"), (*rounded, "weights rounded by what they make")];
+        let done: Vec<String> = done.iter().filter(|one| one.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
         match why {
             Some(why) => write!(f, "none: {why}")?,
-            None => write!(f, "{layers} layers refitted on {samples} samples")?,
+            None => write!(f, "{} on {samples} samples", done.join(", "))?,
+        }
+        if *late > 0 {
+            write!(f, "; {late} more were rounded to nearest when the time was up (repairs.rounding_seconds)")?;
         }
         match sqnr_db {
             Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB on those that did not fit"),

@@ -2,7 +2,7 @@
 
 use super::contrib::Operators;
 use super::weights::{Around, grids, in_blocks};
-use super::{pieces, refitted};
+use super::{pieces, refitted, rounded};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, ValueId};
 use crate::mapped;
@@ -11,6 +11,7 @@ use crate::plan::{ConstantPlan, IntegerNode, Stored as Form, per_channel_bias};
 use crate::quant::{self, KnownBias, Moments, Params};
 use crate::resolve::Resolved;
 use crate::tensor::Tensor;
+use crate::tune::rounding::Rounding;
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -82,6 +83,14 @@ impl Constants {
             let moments = by_channel.or(moments);
             let around = Around { largest, moments, bias: bias.map(|(b, p)| (b.as_slice(), p.scale)) };
             let mut grids = grids(&tensor, plan, &around)?;
+            let known;
+            let plan = match resolved.rounding(id).filter(|_| plan.is_weight) {
+                Some(rounding) => {
+                    (tensor, known) = rounded::moved(&tensor, plan, &grids, rounding)?;
+                    &known
+                }
+                None => plan,
+            };
             let refitted = match (refit, bias, place) {
                 (Some(refit), Some((bias, input)), Some(place)) if place.0 == id => {
                     // What was refitted had the bias as it was rounded.
@@ -135,14 +144,28 @@ impl Constants {
     }
 
     /// Stores the weight of a node as integers, and dequantizes it ahead of the node.
-    pub fn store_weight(&mut self, graph: &mut Graph, id: NodeId, plan: &ConstantPlan) -> Result<()> {
+    pub fn store_weight(
+        &mut self,
+        graph: &mut Graph,
+        id: NodeId,
+        plan: &ConstantPlan,
+        rounding: Option<&Rounding>,
+    ) -> Result<()> {
         let Some(value) = graph.node(id).input(plan.slot) else { return Ok(()) };
-        let Some(tensor) = graph.constant(value)? else { return Ok(()) };
+        let Some(mut tensor) = graph.constant(value)? else { return Ok(()) };
         if plan.form != Form::Plain {
             return self.operators.store_weight(graph, id, plan, value, &tensor);
         }
         let chosen = plan.block.is_some() && plan.known.is_none();
         let grids = if chosen { vec![] } else { grids(&tensor, plan, &Around::default())? };
+        let known;
+        let plan = match rounding.filter(|_| plan.slot == 1) {
+            Some(rounding) => {
+                (tensor, known) = rounded::moved(&tensor, plan, &grids, rounding)?;
+                &known
+            }
+            None => plan,
+        };
         let dequantized = self.constant(graph, value, &tensor, plan, &grids)?;
         graph.set_input(id, plan.slot, Some(dequantized));
         Ok(())

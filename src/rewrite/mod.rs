@@ -16,6 +16,7 @@ mod qdq;
 mod qoperator;
 mod recurrent;
 mod refitted;
+mod rounded;
 mod shared;
 mod weights;
 

@@ -74,7 +74,10 @@ fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeM
                     }
                     Placement::Recurrent(weights) => recurrent.layer(graph, node.id, weights)?,
                     Placement::Weight(weights) => {
-                        weights.iter().try_for_each(|weight| constants.store_weight(graph, node.id, weight))?;
+                        let rounding = resolved.rounding(node.id);
+                        weights
+                            .iter()
+                            .try_for_each(|weight| constants.store_weight(graph, node.id, weight, rounding))?;
                     }
                     _ => {}
                 }

@@ -11,6 +11,7 @@ mod state;
 mod sums;
 mod text;
 mod units;
+mod weights;
 
 pub use causes::Evidence;
 pub use parts::Parts;

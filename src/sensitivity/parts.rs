@@ -2,6 +2,7 @@
 
 use super::causes::Constants;
 use super::units::{Unit, Units, edges};
+use super::weights::weights;
 use crate::dequantize::Found;
 use crate::error::{Error, Result};
 use crate::exec::{Switched, Switches, Tract};
@@ -9,6 +10,7 @@ use crate::file;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::quant::Params;
 use crate::tensor::{DataType, Tensor, TensorType};
+use crate::tune::rounding;
 use crate::validate::{Border, Groups, Restored};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -27,6 +29,8 @@ pub struct Parts {
     pub(super) constants: Vec<Constants>,
     /// The products of the scales of what each layer reads and of its weight; empty where they are not known.
     steps: Vec<Vec<f32>>,
+    /// The weights that layers multiply what they read with.
+    weights: Vec<Option<rounding::Weight>>,
     /// The grids of activations, by name.
     pub(super) known: BTreeMap<String, Params>,
     /// Which numbers of the outputs are measured together.
@@ -80,6 +84,7 @@ impl Parts {
                 mark(&mut rounded.graph, layer, index);
             }
         }
+        let weights = weights(&rounded.graph, &others, &found, &index)?;
         let mut model = rounded.clone();
         others.iter().for_each(|(&value, tensor)| model.graph.replace_constant(value, tensor));
         let units: Vec<Unit> =
@@ -100,6 +105,7 @@ impl Parts {
             border: Border::of(written)?,
             constants,
             steps,
+            weights,
             known,
             groups: Groups::default(),
         })
@@ -130,6 +136,11 @@ impl Parts {
         self.steps.get(layer).map_or(&[], Vec::as_slice)
     }
 
+    /// The weight of a layer, where the layer is a convolution or a product with a matrix.
+    pub fn weight(&self, layer: usize) -> Option<&rounding::Weight> {
+        self.weights.get(layer)?.as_ref()
+    }
+
     /// What the model takes for the inputs of a sample.
     ///
     /// # Errors
@@ -155,15 +166,17 @@ impl Parts {
     }
 }
 
-/// Marks what layer `index` makes. That also keeps the engine from making one of a layer and what reads it, which would go by the
-/// name of the latter: layers are told by theirs.
+/// Marks what layer `index` makes, and what it reads where that is multiplied with its weight. That also keeps the engine from
+/// making one of a layer and what reads it, which would go by the name of the latter: layers are told by theirs.
 fn mark(graph: &mut Graph, layer: NodeId, index: usize) {
+    let multiplies = ["Conv", "Gemm", "MatMul"].contains(&graph.node(layer).op_type());
+    let read = graph.node(layer).input(0).filter(|&read| multiplies && !graph.is_constant(read));
     for slot in 0..graph.node(layer).outputs().len() {
         let Some(value) = graph.node(layer).output(slot) else { continue };
         let name = format!("{}_marked", graph.value(value).name());
         let made = graph.split_output(layer, slot, &name);
-        let node =
-            NewNode { op_type: "TareMark", name: &name, inputs: vec![Some(made)], ints: vec![("index", index as i64)] };
+        let inputs = std::iter::once(made).chain(read).map(Some).collect();
+        let node = NewNode { op_type: "TareMark", name: &name, inputs, ints: vec![("index", index as i64)] };
         let (node, _) = graph.add_node(node, &name);
         graph.take_over_output(node, 0, value);
     }

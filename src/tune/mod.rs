@@ -3,7 +3,10 @@
 pub mod equalize;
 mod nearness;
 mod refit;
+pub mod rounding;
 pub mod smoothing;
+mod walk;
 
 pub use nearness::Nearness;
 pub use refit::{Layer, Refit, Refitting};
+pub use walk::{Repairing, Rounded};

@@ -16,9 +16,6 @@ const GAINS: (f64, f64) = (0.8, 1.25);
 /// So many numbers of a channel each sample must have. Where there are fewer, as in the head of a classifier, they tell more of the
 /// samples than of rounding.
 const LEAST: usize = 16;
-/// One sample in so many does not fit but decides whether what was fitted is kept.
-const CHECKED: usize = 4;
-
 /// What the output channels of a layer are multiplied by, and what is then added to them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refit {
@@ -66,14 +63,13 @@ impl Refitting {
     pub fn new(layers: HashMap<usize, Layer>) -> Self {
         Self { layers, found: Vec::new() }
     }
-
-    /// Whether a sample, by its place among those that run, decides rather than fits.
-    pub fn checks(sample: usize) -> bool {
-        sample % CHECKED == CHECKED - 1
-    }
 }
 
 impl Corrector for Refitting {
+    fn reads(&self, _: usize) -> bool {
+        false
+    }
+
     fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()> {
         let Some(layer) = self.layers.get(&layer) else { return Ok(()) };
         let axis = if layer.axis < 0 {
@@ -89,19 +85,18 @@ impl Corrector for Refitting {
         }
         let mut sums = vec![vec![Sums::default(); channels]; samples.len()];
         each(samples, inner, channels, |sample, channel, float, rounded| sums[sample][channel].add(float, rounded));
-        let fitting: Vec<&Vec<Sums>> =
-            sums.iter().enumerate().filter(|(sample, _)| !Refitting::checks(*sample)).map(|(_, sums)| sums).collect();
-        let fitted: Vec<(f64, f64)> = (0..channels)
-            .map(|channel| {
-                let sums: Vec<Sums> = fitting.iter().map(|sums| sums[channel]).collect();
-                layer.rounded(channel, fit(&sums, layer))
-            })
-            .collect();
+        let of_channel = |channel: usize| sums.iter().map(|sums| sums[channel]).collect::<Vec<Sums>>();
+        let fitted: Vec<(f64, f64)> =
+            (0..channels).map(|channel| layer.rounded(channel, fit(&of_channel(channel), layer))).collect();
         let (mut before, mut after) = (0.0, 0.0);
-        for (_, sums) in sums.iter().enumerate().filter(|(sample, _)| Refitting::checks(*sample)) {
-            for (sums, &(gain, shift)) in sums.iter().zip(&fitted) {
-                before += sums.error(1.0, 0.0);
-                after += sums.error(gain, shift);
+        for channel in 0..channels {
+            let all = of_channel(channel);
+            for (sample, own) in all.iter().enumerate() {
+                let mut others = all.clone();
+                others.swap_remove(sample);
+                let (gain, shift) = layer.rounded(channel, fit(&others, layer));
+                before += own.error(1.0, 0.0);
+                after += own.error(gain, shift);
             }
         }
         if after.partial_cmp(&before) != Some(Ordering::Less) {

@@ -31,7 +31,7 @@ fn the_number_of_threads_changes_no_byte_of_model_or_report() {
     let results: Vec<_> = ["1", "2", "5"]
         .map(|threads| {
             let folder = folder();
-            let config = policy(folder.path(), "repairs: { refit: true }\n");
+            let config = policy(folder.path(), "repairs: { rounding: learned }\n");
             let config = config.file_name().and_then(|n| n.to_str()).expect("a name");
             let flags = ["quantize", "-c", config, "-o", "out.onnx", "--report", "out.json", "--threads", threads];
             ends(&tare(folder.path(), flags), 0);

@@ -3,9 +3,10 @@
 use super::*;
 
 /// Ways to convert that take something from samples, each with flags and what stands in the policy.
-const WAYS: [(&str, &[&str]); 8] = [
+const WAYS: [(&str, &[&str]); 9] = [
     ("", &[]),
-    ("repairs: { refit: true }\n", &[]),
+    ("repairs: { refit: false }\n", &[]),
+    ("repairs: { rounding: learned }\n", &[]),
     ("activations: { type: uint16, calibrator: minmax }\ncontrib: true\n", &[]),
     ("rules:\n  - match: { op_type: Gemm }\n    activations: { type: int16 }\ncontrib: true\n", &["--io", "uint8"]),
     ("weights: { granularity: per_tensor, type: uint8 }\n", &["--format", "qoperator"]),

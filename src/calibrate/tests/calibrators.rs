@@ -35,7 +35,7 @@ fn minmax_is_the_smallest_and_the_largest_number() {
         v.sort_by(f32::total_cmp);
         v
     };
-    assert_eq!(range(&of(&values), Calibrator::MinMax, U8), (sorted[0], sorted[998]));
+    assert_eq!(range(&of(&values), Calibrator::MinMax, U8, None), (sorted[0], sorted[998]));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn moving_average_is_the_mean_of_each_samples_extremes() {
         (extremes.sum::<f64>() / samples.len() as f64) as f32
     };
     let statistics = of_samples(samples.iter().map(Vec::as_slice));
-    assert_eq!(range(&statistics, Calibrator::MovingAverage, U8), (mean(f32::min), mean(f32::max)));
+    assert_eq!(range(&statistics, Calibrator::MovingAverage, U8, None), (mean(f32::min), mean(f32::max)));
 }
 
 #[test]
@@ -55,13 +55,13 @@ fn percentile_lies_within_a_bin_of_the_sorted_numbers() {
     let statistics = of(&values);
     values.sort_by(f32::total_cmp);
     for percent in [90.0, 99.0, 99.9] {
-        let (low, high) = range(&statistics, Calibrator::Percentile(percent), U8);
+        let (low, high) = range(&statistics, Calibrator::Percentile(percent), U8, None);
         let cut = (values.len() as f64 * (100.0 - percent) / 200.0) as usize;
         let (wanted_low, wanted_high) = (values[cut], values[values.len() - 1 - cut]);
         let bin = statistics.histogram().width() as f32;
         assert!((low - wanted_low).abs() <= bin && (high - wanted_high).abs() <= bin, "{percent}: {low} {high}");
     }
-    assert_eq!(range(&statistics, Calibrator::Percentile(100.0), U8), statistics.range());
+    assert_eq!(range(&statistics, Calibrator::Percentile(100.0), U8, None), statistics.range());
 }
 
 /// Regression test of defect 1: entropy equalled min-max, bit for bit.
@@ -70,13 +70,13 @@ fn d1_entropy_clips_an_outlier_on_either_side_or_both() {
     for outliers in [&[40.0][..], &[-40.0], &[40.0, -40.0]] {
         let statistics = of(&with_outliers(20_000, outliers));
         for scheme in [U8, S8] {
-            let (low, high) = range(&statistics, Calibrator::Entropy, scheme);
+            let (low, high) = range(&statistics, Calibrator::Entropy, scheme, None);
             assert!(low > -10.0 && high < 10.0, "{outliers:?} {scheme}: {low} {high}");
             assert!(low < -0.5 && high > 0.5, "{outliers:?} {scheme}: {low} {high}");
         }
     }
     let rectified: Vec<f32> = with_outliers(20_000, &[40.0]).iter().map(|v| v.max(0.0)).collect();
-    let (low, high) = range(&of(&rectified), Calibrator::Entropy, U8);
+    let (low, high) = range(&of(&rectified), Calibrator::Entropy, U8, None);
     assert!(low == 0.0 && (0.5..10.0).contains(&high), "{high}");
 }
 
@@ -87,7 +87,7 @@ fn d14_entropy_of_many_fine_histograms() {
         // Numbers that fill every bin.
         let statistics = of(&noise(20_000, seed));
         assert!(statistics.histogram().bins().count() >= 1024);
-        let (low, high) = range(&statistics, Calibrator::Entropy, U8);
+        let (low, high) = range(&statistics, Calibrator::Entropy, U8, None);
         assert!(low < -0.5 && high > 0.5, "{low} {high}");
     }
 }
@@ -95,7 +95,7 @@ fn d14_entropy_of_many_fine_histograms() {
 #[test]
 fn entropy_keeps_evenly_spread_numbers() {
     let values: Vec<f32> = (0..40_000).map(|i| i as f32 / 20_000.0 - 1.0).collect();
-    let (low, high) = range(&of(&values), Calibrator::Entropy, U8);
+    let (low, high) = range(&of(&values), Calibrator::Entropy, U8, None);
     assert!(low < -0.9 && high > 0.9, "{low} {high}");
 }
 
@@ -115,7 +115,7 @@ fn mse_is_within_five_per_cent_of_the_least_error_of_any_range() {
         ("small", bell(3000, 6).iter().map(|v| v * 1e-20).collect()),
     ] {
         for scheme in [U8, S8] {
-            let found = error(&values, range(&of(&values), Calibrator::Mse, scheme), scheme);
+            let found = error(&values, range(&of(&values), Calibrator::Mse, scheme, None), scheme);
             let least = least_error(&values, scheme);
             assert!(found <= least * 1.05, "{what}, {scheme}: {found:e}, least {least:e}");
         }

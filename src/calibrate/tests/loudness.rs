@@ -8,7 +8,7 @@ fn energy(values: &[f32]) -> f64 {
 }
 
 fn mse(statistics: &Statistics) -> (f32, f32) {
-    range(statistics, Calibrator::Mse, U8)
+    range(statistics, Calibrator::Mse, U8, None)
 }
 
 /// Bells of 1000 numbers each, times the scales given.
@@ -81,7 +81,7 @@ fn only_mse_looks_at_loudness() {
     assert_eq!(told.histogram(), of(&values).histogram());
     for calibrator in [Calibrator::MinMax, Calibrator::MovingAverage, Calibrator::Percentile(99.9), Calibrator::Entropy]
     {
-        assert_eq!(range(&told, calibrator, U8), range(&plain, calibrator, U8), "{calibrator}");
+        assert_eq!(range(&told, calibrator, U8, None), range(&plain, calibrator, U8, None), "{calibrator}");
     }
     assert_ne!(mse(&told), mse(&plain));
     assert_eq!(told.moments(), of(&values).moments());

@@ -38,14 +38,19 @@ pub struct Quantize {
     /// --strip alone), traces (the stack traces that exporters leave on nodes; the default) or nothing.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "everything")]
     pub strip: Option<String>,
-    /// Give each output channel of a layer the gain and the mean that it has in float, layer by layer on calibration samples
-    /// (repairs.refit). It is kept where samples that did not fit it agree.
+    /// Leave the channels of layers as rounding makes them (repairs.refit: false). Without it, each output channel gets the gain and the
+    /// mean that it has in float, layer by layer on calibration samples, where samples that did not fit it agree.
     #[arg(long)]
-    pub refit: bool,
+    pub no_refit: bool,
     /// Leave the channels of what products read as they are (repairs.smooth: false). Without it they are scaled by powers of two
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
     pub no_smooth: bool,
+    /// How the integers of weights are found (repairs.rounding): nearest; gptq, one after the other, each with what those before it
+    /// do to what the layer makes; or learned, which goes on from there by single steps. On calibration samples, in mode static
+    /// and weight-only.
+    #[arg(long, value_name = "METHOD")]
+    pub rounding: Option<String>,
     #[command(flatten)]
     pub equalizing: Equalizing,
     /// Search for the types with which the model keeps this: top1_drop=0.005, sqnr_db=30 or size_mb=4. Layers become what budget.types in
@@ -133,8 +138,9 @@ impl Quantize {
             strict: self.strict.then_some(true),
             strip: word("strip", self.strip.as_ref())?,
             budget: self.budget.clone(),
-            refit: self.refit.then_some(true),
+            refit: self.no_refit.then_some(false),
             smooth: self.no_smooth.then_some(false),
+            rounding: word("rounding", self.rounding.as_ref())?,
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,

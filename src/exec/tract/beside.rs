@@ -1,7 +1,7 @@
 //! Samples that run in float and rounded side by side, layer by layer, so that what a layer makes of rounded inputs can be
 //! corrected before the layers behind it read it.
 
-use super::super::{Corrector, Sides};
+use super::super::{Corrector, Shown, Sides};
 use super::failure::{Failure, guarded};
 use super::operators::Built;
 use super::own::{Kernel, Own, shaped_like_first};
@@ -9,6 +9,7 @@ use super::switched::{Twofold, Values};
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::threads;
+use std::ops::Range;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -20,10 +21,11 @@ use tract_onnx::tract_hir::internal::*;
 /// When it does not.
 pub fn build(_: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let index = usize::try_from(node.get_attr::<i64>("index")?)?;
-    Ok((shaped_like_first(Mark(index), 1, None), vec![]))
+    Ok((shaped_like_first(Mark(index), node.input.len(), None), vec![]))
 }
 
-/// Passes its input on, and keeps the engine from making one of the layer before it and what reads it.
+/// Passes its first input on, and keeps the engine from making one of the layer before it and what reads it. What the layer read
+/// may be its second input, and is then at hand when the layer is shown.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 pub(super) struct Mark(pub usize);
 
@@ -32,7 +34,8 @@ impl Kernel for Mark {
         "TareMark".into()
     }
 
-    fn run(&self, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+    fn run(&self, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        inputs.truncate(1);
         Ok(inputs)
     }
 
@@ -77,37 +80,76 @@ impl Twofold {
             });
             results.into_iter().collect::<Result<()>>()?;
             if let Some((step, layer)) = found {
-                self.show(order[step], layer, &mut lanes, corrector)?;
+                let inputs = &self.plans[0].model().node(order[step]).inputs;
+                let read = inputs.get(1).copied().filter(|_| corrector.reads(layer));
+                lanes.iter_mut().for_each(|lane| self.let_go(lane, step, read));
+                self.show((order[step], read), layer, &mut lanes, corrector)?;
+                lanes.iter_mut().for_each(|lane| self.let_go(lane, step, None));
             }
             from = to;
         }
-        let outputs = |table: &Table| {
-            let value =
-                |outlet: OutletId| Ok(table[outlet.node].as_ref().context("not computed")?[outlet.slot].clone());
-            guarded(|| self.outputs(value).map_err(failed))
-        };
-        lanes.iter().map(|lane| Ok([outputs(&lane.tables[0])?, outputs(&lane.tables[1])?])).collect()
+        lanes.iter().map(|lane| Ok([self.made(&lane.tables[0])?, self.made(&lane.tables[1])?])).collect()
     }
 
-    /// Runs some steps of the program on a sample.
-    fn advance(&self, lane: &mut Lane, steps: std::ops::Range<usize>) -> TractResult<()> {
-        for (table, is_on) in lane.tables.iter_mut().zip([false, true]) {
-            let on = vec![is_on; self.grids.len() + self.layers];
-            let mut walk = self.walk(&lane.inputs);
-            for step in steps.clone() {
-                let id = self.order()[step];
-                let made = walk.compute(id, &on, |_, from| {
-                    Ok(table[from.node].as_ref().context("not computed")?[from.slot].clone())
-                })?;
-                table[id] = Some(made);
+    /// See [`Switched::outputs`](super::super::Switched::outputs).
+    pub(super) fn streamed(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
+        let failed = |error: TractError| Failure::of(&error, &self.labels);
+        let mut table = vec![None; self.plans[0].model().nodes().len()];
+        guarded(|| {
+            let inputs = Self::inputs(inputs).map_err(failed)?;
+            let all = 0..self.order().len();
+            self.advance_side(&mut table, &inputs, on, all).map_err(failed)
+        })?;
+        self.made(&table)
+    }
+
+    /// The outputs that a table has.
+    fn made(&self, table: &Table) -> Result<Vec<Tensor>> {
+        let value = |outlet: OutletId| Ok(table[outlet.node].as_ref().context("not computed")?[outlet.slot].clone());
+        guarded(|| self.outputs(value).map_err(|error| Failure::of(&error, &self.labels)))
+    }
+
+    /// Lets go of what nobody needs after a step, but for what is `kept` of the rounded side.
+    fn let_go(&self, lane: &mut Lane, step: usize, kept: Option<OutletId>) {
+        for (table, kept) in lane.tables.iter_mut().zip([None, kept]) {
+            let gone = self.done[step].iter().filter(|&&gone| kept.is_none_or(|kept| kept.node != gone));
+            gone.for_each(|&gone| table[gone] = None);
+        }
+    }
+
+    /// Runs some steps of the program on a sample. What the last of them read is not let go of.
+    fn advance(&self, lane: &mut Lane, steps: Range<usize>) -> TractResult<()> {
+        let Lane { inputs, tables } = lane;
+        let mut both = tables.iter_mut().zip([false, true]);
+        both.try_for_each(|(table, on)| self.advance_side(table, inputs, on, steps.clone()))
+    }
+
+    /// The same with everything on, or nothing.
+    fn advance_side(&self, table: &mut Table, inputs: &[TValue], on: bool, steps: Range<usize>) -> TractResult<()> {
+        let last = steps.end - 1;
+        let on = vec![on; self.grids.len() + self.layers];
+        let mut walk = self.walk(inputs);
+        for step in steps {
+            let id = self.order()[step];
+            let made = walk.compute(id, &on, |_, from| {
+                Ok(table[from.node].as_ref().context("not computed")?[from.slot].clone())
+            })?;
+            table[id] = Some(made);
+            if step != last {
                 self.done[step].iter().for_each(|&gone| table[gone] = None);
             }
         }
         Ok(())
     }
 
-    /// Shows what the layer before node `id` made.
-    fn show(&self, id: usize, layer: usize, lanes: &mut [Lane], corrector: &mut dyn Corrector) -> Result<()> {
+    /// Shows what the layer before node `id` made, and what it `read` where that is kept.
+    fn show(
+        &self,
+        (id, read): (usize, Option<OutletId>),
+        layer: usize,
+        lanes: &mut [Lane],
+        corrector: &mut dyn Corrector,
+    ) -> Result<()> {
         let mut tensors = Vec::with_capacity(lanes.len());
         for lane in lanes.iter_mut() {
             // Taken out, so that nobody else has it and it need not be copied.
@@ -115,14 +157,29 @@ impl Twofold {
             let (Some(mut float), Some(mut rounded)) = (float, rounded) else { return Ok(()) };
             tensors.push((float.remove(0).into_tensor(), rounded.remove(0).into_tensor()));
         }
+        let inputs: Vec<TValue> = match read {
+            Some(from) => {
+                lanes.iter().filter_map(|lane| Some(lane.tables[1][from.node].as_ref()?[from.slot].clone())).collect()
+            }
+            None => Vec::new(),
+        };
         let shape = tensors.first().map(|(_, rounded)| rounded.shape().to_vec()).unwrap_or_default();
         let mut views = Vec::with_capacity(tensors.len());
         for (float, rounded) in &mut tensors {
             views.push((self.told(float.try_as_plain_ram())?, self.told(rounded.try_as_plain_ram_mut())?));
         }
+        let mut plain = Vec::with_capacity(inputs.len());
+        for value in &inputs {
+            plain.push((value.shape(), self.told(value.try_as_plain_ram())?));
+        }
+        let mut read = Vec::with_capacity(inputs.len());
+        for (shape, view) in &plain {
+            read.push(Shown { shape, numbers: self.told(view.as_slice())? });
+        }
         let mut sides = Vec::with_capacity(views.len());
-        for (float, rounded) in &mut views {
-            sides.push(Sides { float: self.told(float.as_slice())?, rounded: self.told(rounded.as_slice_mut())? });
+        for (sample, (float, rounded)) in views.iter_mut().enumerate() {
+            let (float, rounded) = (self.told(float.as_slice())?, self.told(rounded.as_slice_mut())?);
+            sides.push(Sides { read: read.get(sample).copied(), float, rounded });
         }
         corrector.correct(layer, &shape, &mut sides)?;
         drop(sides);
@@ -140,7 +197,7 @@ impl Twofold {
     }
 
     /// See [`Switched::live_bytes`](super::super::Switched::live_bytes).
-    pub(super) fn most_at_once(&self) -> usize {
+    pub(super) fn held(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize) {
         let model = self.plans[0].model();
         let bytes = |id: usize| -> usize {
             let outputs = model.node(id).outputs.iter();
@@ -150,15 +207,20 @@ impl Twofold {
             };
             outputs.map(|output| one(&output.fact)).sum()
         };
-        let (mut now, mut most) = (0usize, 0usize);
+        let (mut now, mut shown, mut most) = (0usize, 0usize, 0usize);
         let mut held = vec![0; model.nodes().len()];
         for (step, &id) in self.order().iter().enumerate() {
             held[id] = bytes(id);
             now += held[id];
             most = most.max(now);
             self.done[step].iter().for_each(|&gone| now -= std::mem::take(&mut held[gone]));
+            let node = model.node(id);
+            if let Some(mark) = node.op_as::<Own<Mark>>() {
+                let read = node.inputs.get(1).filter(|from| reads(mark.0.0) && self.done[step].contains(&from.node));
+                shown = shown.max(2 * now + read.map_or(0, |from| bytes(from.node)));
+            }
         }
         // In float and rounded.
-        2 * most
+        (shown, 2 * most)
     }
 }

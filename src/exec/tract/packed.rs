@@ -15,11 +15,11 @@ pub fn same(a: &Tensor, b: &Tensor) -> bool {
     let packed = |tensor: &Tensor| tensor.try_storage_as::<PackedMatrixStorage>().cloned();
     let (Ok(a), Ok(b)) = (packed(a), packed(b)) else { return false };
     let alike = a.batch_shape() == b.batch_shape() && a.values().len() == b.values().len();
-    alike && a.values().iter().zip(b.values()).all(same_matrix)
+    alike && a.values().iter().zip(b.values()).all(|(a, b)| same_matrix(&**a, &**b))
 }
 
 /// The same of two matrices. One whose layout does not tell its numbers is like no other.
-fn same_matrix((a, b): (&Box<dyn MMMInputValue>, &Box<dyn MMMInputValue>)) -> bool {
+fn same_matrix(a: &dyn MMMInputValue, b: &dyn MMMInputValue) -> bool {
     if !a.format().dyn_eq(b.format()) || (a.mn(), a.k()) != (b.mn(), b.k()) {
         return false;
     }

@@ -339,7 +339,11 @@ impl Switched for Twofold {
         self.beside(samples, corrector)
     }
 
-    fn live_bytes(&self) -> usize {
-        self.most_at_once()
+    fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
+        self.streamed(inputs, on)
+    }
+
+    fn live_bytes(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize) {
+        self.held(reads)
     }
 }

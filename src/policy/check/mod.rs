@@ -6,7 +6,7 @@ mod rules;
 
 use super::raw::{
     Activations, BiasType, CalibratorName, Format, Granularity, HalfInput, IoType, Mode, OnBadFileName, OneOrEach,
-    QuantizedInput, Raw, RawRule, Reference, Thresholds, WeightRange, Weights,
+    QuantizedInput, Raw, RawRule, Reference, RoundingName, Thresholds, WeightRange, Weights,
 };
 use super::settings::{
     ActivationSettings, DEFAULT_PERCENTILE, HalfSettings, IoSettings, OnBadValue, RepairSettings, Settings,
@@ -17,6 +17,8 @@ use crate::quant::GridType;
 
 /// What to do about weights and activations of which only one are floating-point numbers.
 pub const ALIKE: &str = "set both types to float8, or both to integers";
+/// What `repairs.rounding_seconds` may be.
+const SECONDS: std::ops::RangeInclusive<u64> = 1..=86_400;
 const SYMMETRIC_FLOATS: &str = "floating-point numbers have zero point 0; remove this";
 
 impl Raw {
@@ -135,10 +137,24 @@ impl Raw {
             let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
             return Err(self.wrong("repairs.smooth", why));
         }
+        let searched = repairs.rounding.is_some_and(|rounding| rounding != RoundingName::Nearest);
+        let stored = |mode| matches!(mode, Mode::Static | Mode::WeightOnly);
+        if searched && !self.rule_modes().chain([mode]).any(stored) {
+            let why =
+                "integers of weights are looked for in mode static and weight-only; set one of them, or remove this";
+            return Err(self.wrong("repairs.rounding", why));
+        }
+        if repairs.rounding_seconds.is_some_and(|seconds| !SECONDS.contains(&seconds)) {
+            let why = format!("rounding_seconds lies from {} to {}", SECONDS.start(), SECONDS.end());
+            return Err(self.wrong("repairs.rounding_seconds", why));
+        }
         let usual = RepairSettings::default();
         Ok(RepairSettings {
+            rounding: repairs.rounding.unwrap_or_default(),
+            rounding_seconds: repairs.rounding_seconds.unwrap_or(usual.rounding_seconds),
             refit: repairs.refit.unwrap_or(usual.refit),
             smooth: repairs.smooth.unwrap_or(usual.smooth),
+            activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,
         })
     }

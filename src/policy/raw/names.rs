@@ -52,6 +52,19 @@ impl fmt::Display for Mode {
     }
 }
 
+/// How the integers of weights are found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RoundingName {
+    /// Each weight becomes the nearest.
+    #[default]
+    Nearest,
+    /// One weight after the other, each with what the errors of those before it do to what the layer makes (GPTQ).
+    Gptq,
+    /// The same, and then weights move by single steps as long as that makes the error less.
+    Learned,
+}
+
 /// What an output says, and so how two models are compared in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 
 use super::names::{
     CalibratorName, ChannelsName, Engine, FitName, Format, HalfInput, IoType, LayoutName, Mode, QuantizedInput,
-    Reference, Strip, TaskName, WeightTypeName,
+    Reference, RoundingName, Strip, TaskName, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, RawBudget, ValidationData};
@@ -25,6 +25,8 @@ pub struct Overrides {
     pub refit: Option<bool>,
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
+    /// `repairs.rounding`.
+    pub rounding: Option<RoundingName>,
     /// `repairs.equalize`.
     pub equalize: Option<bool>,
     pub strip: Option<Strip>,
@@ -89,6 +91,8 @@ impl Raw {
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let smooth = over.smooth.as_ref();
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
+        let rounding = over.rounding.as_ref();
+        self.set("repairs.rounding", |raw| &mut raw.repairs.get_or_insert_default().rounding, rounding);
         let equalize = over.equalize.as_ref();
         self.set("repairs.equalize", |raw| &mut raw.repairs.get_or_insert_default().equalize, equalize);
         if let Some(goal) = &over.budget {

@@ -3,7 +3,7 @@
 
 use super::super::raw::{
     Activations, BiasType, CalibratorName, Engine, Format, Granularity, HalfInput, IoType, Mode, OneOrEach,
-    QuantizedInput, Strip, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
+    QuantizedInput, RoundingName, Strip, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
 };
 use super::activations::{ActivationSettings, Calibrator};
 use super::pattern::Pattern;
@@ -38,11 +38,22 @@ impl Settings {
                 keys["half"]["input"] = json!(if what == HalfInput::Keep { "keep" } else { "widen" });
             }
         }
-        if self.repairs.refit {
-            keys["repairs"]["refit"] = json!(true);
+        if !self.repairs.refit {
+            keys["repairs"]["refit"] = json!(false);
+        }
+        if !self.repairs.activation_error {
+            keys["repairs"]["activation_error"] = json!(false);
         }
         if !self.repairs.smooth {
             keys["repairs"]["smooth"] = json!(false);
+        }
+        let rounding = match self.repairs.rounding {
+            RoundingName::Nearest => None,
+            RoundingName::Gptq => Some("gptq"),
+            RoundingName::Learned => Some("learned"),
+        };
+        if let Some(rounding) = rounding {
+            keys["repairs"]["rounding"] = json!(rounding);
         }
         if let Some(equalize) = self.repairs.equalize {
             keys["repairs"]["equalize"] = json!(equalize);

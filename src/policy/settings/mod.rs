@@ -14,8 +14,8 @@ pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
 use super::raw::{
-    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, Strip, TaskName,
-    Thresholds, Weights,
+    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, RoundingName, Strip,
+    TaskName, Thresholds, Weights,
 };
 use super::text::{Origin, Place};
 use crate::encodings::Version;
@@ -205,13 +205,26 @@ pub struct RepairSettings {
     pub refit: bool,
     /// Whether the channels of what products read are scaled where one of them is much larger than the others.
     pub smooth: bool,
+    /// Whether ranges ahead of activation functions are chosen by the error behind them.
+    pub activation_error: bool,
+    /// How the integers of weights are found.
+    pub rounding: RoundingName,
+    /// So many seconds may that take.
+    pub rounding_seconds: u64,
     /// Whether the channels between two layers are scaled; `None` for those whose weights have one scale each.
     pub equalize: Option<bool>,
 }
 
 impl Default for RepairSettings {
     fn default() -> Self {
-        Self { refit: false, smooth: true, equalize: None }
+        Self {
+            refit: true,
+            smooth: true,
+            activation_error: true,
+            rounding: RoundingName::Nearest,
+            rounding_seconds: 600,
+            equalize: None,
+        }
     }
 }
 

@@ -45,7 +45,9 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: everything");
     same("mode: bfloat16\nhalf: { keep_io: false }");
     same("half: { input: keep }");
-    same("repairs: { refit: true }");
+    same("repairs: { refit: false, activation_error: false }");
+    same("repairs: { rounding: gptq }");
+    same("mode: weight-only\nrepairs: { rounding: learned, rounding_seconds: 60 }");
     same("repairs: { smooth: false }");
     same("repairs: { equalize: true }");
     same("repairs: { equalize: false }");
@@ -340,10 +342,21 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
 
 #[test]
 fn refits_are_for_what_samples_calibrate() {
-    assert!(!settings("version: 1").expect("a policy").repairs.refit);
+    assert!(settings("version: 1").expect("a policy").repairs.refit);
     let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
     assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
+}
+
+#[test]
+fn integers_are_looked_for_where_weights_are_stored() {
+    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
+    assert_eq!(keys("version: 1\nrepairs: { rounding: nearest, rounding_seconds: 5 }"), serde_json::Value::Null);
+    assert_eq!(keys("version: 1\nrepairs: { rounding: learned }"), serde_json::json!({ "rounding": "learned" }));
+    assert!(settings("version: 1\nmode: weight-only\nrepairs: { rounding: gptq }").is_ok());
+    let why = "integers of weights are looked for in mode static and weight-only; set one of them, or remove this";
+    fails("mode: dynamic\nrepairs: { rounding: gptq }", 3, 22, why);
+    fails("mode: static\nrepairs: { rounding_seconds: 0 }", 3, 30, "rounding_seconds lies from 1 to 86400");
 }
 
 #[test]
@@ -351,8 +364,8 @@ fn smoothing_is_on_unless_the_policy_says_otherwise() {
     let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
     assert!(settings("version: 1\nmode: dynamic").expect("a policy").repairs.smooth);
     assert_eq!(keys("version: 1\nrepairs: { smooth: true }"), serde_json::Value::Null);
-    let both = keys("version: 1\nrepairs: { smooth: false, refit: true }");
-    assert_eq!(both, serde_json::json!({ "refit": true, "smooth": false }));
+    let both = keys("version: 1\nrepairs: { smooth: false, refit: false }");
+    assert_eq!(both, serde_json::json!({ "refit": false, "smooth": false }));
     let why = "smooth is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: weight-only\nrepairs: { smooth: true }", 3, 20, why);
     let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";

@@ -34,6 +34,11 @@ impl Pair {
         self.between.last().copied().unwrap_or(self.grid)
     }
 
+    /// Whether nothing stands between, and the second layer makes each channel of one alone.
+    pub fn is_linear_depthwise(&self) -> bool {
+        self.between.len() == 1 && self.read.groups == self.read.inputs && self.read.inputs == self.read.outputs
+    }
+
     /// Whether channels lie along the second axis of what the first layer makes; else along the last.
     pub fn convolves(&self, graph: &Graph) -> bool {
         convolves(graph, self.first)
@@ -128,7 +133,7 @@ fn convolves(graph: &Graph, node: NodeId) -> bool {
 }
 
 /// Whether the node that makes `value` has a name of its own, so that it keeps it whatever its outputs are called.
-fn is_named(graph: &Graph, value: ValueId) -> bool {
+pub(super) fn is_named(graph: &Graph, value: ValueId) -> bool {
     graph.value(value).producer().is_some_and(|node| !graph.node(node).name().is_empty())
 }
 
@@ -223,7 +228,7 @@ pub fn equalize(graph: &mut Graph, pair: &Pair, exponents: &[i32]) -> Result<()>
 }
 
 /// Multiplies each number of the constant at an input by a factor. Another node that reads it keeps it as it was.
-fn scale(graph: &mut Graph, (node, slot): (NodeId, usize), factor: impl Fn(usize) -> f32) -> Result<()> {
+pub(super) fn scale(graph: &mut Graph, (node, slot): (NodeId, usize), factor: impl Fn(usize) -> f32) -> Result<()> {
     let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
     let Some(tensor) = graph.constant(value)? else { return Ok(()) };
     let numbers: Vec<f32> = tensor.to_f32()?.iter().enumerate().map(|(index, number)| number * factor(index)).collect();

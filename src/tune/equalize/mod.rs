@@ -8,9 +8,11 @@
 //! a pair gets them only where the error falls that the rounding of both weights and of what lies between leaves behind the second.
 
 mod graph;
+mod hard_swish;
 mod weights;
 
 pub use graph::{Pair, equalize, equalized_name, pairs};
+pub use hard_swish::HardSwish;
 pub use weights::{Form, Weights};
 
 use crate::quant::{Params, Scheme};
@@ -107,9 +109,14 @@ impl Link {
     /// The powers of two that its channels are to be divided by now; `None` where that gains too little.
     fn exponents(&self, layers: &[Layer], values: &[Channels]) -> Option<Vec<i32>> {
         let (first, second) = (&layers[self.first], &layers[self.second]);
-        let made = floored(first.weights.of_outputs());
-        let read = floored(second.weights.of_inputs());
-        let logs: Vec<f64> = made.iter().zip(&read).map(|(made, read)| (made / read).log2() / 2.0).collect();
+        let logs: Vec<f64> = if first.by_channel && second.by_channel && second.is_depthwise() {
+            // Integers of weights stay what they are: what lies between may fill its grid.
+            let reach = values[self.grid].ends.iter().map(|&(low, high)| high.max(-low)).collect();
+            floored(reach).into_iter().map(f64::log2).collect()
+        } else {
+            let (made, read) = (floored(first.weights.of_outputs()), floored(second.weights.of_inputs()));
+            made.iter().zip(&read).map(|(made, read)| (made / read).log2() / 2.0).collect()
+        };
         let exponents = match self.bound {
             None => rounded(&logs, |_| true),
             Some(bound) => below(&logs, bound, &values[self.grid].ends),
@@ -148,6 +155,12 @@ impl Link {
 }
 
 impl Layer {
+    /// Whether each output channel is made of one input channel alone.
+    fn is_depthwise(&self) -> bool {
+        let form = self.weights.form();
+        form.groups == form.inputs && form.inputs == form.outputs
+    }
+
     /// The variance of rounding the weights of each output, the largest of which are these.
     fn variances(&self, largest: &[f64]) -> Vec<f64> {
         let of = |most: f64| if most > 0.0 { rounding((-most, most), self.scheme) } else { 0.0 };
