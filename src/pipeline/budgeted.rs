@@ -138,7 +138,7 @@ fn plain(settings: &Settings) -> Settings {
     let mut plain = settings.clone();
     (plain.budget, plain.thresholds) = (None, Thresholds::default());
     (plain.reference, plain.recorded, plain.stress) = (None, None, None);
-    plain.repairs.refit = false;
+    plain.repairs.refit = Some(false);
     plain.repairs.rounding = RoundingName::Nearest;
     plain
 }

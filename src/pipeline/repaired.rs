@@ -3,8 +3,8 @@
 
 use super::{Context, Planned};
 use crate::error::Result;
-use crate::exec::{Switched, Tract};
-use crate::inputs::{self, Sample};
+use crate::exec::Tract;
+use crate::inputs::{self, Dataset, Sample};
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Bias, Op};
 use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, Stored as Form, addend_behind};
@@ -20,15 +20,15 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// So many samples run side by side at least and at most.
-const SAMPLES: std::ops::RangeInclusive<usize> = 4..=20;
+const SAMPLES: std::ops::RangeInclusive<usize> = 6..=12;
 /// The bytes that they may take.
-const MEMORY: usize = 320 << 20;
+const MEMORY: usize = 144 << 20;
 /// So many are taken to run at once, whatever the threads: what is found does not depend on these.
 const RUNNING: usize = 2;
 /// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
-const DECIDING: usize = 80;
+const DECIDING: usize = 24;
 /// So many of them are looked at before it is asked whether that is clear already.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 12;
 
 /// The types of samples of one shape, and these.
 type Alike = (Vec<TensorType>, Vec<Vec<Tensor>>);
@@ -47,7 +47,7 @@ impl Planned {
         context: &Context<'_>,
     ) -> Result<Option<RepairSummary>> {
         let wanted = Wanted {
-            layers: if settings.repairs.refit { self.refittable() } else { HashMap::new() },
+            layers: self.wanted_layers(settings),
             weights: method(settings).map(|method| (self.roundable(resolved), method)),
         };
         let any = !wanted.layers.is_empty() || wanted.weights.as_ref().is_some_and(|(weights, _)| !weights.is_empty());
@@ -85,10 +85,11 @@ impl Planned {
     ) -> Result<RepairSummary> {
         let plain = Settings { format: Format::Qdq, ..settings.clone() };
         let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0);
-        let rounded = parts(resolved)?;
+        let mut rounded = parts(resolved)?;
         let program = rounded.program(&Tract::default(), &types)?;
+        rounded.let_go();
         let (weights, method) = wanted.weights.unwrap_or((HashMap::new(), Method::Gptq));
-        let weights = weights_in(weights, &rounded, settings.repairs.refit);
+        let weights = weights_in(weights, &rounded, !wanted.layers.is_empty());
         let (held, at_once) = program.live_bytes(&|layer| weights.contains_key(&layer));
         let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
         let room = room.min(samples.len() / 2).clamp(*SAMPLES.start(), *SAMPLES.end());
@@ -112,20 +113,19 @@ impl Planned {
         };
         resolved.set_refits(refits);
         resolved.set_roundings(repairing.rounded);
-        let repaired = parts(resolved)?.program(&Tract::default(), &types)?;
+        let both = each(others, &|inputs| {
+            context.progress.step();
+            Ok([program.outputs(inputs, false)?, program.outputs(inputs, true)?])
+        })?;
+        // Two programs at once would take twice the memory.
+        drop(program);
+        let program = parts(resolved)?.program(&Tract::default(), &types)?;
         let (mut before, mut after) = (Nearness::default(), Nearness::default());
-        for some in others.chunks(TOGETHER) {
-            let mut made: Vec<Result<[Vec<Tensor>; 3]>> = some.iter().map(|_| Ok([vec![], vec![], vec![]])).collect();
-            threads::for_each(some.iter().zip(&mut made), |(inputs, made)| {
-                let run = |program: &dyn Switched, on| program.outputs(inputs, on);
-                *made =
-                    run(&*program, false).and_then(|float| Ok([float, run(&*program, true)?, run(&*repaired, true)?]));
-                context.progress.step();
-            });
-            for made in made {
-                let [float, plain, repaired] = made?;
-                before.add(&float, &plain);
-                after.add(&float, &repaired);
+        for (some, both) in others.chunks(TOGETHER).zip(both.chunks(TOGETHER)) {
+            let repaired = each(some, &|inputs| program.outputs(inputs, true))?;
+            for ([float, plain], repaired) in both.iter().zip(&repaired) {
+                before.add(float, plain);
+                after.add(float, repaired);
             }
             if after.is_clear(&before) {
                 break;
@@ -138,6 +138,14 @@ impl Planned {
         }
         let why = Some("samples that did not fit it were no nearer to the float model".to_owned());
         Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why, ..found })
+    }
+
+    /// The layers that the settings have refitted: unless they say so, those of networks that convolve. Behind products there is little
+    /// to gain.
+    fn wanted_layers(&self, settings: &Settings) -> HashMap<String, Layer> {
+        let layers = self.refittable();
+        let convolves = || layers.values().any(|layer| layer.axis == 1);
+        if settings.repairs.refit.unwrap_or_else(convolves) { layers } else { HashMap::new() }
     }
 
     /// Whether a node has a weight whose integers these could be.
@@ -185,7 +193,10 @@ impl Planned {
     /// Calibration samples of the shape of the first, with their types; `None` where there is no data.
     fn alike_samples(&self, settings: &Settings) -> Result<Option<Alike>> {
         let Some(data) = &settings.calibration else { return Ok(None) };
-        let (set, indices) = self.calibration_set(data, settings, &self.inputs()?)?;
+        let inputs = self.inputs()?;
+        let (_, indices) = self.calibration_set(data, settings, &inputs)?;
+        // As the model takes them that is converted, whatever levels layers read since it was prepared.
+        let set = Dataset::open(&data.source, &inputs)?;
         let few: Vec<usize> =
             inputs::spread(indices.len(), *SAMPLES.end() + DECIDING).into_iter().map(|k| indices[k]).collect();
         let mut alike: Option<Alike> = None;
@@ -234,6 +245,13 @@ type Weights = HashMap<String, (NodeId, Asked)>;
 struct Wanted {
     layers: HashMap<String, Layer>,
     weights: Option<(Weights, Method)>,
+}
+
+/// What `run` makes of each sample, on all cores.
+fn each<T: Send>(samples: &[Vec<Tensor>], run: &(dyn Fn(&Vec<Tensor>) -> Result<T> + Sync)) -> Result<Vec<T>> {
+    let mut made: Vec<Option<Result<T>>> = samples.iter().map(|_| None).collect();
+    threads::for_each(samples.iter().zip(&mut made), |(inputs, made)| *made = Some(run(inputs)));
+    made.into_iter().flatten().collect()
 }
 
 /// How the settings have integers of weights found; `None` where they are the nearest.

@@ -126,6 +126,11 @@ impl Parts {
         executor.switched([&self.models[0], &self.models[1]], inputs, &switches)
     }
 
+    /// Lets go of the models, which take as much memory as they have weights: no program is made then.
+    pub fn let_go(&mut self) {
+        self.models = [Vec::new(), Vec::new()];
+    }
+
     /// The names of the nodes that compute with rounded constants.
     pub fn layers(&self) -> &[String] {
         &self.layers

@@ -42,6 +42,9 @@ pub struct Quantize {
     /// mean that it has in float, layer by layer on calibration samples, where samples that did not fit it agree.
     #[arg(long)]
     pub no_refit: bool,
+    /// Refit channels of networks without convolutions, too (repairs.refit: true).
+    #[arg(long, conflicts_with = "no_refit")]
+    pub refit: bool,
     /// Leave the channels of what products read as they are (repairs.smooth: false). Without it they are scaled by powers of two
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
@@ -138,7 +141,7 @@ impl Quantize {
             strict: self.strict.then_some(true),
             strip: word("strip", self.strip.as_ref())?,
             budget: self.budget.clone(),
-            refit: self.no_refit.then_some(false),
+            refit: self.no_refit.then_some(false).or(self.refit.then_some(true)),
             smooth: self.no_smooth.then_some(false),
             rounding: word("rounding", self.rounding.as_ref())?,
             equalize: self.equalizing.stated(),

@@ -152,7 +152,7 @@ impl Raw {
         Ok(RepairSettings {
             rounding: repairs.rounding.unwrap_or_default(),
             rounding_seconds: repairs.rounding_seconds.unwrap_or(usual.rounding_seconds),
-            refit: repairs.refit.unwrap_or(usual.refit),
+            refit: repairs.refit,
             smooth: repairs.smooth.unwrap_or(usual.smooth),
             activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,

@@ -327,7 +327,7 @@ pub struct RawHalf {
 pub struct RawRepairs {
     /// Whether each output channel of a layer on integers gets the gain and the mean that it has in float, layer by layer on
     /// quantized inputs; they go into the scales of weights and the biases.
-    #[schemars(extend("default" = true))]
+    /// By default in networks with convolutions.
     pub refit: Option<bool>,
     /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
     /// large channels would set the grid for all others.

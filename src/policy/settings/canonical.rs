@@ -38,8 +38,8 @@ impl Settings {
                 keys["half"]["input"] = json!(if what == HalfInput::Keep { "keep" } else { "widen" });
             }
         }
-        if !self.repairs.refit {
-            keys["repairs"]["refit"] = json!(false);
+        if let Some(refit) = self.repairs.refit {
+            keys["repairs"]["refit"] = json!(refit);
         }
         if !self.repairs.activation_error {
             keys["repairs"]["activation_error"] = json!(false);

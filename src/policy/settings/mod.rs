@@ -201,8 +201,8 @@ impl Settings {
 /// Repairs without training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepairSettings {
-    /// Whether channels of layers are refitted.
-    pub refit: bool,
+    /// Whether channels of layers are refitted; `None` where the network convolves.
+    pub refit: Option<bool>,
     /// Whether the channels of what products read are scaled where one of them is much larger than the others.
     pub smooth: bool,
     /// Whether ranges ahead of activation functions are chosen by the error behind them.
@@ -218,7 +218,7 @@ pub struct RepairSettings {
 impl Default for RepairSettings {
     fn default() -> Self {
         Self {
-            refit: true,
+            refit: None,
             smooth: true,
             activation_error: true,
             rounding: RoundingName::Nearest,

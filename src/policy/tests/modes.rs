@@ -342,7 +342,7 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
 
 #[test]
 fn refits_are_for_what_samples_calibrate() {
-    assert!(settings("version: 1").expect("a policy").repairs.refit);
+    assert_eq!(settings("version: 1").expect("a policy").repairs.refit, None);
     let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
     assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
