@@ -54,7 +54,8 @@ impl Model {
 #[derive(Args)]
 pub struct Equalizing {
     /// Scale the channels between any two layers that follow each other by powers of two, and the weights on both sides with them
-    /// (repairs.equalize: true). Without it that is done where each weight has one scale (weights.granularity: per_tensor).
+    /// (repairs.equalize: true). Without it that is done where each weight has one scale (weights.granularity: per_tensor), and
+    /// where a depthwise Conv reads a layer as it is or through HardSwish.
     #[arg(long, conflicts_with = "no_equalize")]
     pub equalize: bool,
     /// Leave the channels between layers as they are (repairs.equalize: false).

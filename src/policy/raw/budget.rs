@@ -23,7 +23,7 @@ pub struct RawBudget {
     #[serde(default, deserialize_with = "one_or_many")]
     #[schemars(with = "Option<OneOrMany<BudgetType>>")]
     pub types: Option<Vec<BudgetType>>,
-    /// At most so many samples are searched on; no sample that calibrates, and none that validates the result. Left out, 32, or 500
+    /// At most so many samples are searched on; no sample that calibrates, and none that validates the result. Left out, 32, or 1000
     /// for `top1_drop`.
     #[schemars(range(min = 1))]
     pub samples: Option<usize>,

@@ -7,6 +7,7 @@ mod names;
 mod one_or_each;
 mod one_or_many;
 mod overrides;
+mod repairs;
 mod thresholds;
 
 pub use budget::RawBudget;
@@ -17,6 +18,7 @@ pub use names::{
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
+pub use repairs::RawRepairs;
 pub use thresholds::Thresholds;
 
 use super::settings::{CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, MASK_ABOVE, VALIDATION_SAMPLES};
@@ -319,34 +321,6 @@ pub struct RawHalf {
     /// What becomes of a model in float16 or bfloat16 where integers are made. Left out, `keep` where weights alone become
     /// integers, and `widen` elsewhere: the integer kernels of ONNX Runtime on a CPU want float32 scales.
     pub input: Option<HalfInput>,
-}
-
-/// Repairs.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawRepairs {
-    /// Whether each output channel of a layer on integers gets the gain and the mean that it has in float, layer by layer on
-    /// quantized inputs; they go into the scales of weights and the biases.
-    /// By default in networks with convolutions.
-    pub refit: Option<bool>,
-    /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
-    /// large channels would set the grid for all others.
-    #[schemars(extend("default" = true))]
-    pub smooth: Option<bool>,
-    /// Whether the range ahead of a Sigmoid, Tanh or SiLU that alone reads a value is chosen by the error that is left behind it, where
-    /// the calibrator is mse.
-    #[schemars(extend("default" = true))]
-    pub activation_error: Option<bool>,
-    /// How the integers of weights are found, layer by layer on quantized inputs.
-    #[schemars(extend("default" = "nearest"))]
-    pub rounding: Option<RoundingName>,
-    /// So many seconds, from 1 to 86400, may the search for integers take; the weights behind are rounded to nearest then, and the
-    /// output says so.
-    #[schemars(extend("default" = 600))]
-    pub rounding_seconds: Option<u64>,
-    /// Whether the channels between two layers that follow each other are scaled by powers of two, and the weights on both sides
-    /// with them, so that none is lost in the steps of the largest. By default where each weight has one scale.
-    pub equalize: Option<bool>,
 }
 
 /// An exception: what it is about, and what is different there.

@@ -211,7 +211,7 @@ pub struct RepairSettings {
     pub rounding: RoundingName,
     /// So many seconds may that take.
     pub rounding_seconds: u64,
-    /// Whether the channels between two layers are scaled; `None` for those whose weights have one scale each.
+    /// Whether the channels between two layers are scaled; `None` where the weights have one scale each, and ahead of depthwise Convs.
     pub equalize: Option<bool>,
 }
 

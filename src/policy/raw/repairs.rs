@@ -1,0 +1,34 @@
+//! Repairs without training.
+
+use super::RoundingName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What brings a static model nearer to the float one without training.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawRepairs {
+    /// Whether each output channel of a layer on integers gets the gain and the mean that it has in float, layer by layer on
+    /// quantized inputs; they go into the scales of weights and the biases.
+    /// By default in networks with convolutions.
+    pub refit: Option<bool>,
+    /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
+    /// large channels would set the grid for all others.
+    #[schemars(extend("default" = true))]
+    pub smooth: Option<bool>,
+    /// Whether the range ahead of a Sigmoid, Tanh or SiLU that alone reads a value is chosen by the error that is left behind it, where
+    /// the calibrator is mse.
+    #[schemars(extend("default" = true))]
+    pub activation_error: Option<bool>,
+    /// How the integers of weights are found, layer by layer on quantized inputs.
+    #[schemars(extend("default" = "nearest"))]
+    pub rounding: Option<RoundingName>,
+    /// So many seconds, from 1 to 86400, may the search for integers take; the weights behind are rounded to nearest then, and the
+    /// output says so.
+    #[schemars(extend("default" = 600))]
+    pub rounding_seconds: Option<u64>,
+    /// Whether the channels between two layers that follow each other are scaled by powers of two, and the weights on both sides
+    /// with them, so that none is lost in the steps of the largest. By default where the weights on both sides have one scale each,
+    /// and, whatever their scales, where a depthwise Conv reads the first layer as it is or through HardSwish.
+    pub equalize: Option<bool>,
+}
