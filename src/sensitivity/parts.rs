@@ -80,9 +80,11 @@ impl Parts {
             grids.push(edge.grid);
         }
         for &layer in &order {
-            if let Some(&index) = index.get(&layer) {
-                mark(&mut rounded.graph, layer, index);
+            let Some(&index) = index.get(&layer) else { continue };
+            if steps[index].is_empty() {
+                steps[index] = own_steps(&rounded.graph, layer, &found);
             }
+            mark(&mut rounded.graph, layer, index);
         }
         let weights = weights(&rounded.graph, &others, &found, &index)?;
         let mut model = rounded.clone();
@@ -185,6 +187,13 @@ fn mark(graph: &mut Graph, layer: NodeId, index: usize) {
         let (node, _) = graph.add_node(node, &name);
         graph.take_over_output(node, 0, value);
     }
+}
+
+/// The steps of the bias of a layer that reads integers which nothing rounds while it runs, as an input of the model.
+fn own_steps(graph: &Graph, layer: NodeId, found: &Found) -> Vec<f32> {
+    let read = graph.node(layer).input(0);
+    let grid = read.and_then(|read| found.grids.activations.get(graph.value(read).name()));
+    grid.map_or_else(Vec::new, |grid| products(graph, layer, grid, found))
 }
 
 /// The products of the scale of `input` and those of the weight of `layer`.

@@ -101,6 +101,17 @@ fn a_unit_has_what_only_it_feeds_and_reads_what_others_make() {
 }
 
 #[test]
+fn a_layer_that_reads_an_integer_input_knows_the_steps_of_its_bias() {
+    let steps = |io: &str| {
+        let case = Case::of(net(), &format!("repairs: {{ refit: false }}\n{io}"));
+        let first = case.parts.layers().iter().position(|layer| layer == "Conv_a").expect("the first layer");
+        case.parts.bias_steps(first).to_vec()
+    };
+    let (float, integer) = (steps(""), steps("io: { inputs: uint8 }"));
+    assert_eq!((float.len(), &integer), (4, &float));
+}
+
+#[test]
 fn the_sums_depend_neither_on_a_stop_in_between_nor_on_the_number_of_threads() {
     let case = Case::of(net(), "");
     let folder = tempfile::tempdir().expect("a folder");
