@@ -18,7 +18,8 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 
 impl Planned {
-    /// Equalizes and smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is held back where the policy names no other samples to validate on.
+    /// Equalizes and smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is
+    /// held back where the policy names no other samples to validate on.
     ///
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
@@ -99,10 +100,7 @@ impl Planned {
             Some(TakenLevels { levels: levels.clone(), less: taken.changed.then_some(taken.zero_point) })
         };
         let set = Dataset::open(&data.source, inputs)?.with_levels(inputs.iter().map(levels).collect());
-        let indices = match &settings.validation {
-            Validation::Samples(_) | Validation::Off => inputs::spread(set.len(), data.samples),
-            Validation::HeldBack => inputs::split(set.len(), data.samples, policy::HELD_BACK_SAMPLES).0,
-        };
+        let indices = calibrating(data, settings, set.len());
         Ok((set, indices))
     }
 
@@ -177,6 +175,14 @@ impl Planned {
             ..CalibrationSummary::default()
         };
         Ok((calibration, summary))
+    }
+}
+
+/// Which of `len` samples calibrate; some are held back where the settings name no others to validate on.
+pub(super) fn calibrating(data: &Data, settings: &Settings, len: usize) -> Vec<usize> {
+    match &settings.validation {
+        Validation::Samples(_) | Validation::Off => inputs::spread(len, data.samples),
+        Validation::HeldBack => inputs::split(len, data.samples, policy::HELD_BACK_SAMPLES).0,
     }
 }
 

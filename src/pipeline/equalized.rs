@@ -1,11 +1,12 @@
 //! Equalization: which layers that follow each other get their channels scaled, by their weights and what a few samples show, and
 //! the plan for the model in which they are.
 
+use super::clustered::is_clustered;
 use super::{Context, Planned, engines};
 use crate::calibrate::{self, Calibration};
 use crate::error::{Error, Result};
 use crate::inputs;
-use crate::ir::{NodeId, ValueId};
+use crate::ir::{Graph, NodeId, ValueId};
 use crate::mapped;
 use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, RangeSource, Stored, ValuePlan};
 use crate::policy::{Rule, Settings};
@@ -115,7 +116,7 @@ impl Planned {
     fn changeable(&self, rules: &[Rule]) -> Vec<Pair> {
         let graph = &self.model.graph;
         let nodes = self.plan.by_node();
-        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| node.placement.constants().iter().all(is_chosen));
+        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| are_chosen(graph, node));
         let free = |pair: &Pair| {
             let bias = pair.bias.and_then(|(node, slot)| graph.node(node).input(slot));
             let known = bias.is_some_and(|bias| self.plan.biases.contains_key(&bias));
@@ -130,9 +131,8 @@ impl Planned {
         let graph = &self.model.graph;
         let nodes = self.plan.by_node();
         let chosen = |id: &NodeId| {
-            let node = nodes.get(id).map(|node| &node.placement);
-            let integer = matches!(node, Some(Placement::Integer(_)));
-            integer && node.is_some_and(|node| node.constants().iter().all(is_chosen))
+            let node = nodes.get(id).filter(|node| matches!(node.placement, Placement::Integer(_)));
+            node.is_some_and(|node| are_chosen(graph, node))
         };
         let known = |id: &NodeId| {
             let bias = graph.node(*id).input(2);
@@ -267,9 +267,13 @@ impl Network<'_> {
     }
 }
 
-/// Whether the grids of a weight are chosen, and all of it is on them.
-fn is_chosen(weight: &ConstantPlan) -> bool {
-    weight.form == Stored::Plain && weight.block.is_none() && weight.known.is_none() && weight.split.is_none()
+/// Whether the grids of a node's constants are chosen, all of them are on these, and they may have as many values as they like.
+fn are_chosen(graph: &Graph, node: &NodePlan) -> bool {
+    let chosen = |constant: &ConstantPlan| {
+        let plain = constant.form == Stored::Plain && constant.block.is_none();
+        plain && constant.known.is_none() && constant.split.is_none() && !is_clustered(graph, node.id, constant)
+    };
+    node.placement.constants().iter().all(chosen)
 }
 
 /// What was seen of the channels of a value: the variance within channels is theirs by the squares of their extents.

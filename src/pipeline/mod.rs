@@ -4,6 +4,7 @@ mod advised;
 mod benched;
 mod budgeted;
 mod calibrated;
+mod clustered;
 mod completed;
 mod detailed;
 mod encoded;

@@ -1,5 +1,6 @@
 //! Smoothing: which values are smoothed, by what a few samples show, and the plan for the model in which they are.
 
+use super::clustered::is_clustered;
 use super::{Context, Planned, engines};
 use crate::calibrate::{self, Statistics};
 use crate::error::{Error, Result};
@@ -181,5 +182,6 @@ fn product<'a>(graph: &Graph, node: &'a NodePlan) -> Option<(ValueId, (Product, 
     let matrix = stored.dtype == DataType::Float32 && stored.dims.len() == 2;
     let transposed = graph.node(node.id).attributes().int("transB").unwrap_or(0) != 0;
     let reads = graph.node(node.id).input(0) == Some(value) && of_last && matrix;
-    reads.then_some((value, (Product { node: node.id, slot: 1, transposed }, weight)))
+    let free = reads && !is_clustered(graph, node.id, weight);
+    free.then_some((value, (Product { node: node.id, slot: 1, transposed }, weight)))
 }

@@ -17,7 +17,7 @@ const BITS: u32 = 4;
 
 /// How many values a weight of float32 has, if they are several, no more than a type of `bits` bits has, and each is there several
 /// times.
-pub(super) fn count(tensor: &Tensor, bits: u32) -> Option<usize> {
+pub fn count(tensor: &Tensor, bits: u32) -> Option<usize> {
     let most = (1usize << bits.clamp(FEWEST_BITS, 8)).min(tensor.len() / TIMES);
     let mut values = HashSet::new();
     let few = tensor.pieces().all(|piece| {

@@ -20,6 +20,7 @@ mod rounded;
 mod shared;
 mod weights;
 
+pub use clusters::count as clustered;
 pub use collapse::collapse;
 pub use domains::to_contrib;
 pub use keep::keep_halves;

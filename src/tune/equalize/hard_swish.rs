@@ -4,6 +4,7 @@
 //! take the other `s`, where they are depthwise, so that their integers stay what they are. Then `u`, which has most of the error of
 //! such networks, is on a grid that serves all channels alike.
 
+use super::LARGEST;
 use super::graph::{equalized_name, is_named, scale};
 use crate::error::Result;
 use crate::ir::{Graph, NewNode, NodeId, Use, ValueId};
@@ -14,8 +15,6 @@ use std::f32::consts::SQRT_2;
 const LEAST_SHARE: f64 = 0.05;
 /// So many bits more must the channels get in the mean to be worth it.
 const LEAST_BITS: f64 = 1.0;
-/// The largest power of two.
-const LARGEST: i32 = super::LARGEST;
 
 /// A layer, the HardSwish behind it, and the depthwise Convs that alone read that.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +44,10 @@ impl HardSwish {
         let weight = graph.stated_type(node.input(1).filter(|&weight| graph.is_constant(weight))?)?;
         let channels = weight.dims.first().copied().flatten().filter(|_| weight.dims.len() == 4)?;
         let x = node.output(0).filter(|_| node.is("Conv"))?;
+        let bias = node.input(2).map(|bias| graph.stated_type(bias).filter(|_| graph.is_constant(bias)));
+        if bias.is_some_and(|bias| bias.is_none_or(|bias| bias.dims != [Some(channels)])) {
+            return None;
+        }
         let cut = only_reader(graph, x, "Clip")?;
         let kept = graph.node(cut).output(0)?;
         let number = |node: NodeId, slot: usize| single(graph, graph.node(node).input(slot)?);

@@ -14,9 +14,10 @@
 mod gram;
 mod patches;
 mod problem;
+mod reach;
 mod solve;
 
-pub use patches::{Reach, Window};
+pub use reach::{Reach, Window};
 
 use crate::error::Result;
 use crate::exec::Sides;

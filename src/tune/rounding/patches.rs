@@ -1,28 +1,7 @@
 //! What the weights of a layer are multiplied with, as rows: the patches of a convolution, or the rows of a matrix.
 
+use super::Reach;
 use std::ops::Range;
-
-/// How a layer goes over what it reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// A convolution over any number of axes.
-    Window(Window),
-    /// A product with a matrix: each row of the last axis is one.
-    Rows,
-}
-
-/// The window of a convolution, a number for each axis of space.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Its taps.
-    pub taps: Vec<usize>,
-    /// Its steps.
-    pub strides: Vec<usize>,
-    /// How far its taps are apart.
-    pub dilations: Vec<usize>,
-    /// Zeros ahead of the first element.
-    pub before: Vec<usize>,
-}
 
 /// Patches of one tensor, for one group of its channels.
 #[derive(Debug)]
@@ -81,11 +60,14 @@ impl<'a> Patches<'a> {
                     for axis in (0..axes).rev() {
                         let at = rest % window.taps[axis];
                         rest /= window.taps[axis];
-                        offsets[axis] = (at * window.dilations[axis]) as isize - window.before[axis] as isize;
+                        let before = isize::try_from(window.before[axis]).ok()?;
+                        let offset = isize::try_from(at.checked_mul(window.dilations[axis])?).ok()? - before;
+                        // Added to a position it is still a number.
+                        offsets[axis] = Some(offset).filter(|offset| offset.unsigned_abs() <= usize::MAX >> 2)?;
                     }
-                    Tap { channel: channel * space, offsets }
+                    Some(Tap { channel: channel * space, offsets })
                 };
-                let taps: Vec<Tap> = (0..channels * count).map(tap).collect();
+                let taps: Vec<Tap> = (0..channels * count).map(tap).collect::<Option<_>>()?;
                 let (each, item) = (made.iter().product(), shape[1] * space);
                 let kind = Kind::Window { item, made, strides: window.strides.clone(), read, taps };
                 Some(Self { numbers, length: channels * count, each, batch: shape[0], kind })
