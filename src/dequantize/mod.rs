@@ -4,6 +4,7 @@
 //! Every integer value is followed to the float value whose integers it holds. What cannot be followed is an error that
 //! names the node: a model that is half turned back would be neither.
 
+mod blocks;
 mod clamps;
 mod constants;
 mod dynamic;
@@ -79,6 +80,7 @@ fn walk(
         fed: HashMap::new(),
         stored: HashMap::new(),
         gates: HashMap::new(),
+        blocks: HashMap::new(),
         bounds: HashMap::new(),
         notes: Notes::default(),
         done: Done::default(),
@@ -129,6 +131,8 @@ struct Walk<'a> {
     stored: HashMap<(ValueId, Grid, i64), ValueId>,
     /// The same of the weights of recurrent operators.
     gates: HashMap<(ValueId, Grid), ValueId>,
+    /// The same of weights in blocks.
+    blocks: HashMap<(ValueId, Grid, blocks::Form), ValueId>,
     /// Bounds that float values keep to.
     bounds: HashMap<ValueId, Bounds>,
     /// The grids that were met.
@@ -148,6 +152,9 @@ impl Walk<'_> {
             "MatMulInteger" | "ConvInteger" if ours => self.accumulated(graph, id),
             "DynamicQuantizeMatMul" if ours => self.dynamic_product(graph, id),
             "DynamicQuantizeLSTM" if domain == MICROSOFT => self.recurrent(graph, id),
+            "MatMulNBits" if domain == MICROSOFT => self.product_of_blocks(graph, id),
+            "MatMulBnb4" if domain == MICROSOFT => self.product_of_codes(graph, id),
+            "GatherBlockQuantized" if domain == MICROSOFT => self.look_up_blocks(graph, id),
             _ => match qoperators::find(&domain, &op_type) {
                 Some(form) => self.form(graph, id, form),
                 None => self.other(graph, id),

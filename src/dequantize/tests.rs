@@ -1,10 +1,12 @@
 //! Quantized models turned back.
 
+mod blocks;
+
 use super::*;
 use crate::error::Result;
 use crate::exec::{Session, Tract};
 use crate::ir::build::{Builder, float, int, ints, tensor as tensor_attribute, text};
-use crate::quant::HalfType;
+use crate::quant::{CodeBook, HalfType};
 use crate::tensor::{DataType, Tensor};
 use bytes::Bytes;
 

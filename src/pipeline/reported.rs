@@ -14,7 +14,7 @@ use crate::rewrite::Kept;
 use crate::target::Target;
 use crate::validate::{self, Comparison};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The report of a conversion whose model lies at `output`.
@@ -64,7 +64,7 @@ pub fn report(
     let mut unused: Vec<_> =
         unused.map(|unused| UnusedGrid { name: unused.name.clone(), reason: unused.reason.clone() }).collect();
     let encodings = planned.encoded.as_ref().map(|encoded| encoded.summary(&mut unused));
-    warnings.extend(two_bit_caution(planned).map(str::to_owned));
+    warnings.extend(few_bits_cautions(planned).into_iter().map(str::to_owned));
     let (model, output) = (file_summary(&planned.path)?, file_summary(output)?);
     if output.bytes > model.bytes {
         warnings.push(
@@ -129,15 +129,18 @@ fn half_caution(planned: &Planned) -> Option<&'static str> {
     caution
 }
 
-/// What has to be known before a model is run that stores weights in 2 bits, if there is something.
-fn two_bit_caution(planned: &Planned) -> Option<&'static str> {
-    let mut caution = None;
+/// What has to be known before a model is run that has weights of few bits.
+fn few_bits_cautions(planned: &Planned) -> BTreeSet<&'static str> {
+    let mut cautions = BTreeSet::new();
     planned.plan.walk(&planned.model.graph, &mut |graph, node| {
+        let on_integers = matches!(node.placement, Placement::Integer(_));
         for constant in node.placement.constants().iter().filter(|constant| constant.form == Stored::Plain) {
-            caution = caution.or_else(|| planned.target.caution_stored(graph, node.id, constant.scheme.dtype));
+            let dtype = constant.scheme.dtype;
+            cautions.extend(planned.target.caution_stored(graph, node.id, dtype));
+            cautions.extend(planned.target.caution_beside(dtype).filter(|_| on_integers && constant.is_weight));
         }
     });
-    caution
+    cautions
 }
 
 /// How many values of a rule a warning names.

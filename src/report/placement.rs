@@ -93,11 +93,16 @@ pub fn summarize(
         match &node.placement {
             Placement::Integer(_) | Placement::Dynamic(_) | Placement::Recurrent(_) => {
                 summary.integer += 1;
-                let dtype = match &node.placement {
-                    Placement::Integer(integer) => integer.settings.map(|settings| settings.scheme.dtype),
-                    _ => None,
+                let taken = match &node.placement {
+                    Placement::Integer(integer) => {
+                        let weights = integer.constants.iter().filter(|constant| constant.is_weight);
+                        let read = integer.settings.map(|settings| settings.scheme.dtype);
+                        read.into_iter()
+                            .chain(weights.map(|weight| weight.scheme.dtype))
+                            .all(|dtype| target.takes(dtype))
+                    }
+                    _ => true,
                 };
-                let taken = dtype.is_none_or(|dtype| target.takes(dtype));
                 if taken && target.has_integer_kernel(graph, node.id) {
                     integer_work += own;
                 }

@@ -112,6 +112,10 @@ const BFLOAT16: &str = "nodes compute in bfloat16, which ONNX Runtime has next t
 const TWO_BITS: &str = "weights of matrix products are stored in 2 bits, which ONNX Runtime's fusion multiplies wrongly: load the \
      model with graph optimizations no higher than basic, or set form: contrib with granularity: per_block";
 
+/// As of 1.31.1.
+const FOUR_BITS: &str = "layers on integers have weights of 4 bits: ONNX Runtime has no kernels for the two on a CPU, and computes \
+     these layers in float; those of DSPs take them";
+
 impl Target for OnnxRuntimeCpu {
     fn name(&self) -> &'static str {
         "onnxruntime"
@@ -142,6 +146,10 @@ impl Target for OnnxRuntimeCpu {
 
     fn caution_stored(&self, graph: &Graph, node: NodeId, dtype: GridType) -> Option<&'static str> {
         (dtype.bits() == 2 && graph.node(node).is("MatMul")).then_some(TWO_BITS)
+    }
+
+    fn caution_beside(&self, weights: GridType) -> Option<&'static str> {
+        (weights.bits() == 4).then_some(FOUR_BITS)
     }
 
     fn needs_quantized_output(&self, graph: &Graph, node: NodeId) -> bool {

@@ -23,10 +23,10 @@ from onnxruntime.quantization import (
 from peer import Samples
 
 # What is left of the difference is the rounding of weights, by their type.
-WEIGHTS_DB = {"contrib-int4": 6.0, "int4": 8.0, "float8": 16.0, "int8": 30.0}
+WEIGHTS_DB = {"contrib-int4": 6.0, "operators-int4": 6.0, "nf4": 6.0, "int4": 8.0, "float8": 16.0, "int8": 30.0}
 # Below it, what ONNX Runtime's quantizer made computes something else than the model did.
 BROKEN_DB = 20.0
-QUANTIZED = ("Linear", "Integer", "QGemm", "NBits")
+QUANTIZED = ("Linear", "Integer", "QGemm", "NBits", "Bnb4", "BlockQuantized")
 
 
 def ours(form, policy=""):
@@ -71,6 +71,9 @@ WAYS = {
     "contrib": ours("", "contrib: true\nactivations: { type: uint16 }"),
     "contrib-int4": ours("", "contrib: true\nmode: weight-only\nweights: { type: int4 }"),
     "contrib-int4-channels": ours("", "contrib: true\nmode: weight-only\nweights: { type: int4, granularity: per_channel }"),
+    "operators-int4": ours("", "mode: weight-only\nweights: { type: int4, granularity: per_block, form: contrib }"),
+    "operators-uint8": ours("", "mode: weight-only\nweights: { type: uint8, granularity: per_block, block_size: 16, form: contrib }"),
+    "operators-nf4": ours("", "mode: weight-only\nweights: { type: nf4, granularity: per_block, form: contrib }"),
     "float8": ours("", "activations: { type: float8e4m3fn }\nweights: { type: float8e4m3fn }"),
     "weights-float8": ours("", "mode: weight-only\nweights: { type: float8e4m3fn, granularity: per_block }"),
     "ort-qdq": static(QuantFormat.QDQ),
@@ -130,7 +133,7 @@ def check(case, entry, way):
 
 def skipped(entry, way):
     lost = way.startswith("ort") and any(word in entry.name for word in LOST)
-    return lost or entry.policy and way.startswith(("ort", "weights", "dynamic", "contrib", "float8"))
+    return lost or entry.policy and way.startswith(("ort", "weights", "operators", "dynamic", "contrib", "float8"))
 
 
 def main():

@@ -77,11 +77,11 @@ fn each_node_has_its_own_mode() {
 #[test]
 fn weights_that_a_nodes_own_mode_cannot_have_are_refused() {
     let policy =
-        settings("mode: weight-only\nweights: { type: int4 }\nrules:\n- { match: { node: Conv_d }, mode: static }\n");
+        settings("mode: weight-only\nweights: { type: int2 }\nrules:\n- { match: { node: Conv_d }, mode: static }\n");
     let error = plan(&three().build().graph, &policy, &OnnxRuntimeCpu, &[], &Known::default())
-        .expect_err("four bits")
+        .expect_err("two bits")
         .to_string();
-    assert!(error.starts_with("p.yaml:5:3: kernels for integer activations take weights of 8 bits"), "{error}");
+    assert!(error.starts_with("p.yaml:5:3: kernels for integer activations take weights of 4 or 8 bits"), "{error}");
     assert!(error.ends_with("(for node \"Conv_d\", after all rules)"), "{error}");
 }
 

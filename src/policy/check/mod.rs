@@ -40,8 +40,8 @@ impl Raw {
         let mut percentile = DEFAULT_PERCENTILE;
         let activations = ActivationSettings::default().with(&activations, &mut percentile);
         let mode = self.mode.unwrap_or_default();
-        let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default());
-        if let Some((key, why)) = weights.trouble(mode) {
+        let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default()).in_mode(mode);
+        if let Some((key, why)) = weights.trouble(mode, self.format.unwrap_or_default()) {
             return Err(self.wrong(&format!("weights.{key}"), why));
         }
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;

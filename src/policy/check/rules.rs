@@ -54,7 +54,7 @@ impl Raw {
             "block_size" => weights.block_size.is_some(),
             _ => true,
         };
-        let trouble = mode.and_then(|mode| alone.trouble(mode));
+        let trouble = mode.and_then(|mode| alone.in_mode(mode).trouble(mode, self.format.unwrap_or_default()));
         if let Some((part, why)) = trouble.filter(|(part, _)| certain(*part)) {
             return Err(self.wrong(&key(&format!(".weights.{part}")), why));
         }

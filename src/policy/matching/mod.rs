@@ -196,8 +196,9 @@ impl Settings {
             }
         }
 
-        for ((node, weights), &(mode, _)) in nodes.iter().zip(&weights).zip(&modes) {
-            if let Some((_, why)) = weights.trouble(mode) {
+        for ((node, weights), &(mode, _)) in nodes.iter().zip(&mut weights).zip(&modes) {
+            *weights = weights.in_mode(mode);
+            if let Some((_, why)) = weights.trouble(mode, self.format) {
                 return Err(self.cannot_run(node, why));
             }
         }

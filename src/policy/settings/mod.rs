@@ -182,7 +182,10 @@ impl Settings {
     /// The oldest operator set with a QuantizeLinear and DequantizeLinear for everything that may be asked for, but for what
     /// ONNX Runtime's own domain has at every opset where that may be used.
     pub fn opset(&self) -> i64 {
-        let rules = self.rules.iter().map(|rule| self.weights.with(&rule.weights));
+        // What several rules say together is known only of nodes.
+        let mode = Some(self.mode).filter(|_| self.rules.iter().all(|rule| rule.mode.is_none()));
+        let of_rule = |weights: WeightSettings| mode.map_or(weights, |mode| weights.in_mode(mode));
+        let rules = self.rules.iter().map(|rule| of_rule(self.weights.with(&rule.weights)));
         let weights = std::iter::once(self.weights).chain(rules);
         let for_weights = weights.map(|weights| weights.opset(self.contrib)).max().unwrap_or(OLDEST_OPSET);
         let rules = self.rules.iter().filter_map(|rule| rule.activations.dtype.map(GridType::from));

@@ -1,6 +1,6 @@
 //! How weights become integers: the policy as used, and what a mode cannot have.
 
-use super::super::raw::{BiasType, Granularity, Mode, WeightForm, WeightRange, WeightTypeName, Weights};
+use super::super::raw::{BiasType, Format, Granularity, Mode, WeightForm, WeightRange, WeightTypeName, Weights};
 use super::activations::settled;
 use crate::quant::{CodeBook, Float8, GridType, Scheme};
 
@@ -91,6 +91,16 @@ impl WeightSettings {
         }
     }
 
+    /// The same in `mode`: where activations are integers, too, what nobody stated is one scale for each channel and no zero point,
+    /// whatever the type.
+    pub(in crate::policy) fn in_mode(self, mode: Mode) -> Self {
+        if mode != Mode::Static || self.granularity_stated || self.scheme.dtype.bits() == 8 {
+            return self;
+        }
+        let symmetric = self.scheme.symmetric || !self.symmetric_stated;
+        Self { granularity: Granularity::PerChannel, scheme: settled(Scheme { symmetric, ..self.scheme }), ..self }
+    }
+
     /// Whether the scales of least error are searched for: the search knows integers alone.
     pub fn searches(self) -> bool {
         self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
@@ -117,16 +127,18 @@ impl WeightSettings {
         }
     }
 
-    /// Why it cannot be in `mode`, with the key to blame.
-    pub(in crate::policy) fn trouble(self, mode: Mode) -> Option<(&'static str, &'static str)> {
-        let eight_bits = self.scheme.dtype.bits() == 8;
+    /// Why it cannot be in `mode` and `format`, with the key to blame.
+    pub(in crate::policy) fn trouble(self, mode: Mode, format: Format) -> Option<(&'static str, &'static str)> {
+        let bits = self.scheme.dtype.bits();
         let contrib = self.form == WeightForm::Contrib;
         match mode {
             Mode::Static if contrib => Some(("form", CONTRIB)),
             _ if self.scheme.dtype.is_float() && self.scheme.reduce_range => Some(("reduce_range", REDUCED_FLOAT)),
             Mode::Dynamic if self.scheme.dtype.is_float() => Some(("type", DYNAMIC_FLOAT)),
             Mode::Static | Mode::Dynamic if self.codes.is_some() => Some(("type", CODES_ALONE)),
-            Mode::Static | Mode::Dynamic if !eight_bits => Some(("type", FOUR_BITS)),
+            Mode::Static if bits < 8 && format == Format::Qoperator => Some(("type", OPERATORS)),
+            Mode::Static if bits < 4 => Some(("type", TWO_BITS)),
+            Mode::Dynamic if bits < 8 => Some(("type", FOUR_BITS)),
             Mode::Static | Mode::Dynamic if self.granularity == Granularity::PerBlock => Some(("granularity", BLOCKS)),
             Mode::Static | Mode::Dynamic if !self.scheme.symmetric && self.granularity == Granularity::PerChannel => {
                 Some(("symmetric", ASYMMETRIC_CHANNELS))
@@ -177,7 +189,13 @@ const REDUCED_FLOAT: &str = "reduce_range is for integer kernels, and float8 has
 const DYNAMIC_FLOAT: &str =
     "kernels for grids that each run finds take integers; set type: int8, or mode: static or weight-only";
 
-const FOUR_BITS: &str = "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only";
+const FOUR_BITS: &str =
+    "kernels for grids that each run finds take weights of 8 bits; set type: int8, or mode: static or weight-only";
+
+const TWO_BITS: &str =
+    "kernels for integer activations take weights of 4 or 8 bits; set type: int4 or int8, or mode: weight-only";
+
+const OPERATORS: &str = "operators on integers read weights of 8 bits; set type: int8, or format: qdq";
 
 const BLOCKS: &str =
     "kernels for integer activations take one scale per channel; set granularity: per_channel, or mode: weight-only";

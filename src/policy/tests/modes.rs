@@ -44,6 +44,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("mode: weight-only\nweights: { type: int4, granularity: per_channel }");
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: everything");
     same("mode: bfloat16\nhalf: { keep_io: false }");
+    same("weights: { type: int4 }");
     same("half: { input: keep }");
     same("repairs: { refit: false, activation_error: false }");
     same("repairs: { rounding: gptq }");
@@ -166,11 +167,21 @@ fn a_quantized_model_is_refused_unless_the_policy_says_otherwise() {
 #[test]
 fn what_a_mode_has_no_use_for_is_refused() {
     fails(
-        "weights: { type: int4 }",
+        "weights: { type: int2 }",
         2,
         18,
-        "kernels for integer activations take weights of 8 bits; set type: int8, or mode: weight-only",
+        "kernels for integer activations take weights of 4 or 8 bits; set type: int4 or int8, or mode: weight-only",
     );
+    fails(
+        "mode: dynamic\nweights: { type: int4 }",
+        3,
+        18,
+        "kernels for grids that each run finds take weights of 8 bits; set type: int8, or mode: static or weight-only",
+    );
+    let operators = "operators on integers read weights of 8 bits; set type: int8, or format: qdq";
+    fails("format: qoperator\nweights: { type: int4 }", 3, 18, operators);
+    let rule = "rules:\n- { match: { op_type: Conv }, weights: { type: int4 } }";
+    fails(&format!("format: qoperator\n{rule}"), 4, 48, operators);
     fails(
         "weights: { granularity: per_block }",
         2,
@@ -236,9 +247,24 @@ fn the_runtimes_own_domain_spares_a_newer_opset() {
     let four = "mode: weight-only\nweights: { type: int4, granularity: per_channel }\n";
     let blocks = "mode: weight-only\nweights: { type: int4, granularity: per_block }\n";
     let both = |text: &str| [opset(text), opset(&format!("{text}contrib: true\n"))];
+    let beside = "weights: { type: int4 }\n";
+    let ruled = "rules:\n- { match: { op_type: Conv }, weights: { type: int4 } }\n";
     assert_eq!([both(wide), both(four), both(blocks)], [[21, 13], [21, 13], [21, 21]]);
+    assert_eq!([both(beside), both(ruled)], [[21, 13], [21, 13]]);
     assert_eq!(settings("version: 1\ncontrib: true").unwrap().canonical()["contrib"], true);
     assert!(settings("version: 1\ncontrib: false").unwrap().canonical().get("contrib").is_none());
+}
+
+#[test]
+fn weights_of_four_bits_beside_integers_have_a_scale_for_each_channel() {
+    let of = |text: &str| settings(&format!("version: 1\n{text}")).expect("a policy").weights;
+    let (beside, alone) = (of("weights: { type: int4 }"), of("mode: weight-only\nweights: { type: int4 }"));
+    let of = |weights: WeightSettings| (weights.granularity, weights.scheme.symmetric);
+    assert_eq!([of(beside), of(alone)], [(Granularity::PerChannel, true), (Granularity::PerBlock, false)]);
+    // One that is stated stays, and is refused where it does not go.
+    let refused = |text: &str| settings(&format!("version: 1\n{text}")).expect_err("refused").to_string();
+    assert!(refused("weights: { type: int4, granularity: per_block }").contains("take one scale per channel"));
+    assert!(refused("weights: { type: uint4, symmetric: false }").contains("per_channel weights are symmetric"));
 }
 
 #[test]
@@ -327,7 +353,7 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
             "set mode: weight-only with form: contrib and granularity: per_block",
         ),
         ("weights: { type: fp4 }", "set mode: weight-only with form: contrib and granularity: per_block"),
-        ("weights: { type: int4 }", "kernels for integer activations take weights of 8 bits"),
+        ("weights: { type: uint2 }", "kernels for integer activations take weights of 4 or 8 bits"),
     ] {
         let error = settings(&format!("version: 1\n{text}")).unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");
