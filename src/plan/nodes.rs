@@ -11,6 +11,7 @@ use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops;
 use crate::ops::{Op, Role};
 use crate::policy::{ALIKE, BiasType, Granularity, NodeSettings};
+use crate::quant::GridType;
 use crate::target::Target;
 use crate::tensor::DataType;
 
@@ -72,8 +73,8 @@ pub(super) fn placement(
             integer_node(graph, id, op, settings, placed, here, target).map(Placement::Integer)
         }
         Some(Candidate::Yes(op)) if op.role == Role::Clamp => Ok(clamp(graph, id, op, placed)),
-        // Gather takes no floating-point numbers of 8 bits: the whole table is dequantized ahead of it.
-        Some(Candidate::Yes(op)) if op.role == Role::Lookup && settings.weights.scheme.dtype.is_float() => {
+        // Of types that Gather does not take the whole table is dequantized ahead of it.
+        Some(Candidate::Yes(op)) if op.role == Role::Lookup && !is_looked_up(settings.weights.scheme.dtype) => {
             weights::placement(graph, id, settings, here)
         }
         Some(Candidate::Yes(op)) if op.role == Role::Lookup => look_up(graph, id, op, settings, here),
@@ -99,12 +100,17 @@ pub(super) fn look_up(
     let found = here.apply(graph, id, wanted.clone());
     let last = graph.node(id).input(found.slot).and_then(|table| graph.rank(table)).map(|rank| rank.saturating_sub(1));
     let columns = found.axis.is_none() || found.axis == last && !looks_up_columns(graph, id, last.unwrap_or(0) + 1);
-    let fits = found.block.is_none() && found.scheme.dtype.bits() >= 8 && !found.scheme.dtype.is_float() && columns;
+    let fits = found.block.is_none() && is_looked_up(found.scheme.dtype) && columns;
     let safe = found.axis.is_none() || found.scheme.dtype != settings.activations.scheme.dtype;
     if found.known.is_some() && !(fits && safe) {
         return Ok(Placement::Weight(vec![found]));
     }
     Ok(Placement::Lookup(found))
+}
+
+/// Whether Gather takes a table of this type: not of floating-point numbers of 8 bits, nor of fewer bits.
+fn is_looked_up(dtype: GridType) -> bool {
+    dtype.bits() >= 8 && !dtype.is_float()
 }
 
 /// Whether the axis along which a lookup finds things is the last one.
