@@ -16,24 +16,64 @@ use crate::tensor::{DataType, Tensor, TensorType};
 use crate::threads;
 use crate::tune::rounding::Method;
 use crate::tune::{Nearness, Refitting, Repairing};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use wanted::Wanted;
 
-/// So many samples run side by side at least and at most.
-const SAMPLES: std::ops::RangeInclusive<usize> = 6..=12;
+/// So many samples run side by side at least.
+const FEWEST: usize = 6;
+/// And at most: of models whose samples cost much, and of others.
+const BESIDE: [usize; 2] = [12, 32];
 /// The bytes that they may take.
 const MEMORY: usize = 144 << 20;
 /// So many are taken to run at once, whatever the threads: what is found does not depend on these.
 const RUNNING: usize = 2;
 /// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
-const DECIDING: usize = 24;
+const DECIDING: [usize; 2] = [24, 64];
 /// So many of them are looked at before it is asked whether that is clear already.
 const TOGETHER: usize = 12;
 
-/// Samples of one shape.
-struct Alike {
+/// The calibration samples.
+struct Samples {
+    set: Dataset,
+    indices: Vec<usize>,
+    /// The types of those that are used: the first one's.
     types: Vec<TensorType>,
-    samples: Vec<Vec<Tensor>>,
+}
+
+impl Samples {
+    /// Up to `count` of them, but those of other types, and those with numbers that are none.
+    fn read(&self, count: usize) -> Result<Vec<Vec<Tensor>>> {
+        let few: Vec<usize> =
+            inputs::spread(self.indices.len(), count).into_iter().map(|at| self.indices[at]).collect();
+        let mut read = Vec::new();
+        for sample in self.set.read(&few) {
+            let sample: Sample = sample?;
+            if sample.types() == self.types && sample.inputs.iter().all(is_finite) {
+                read.push(sample.inputs);
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Those of `samples` that run side by side, up to `count` and half of them, each from the middle of a stretch of its own; and the others.
+fn dealt(samples: Vec<Vec<Tensor>>, count: usize) -> (Vec<Vec<Tensor>>, Vec<Vec<Tensor>>) {
+    let count = count.min(samples.len() / 2);
+    let middles: HashSet<usize> = (0..count).map(|at| (2 * at + 1) * samples.len() / (2 * count)).collect();
+    let (mut beside, mut others) = (Vec::new(), Vec::new());
+    for (at, sample) in samples.into_iter().enumerate() {
+        if middles.contains(&at) { beside.push(sample) } else { others.push(sample) }
+    }
+    (beside, others)
+}
+
+/// How many samples run side by side, and how many decide, where each holds and takes while it runs so many bytes.
+fn counts(held: usize, at_once: usize) -> (usize, usize) {
+    let cheap = MEMORY / at_once.max(1);
+    let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
+    let beside = room.clamp(FEWEST, cheap.clamp(BESIDE[0], BESIDE[1]));
+    (beside, (2 * cheap).clamp(DECIDING[0], DECIDING[1]))
 }
 
 impl Planned {
@@ -56,9 +96,8 @@ impl Planned {
         if self.plan.halves().next().is_some() {
             return Ok(Some(RepairSummary::none("some nodes compute in 16 bits")));
         }
-        let alike = match self.alike_samples(settings)? {
-            Some(alike) if alike.samples.len() >= 2 * *SAMPLES.start() => alike,
-            Some(_) => return Ok(Some(RepairSummary::none("there are too few calibration samples of one shape"))),
+        let samples = match self.samples(settings)? {
+            Some(samples) => samples,
             // Nobody asked for what is usual.
             None if wanted.method.is_none() => return Ok(None),
             None => return Ok(Some(RepairSummary::none("there are no calibration samples"))),
@@ -66,7 +105,7 @@ impl Planned {
         let plain = Settings { format: Format::Qdq, ..settings.clone() };
         let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0);
         // A model that cannot be run so is converted all the same.
-        let repaired = self.walk(settings, resolved, &parts, (&wanted, alike), context);
+        let repaired = self.walk(settings, resolved, &parts, (&wanted, &samples), context);
         let repaired = repaired.unwrap_or_else(|why| RepairSummary::none(why.to_string()));
         if repaired.why.is_some() {
             resolved.set_refits([]);
@@ -82,25 +121,28 @@ impl Planned {
         settings: &Settings,
         resolved: &mut Resolved,
         parts: &dyn Fn(&Resolved) -> Result<Parts>,
-        (wanted, Alike { types, mut samples }): (&Wanted, Alike),
+        (wanted, samples): (&Wanted, &Samples),
         context: &Context<'_>,
     ) -> Result<RepairSummary> {
         let mut before = parts(resolved)?;
-        let program = before.program(&Tract::default(), &types)?;
+        let program = before.program(&Tract::default(), &samples.types)?;
         before.let_go();
         let weights = wanted.weights_in(&before);
         let (held, at_once) = program.live_bytes(&|layer| weights.contains_key(&layer));
-        let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
-        let room = room.min(samples.len() / 2).clamp(*SAMPLES.start(), *SAMPLES.end());
-        tracing::debug!(held, at_once, room, "samples side by side");
-        samples.truncate(room + DECIDING);
+        let (beside, deciding) = counts(held, at_once);
+        tracing::debug!(held, at_once, beside, deciding, "samples side by side");
+        let types = &samples.types;
+        let samples = samples.read(beside + deciding)?;
+        if samples.len() < 2 * FEWEST {
+            return Ok(RepairSummary::none("there are too few calibration samples of one shape"));
+        }
         let samples = samples.iter().map(|sample| before.inputs(sample)).collect::<Result<Vec<_>>>()?;
-        let (beside, others) = samples.split_at(room.min(samples.len()));
-        context.progress.start("repairing", samples.len());
+        let (beside, others) = dealt(samples, beside);
+        context.progress.start("repairing", beside.len() + others.len());
         let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
         let refitting = Refitting::new(wanted.layers_in(self, &before));
         let mut repairing = Repairing::new(refitting, (weights, wanted.method.unwrap_or(Method::Gptq)), until);
-        program.correct(beside, &mut repairing)?;
+        program.correct(&beside, &mut repairing)?;
         beside.iter().for_each(|_| context.progress.step());
         let refits = repairing.refits();
         let found = RepairSummary {
@@ -112,37 +154,25 @@ impl Planned {
         };
         resolved.set_refits(refits);
         resolved.set_roundings(repairing.rounded);
-        let repaired = || parts(resolved)?.program(&Tract::default(), &types);
-        let [before, after] = nearness(program, &repaired, others, context)?;
+        let repaired = || parts(resolved)?.program(&Tract::default(), types);
+        let [before, after] = nearness(program, &repaired, &others, context)?;
         let sqnr_db = Some((before.sqnr_db(), after.sqnr_db()));
-        if after.improves(&before) {
-            return Ok(RepairSummary { sqnr_db, ..found });
-        }
-        let why = Some("samples that did not fit it were no nearer to the float model".to_owned());
-        Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why, ..found })
+        let why = match (found.layers + found.rounded, after.stands(&before)) {
+            (0, _) => "nothing was found that helps on samples which it was not found on",
+            (_, true) => return Ok(RepairSummary { sqnr_db, ..found }),
+            (_, false) => "samples that did not fit it were further from the float model",
+        };
+        Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why: Some(why.to_owned()), ..found })
     }
 
-    /// Calibration samples of the shape of the first, but those with numbers that are none; `None` where there is no data.
-    fn alike_samples(&self, settings: &Settings) -> Result<Option<Alike>> {
+    /// Calibration samples, of the types of the first; `None` where there are none.
+    fn samples(&self, settings: &Settings) -> Result<Option<Samples>> {
         let Some(data) = &settings.calibration else { return Ok(None) };
         // As the model takes them that is converted, whatever levels layers read since it was prepared.
         let set = Dataset::open(&data.source, &self.inputs()?)?;
         let indices = calibrating(data, settings, set.len());
-        let few: Vec<usize> =
-            inputs::spread(indices.len(), *SAMPLES.end() + DECIDING).into_iter().map(|k| indices[k]).collect();
-        let mut alike: Option<Alike> = None;
-        for sample in set.read(&few) {
-            let sample: Sample = sample?;
-            if !sample.inputs.iter().all(is_finite) {
-                continue;
-            }
-            let types = sample.types();
-            let alike = alike.get_or_insert_with(|| Alike { types: types.clone(), samples: Vec::new() });
-            if alike.types == types {
-                alike.samples.push(sample.inputs);
-            }
-        }
-        Ok(alike)
+        let first = set.read(&indices).next().transpose()?;
+        Ok(first.map(|first| Samples { types: first.types(), set, indices }))
     }
 }
 

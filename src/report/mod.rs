@@ -108,7 +108,7 @@ pub struct RepairSummary {
     pub late: usize,
     /// How many samples were run for it.
     pub samples: usize,
-    /// SQNR of the outputs in dB, before and after, on those samples that did not fit: the mean over outputs.
+    /// SQNR of the outputs in dB, before and after, on those samples that did not fit: the mean over samples and outputs.
     pub sqnr_db: Option<(f64, f64)>,
     /// Why nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -49,7 +49,9 @@ impl Display for RepairSummary {
             write!(f, "; {late} more were rounded to nearest when the time was up (repairs.rounding_seconds)")?;
         }
         match sqnr_db {
-            Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB on those that did not fit"),
+            Some((before, after)) => {
+                write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit")
+            }
             None => Ok(()),
         }
     }
