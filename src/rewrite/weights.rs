@@ -105,8 +105,10 @@ fn round_blocks(
 /// Chooses the grids of blocks.
 fn choose(blocks: &Blocks, numbers: &[f32], plan: &ConstantPlan, grids: &mut [Params]) {
     grids.copy_from_slice(&blocks.min_max(numbers, plan.scheme));
-    if plan.least_error {
-        blocks.least_error(numbers, grids, plan.scheme.symmetric || plan.scheme.dtype.is_float());
+    match (plan.least_norm, plan.least_error) {
+        (true, _) => blocks.least_norm(numbers, grids, plan.scheme.scales),
+        (false, true) => blocks.least_error(numbers, grids, plan.scheme.symmetric || plan.scheme.dtype.is_float()),
+        (false, false) => {}
     }
     settle_steps(plan, grids);
 }
@@ -137,6 +139,10 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
         for row in 0..rows {
             let runs = numbers[(row * channels + first) * length..].chunks_exact(length.max(1)).take(grids.len());
             runs.enumerate().for_each(|(i, run)| weights[i * count + row * length..][..length].copy_from_slice(run));
+        }
+        if plan.least_norm {
+            let together = Blocks::new(&[grids.len(), count], 1, count);
+            return together.least_norm(&weights, grids, plan.scheme.scales);
         }
         for (i, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
             let means = means(moments, shape, axis, first + i, count);

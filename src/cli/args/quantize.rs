@@ -66,6 +66,9 @@ pub struct Quantize {
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
+    /// How far the integers of weights reach (weights.range): least_error; minmax; or hqq, for asymmetric weights in mode weight-only.
+    #[arg(long, value_name = "RANGE")]
+    pub weights_range: Option<String>,
     /// Samples to validate on. By default every fifth calibration sample is held back.
     #[arg(long, value_name = "PATH")]
     pub validation: Option<PathBuf>,
@@ -147,6 +150,7 @@ impl Quantize {
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
+            weights_range: word("weights-range", self.weights_range.as_ref())?,
             validation: self.validation.clone(),
             reference: self.reference.clone(),
             stress: self.stress.clone(),

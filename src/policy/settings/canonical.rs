@@ -265,6 +265,7 @@ fn range_word(range: WeightRange) -> Value {
     match range {
         WeightRange::Minmax => "minmax",
         WeightRange::LeastError => "least_error",
+        WeightRange::Hqq => "hqq",
     }
     .into()
 }

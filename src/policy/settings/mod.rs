@@ -5,6 +5,7 @@ mod blame;
 mod budget;
 mod canonical;
 mod pattern;
+mod ranges;
 mod weights;
 mod written;
 

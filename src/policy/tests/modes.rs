@@ -42,6 +42,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("data: { calibration: { path: c }, validation: { samples: 0 } }");
     same("mode: weight-only\nweights: { type: int4, form: contrib, block_size: 64 }\ncontrib: true");
     same("mode: weight-only\nweights: { type: int4, granularity: per_channel }");
+    same("mode: weight-only\nweights: { type: uint4, range: hqq }");
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: everything");
     same("mode: bfloat16\nhalf: { keep_io: false }");
     same("half: { input: keep }");
