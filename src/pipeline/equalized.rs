@@ -113,9 +113,19 @@ impl Planned {
     /// The pairs of layers whose weights are nobody's but to choose, and between them nothing about which anybody states anything.
     /// In float nothing changes: whether they are on integers does not matter.
     fn changeable(&self, rules: &[Rule]) -> Vec<Pair> {
+        self.pairs_of(rules, is_chosen)
+    }
+
+    /// The same with weights that are stored in any form, where dividing each output of the first layer costs its weights nothing.
+    pub(super) fn scalable(&self, rules: &[Rule]) -> Vec<Pair> {
+        self.pairs_of(rules, |weight| weight.axis.is_some() && weight.known.is_none() && weight.split.is_none())
+    }
+
+    /// The pairs of layers whose weights are all as they are to be, and about which nobody states anything.
+    fn pairs_of(&self, rules: &[Rule], is_fit: fn(&ConstantPlan) -> bool) -> Vec<Pair> {
         let graph = &self.model.graph;
         let nodes = self.plan.by_node();
-        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| node.placement.constants().iter().all(is_chosen));
+        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| node.placement.constants().iter().all(is_fit));
         let free = |pair: &Pair| {
             let bias = pair.bias.and_then(|(node, slot)| graph.node(node).input(slot));
             let known = bias.is_some_and(|bias| self.plan.biases.contains_key(&bias));

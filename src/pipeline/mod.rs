@@ -13,6 +13,7 @@ mod halves;
 mod levels;
 mod locked;
 mod planned;
+mod protected;
 mod recorded;
 mod repaired;
 mod reported;

@@ -18,6 +18,7 @@ pub use parts::Parts;
 pub use state::Subject;
 pub use sums::{Damage, Metric};
 pub use units::Unit;
+pub use weights::reach;
 
 use crate::error::{Error, Result};
 use crate::inputs::Dataset;

@@ -34,7 +34,7 @@ pub(super) fn weights(
 
 /// How layer `id` goes over what it reads, its groups, and whether the first axis of its weight of shape `shape` is that of its
 /// outputs.
-fn reach(graph: &Graph, id: NodeId, shape: &[usize]) -> Option<(Reach, usize, bool)> {
+pub fn reach(graph: &Graph, id: NodeId, shape: &[usize]) -> Option<(Reach, usize, bool)> {
     let node = graph.node(id);
     let attributes = node.attributes();
     let int = |name: &str, usual: i64| attributes.int(name).unwrap_or(usual);

@@ -49,6 +49,10 @@ pub struct Quantize {
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
     pub no_smooth: bool,
+    /// Scale the channels that layers with stored weights read by powers of two, and the weights the other way, where those that large
+    /// activations meet are stored with less of an error then (repairs.awq: true). On calibration samples, in mode weight-only.
+    #[arg(long)]
+    pub awq: bool,
     /// How the integers of weights are found (repairs.rounding): nearest; gptq, one after the other, each with what those before it
     /// do to what the layer makes; or learned, which goes on from there by single steps. On calibration samples, in mode static
     /// and weight-only.
@@ -146,6 +150,7 @@ impl Quantize {
             budget: self.budget.clone(),
             refit: self.no_refit.then_some(false).or(self.refit.then_some(true)),
             smooth: self.no_smooth.then_some(false),
+            awq: self.awq.then_some(true),
             rounding: word("rounding", self.rounding.as_ref())?,
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,

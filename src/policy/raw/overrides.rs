@@ -25,6 +25,8 @@ pub struct Overrides {
     pub refit: Option<bool>,
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
+    /// `repairs.awq`.
+    pub awq: Option<bool>,
     /// `repairs.rounding`.
     pub rounding: Option<RoundingName>,
     /// `repairs.equalize`.
@@ -93,6 +95,8 @@ impl Raw {
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let smooth = over.smooth.as_ref();
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
+        let awq = over.awq.as_ref();
+        self.set("repairs.awq", |raw| &mut raw.repairs.get_or_insert_default().awq, awq);
         let rounding = over.rounding.as_ref();
         self.set("repairs.rounding", |raw| &mut raw.repairs.get_or_insert_default().rounding, rounding);
         let equalize = over.equalize.as_ref();

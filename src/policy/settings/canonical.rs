@@ -47,6 +47,9 @@ impl Settings {
         if !self.repairs.smooth {
             keys["repairs"]["smooth"] = json!(false);
         }
+        if self.repairs.awq {
+            keys["repairs"]["awq"] = json!(true);
+        }
         let rounding = match self.repairs.rounding {
             RoundingName::Nearest => None,
             RoundingName::Gptq => Some("gptq"),

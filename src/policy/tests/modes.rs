@@ -50,6 +50,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("repairs: { rounding: gptq }");
     same("mode: weight-only\nrepairs: { rounding: learned, rounding_seconds: 60 }");
     same("repairs: { smooth: false }");
+    same("mode: weight-only\nrepairs: { awq: true, rounding: gptq }");
     same("repairs: { equalize: true }");
     same("repairs: { equalize: false }");
     same("mode: weight-only\nhalf: { input: widen }");

@@ -1,4 +1,4 @@
-//! How far weights reach.
+//! How far weights reach, and what is done for those that are stored.
 
 use super::*;
 
@@ -45,4 +45,18 @@ fn rules_and_flags_state_ranges_and_rules_are_blamed() {
     let mut raw = Raw::parse(&format!("version: 1\n{FOUR} }}"), Path::new("p.yaml")).expect("a policy");
     raw.override_with(&Overrides { weights_range: Some(WeightRange::Hqq), ..Overrides::default() });
     assert_eq!(raw.settings().expect("a policy").weights.range, WeightRange::Hqq);
+}
+
+#[test]
+fn channels_are_scaled_for_stored_weights_where_the_policy_says_so() {
+    let of = |text: &str| settings(&format!("version: 1\n{text}")).expect("a policy");
+    assert!(!of("mode: weight-only").repairs.awq && of("mode: weight-only\nrepairs: { awq: true }").repairs.awq);
+    assert_eq!(of("mode: weight-only\nrepairs: { awq: true }").canonical()["repairs"], json!({ "awq": true }));
+    assert!(of("repairs: { awq: false }").canonical().get("repairs").is_none());
+    assert!(of("repairs: { awq: true }\nrules:\n- { match: { op_type: MatMul }, mode: weight-only }").repairs.awq);
+    let why = "awq is for weights that are stored and multiplied in float; set mode: weight-only, or remove this";
+    fails("mode: dynamic\nrepairs: { awq: true }", 3, 17, why);
+    let mut raw = Raw::parse("version: 1\nmode: weight-only", Path::new("p.yaml")).expect("a policy");
+    raw.override_with(&Overrides { awq: Some(true), ..Overrides::default() });
+    assert!(raw.settings().expect("a policy").repairs.awq);
 }

@@ -16,7 +16,7 @@ mod patches;
 mod problem;
 mod solve;
 
-pub use patches::{Reach, Window};
+pub use patches::{Patches, Reach, Window};
 
 use crate::error::Result;
 use crate::exec::Sides;
