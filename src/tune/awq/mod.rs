@@ -4,7 +4,8 @@
 //! the power of alpha, and alpha is the one with which the rounded weights leave the least error of what the layers make.
 //!
 //! Two things differ. Factors are powers of two, so that the float model stays the same bit for bit, as long as nothing leaves the normal
-//! numbers. And positions of samples on which alpha was not chosen decide whether anything is changed.
+//! numbers. And positions of samples on which alpha was not chosen decide whether anything is changed: the error has to fall, and what shifts an
+//! output everywhere must not grow.
 
 mod graph;
 
@@ -12,7 +13,7 @@ pub use graph::{absorb, absorbs};
 
 use crate::error::Result;
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder};
+use ndarray::{Array2, Axis, ShapeBuilder};
 use std::collections::BTreeSet;
 
 /// The largest power of two.
@@ -69,55 +70,82 @@ pub fn exponents(
         .filter(|exponents: &Vec<i32>| exponents.iter().any(|&exponent| exponent != exponents[0]))
         .collect();
     let none = vec![0; channels];
-    let mut best = (error(weights, &none, &read.fitting)?, &none);
+    let plain = Off::of(weights, &none, &read.fitting)?;
+    let mut best = (plain.squares, &none);
     for exponents in &tried {
-        let error = error(weights, exponents, &read.fitting)?;
-        if error < best.0 {
-            best = (error, exponents);
+        let off = Off::of(weights, exponents, &read.fitting)?;
+        if off.squares < best.0 && off.shift <= plain.shift {
+            best = (off.squares, exponents);
         }
     }
     if *best.1 == none || read.checking.is_empty() {
         return Ok(None);
     }
-    let (before, after) = (error(weights, &none, &read.checking)?, error(weights, best.1, &read.checking)?);
-    let worth = before.is_finite() && after * 10f64.powf(least_gain / 10.0) <= before;
-    Ok(worth.then(|| best.1.clone()))
+    let (before, after) = (Off::of(weights, &none, &read.checking)?, Off::of(weights, best.1, &read.checking)?);
+    let nearer = before.squares.is_finite() && after.squares * 10f64.powf(least_gain / 10.0) <= before.squares;
+    Ok((nearer && after.shift <= before.shift).then(|| best.1.clone()))
 }
 
-/// The error of what layers make at positions, where the channels that they read are divided by powers of two.
-fn error(weights: &[Weight<'_>], exponents: &[i32], positions: &Array2<f32>) -> Result<f64> {
-    let mut all = 0.0;
-    for weight in weights {
-        let length = exponents.len() * weight.taps;
-        let outputs = weight.numbers.len() / length.max(1);
-        let factor = |index: usize| {
-            let along = if weight.outputs_first { index % length } else { index / outputs };
-            2f32.powi(exponents[along / weight.taps])
-        };
-        let factors: Vec<f32> = (0..weight.numbers.len()).map(factor).collect();
-        let scaled: Vec<f32> = weight.numbers.iter().zip(&factors).map(|(number, factor)| number * factor).collect();
-        if !scaled.iter().all(|number| number.is_finite()) {
-            return Ok(f64::INFINITY);
+/// The error of what layers make at positions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Off {
+    /// The sum of its squares.
+    squares: f64,
+    /// The sum over outputs of the squares of its sums: what shifts an output everywhere, which nothing behind averages away.
+    shift: f64,
+}
+
+impl Off {
+    /// What float32 does not hold.
+    const BEYOND: Self = Self { squares: f64::INFINITY, shift: f64::INFINITY };
+
+    /// Where the channels that the layers read are divided by powers of two.
+    fn of(weights: &[Weight<'_>], exponents: &[i32], positions: &Array2<f32>) -> Result<Self> {
+        let mut all = Self { squares: 0.0, shift: 0.0 };
+        for weight in weights {
+            let Some(off) = weight.off(exponents)? else { return Ok(Self::BEYOND) };
+            let mut sums = vec![0f64; off.ncols()];
+            for rows in positions.axis_chunks_iter(Axis(0), TILE) {
+                let mut made = Array2::<f32>::zeros((rows.nrows(), off.ncols()));
+                general_mat_mul(1.0, &rows, &off, 0.0, &mut made);
+                all.squares += made.iter().map(|&error| f64::from(error).powi(2)).sum::<f64>();
+                for row in made.rows() {
+                    sums.iter_mut().zip(row).for_each(|(sum, &error)| *sum += f64::from(error));
+                }
+            }
+            all.shift += sums.iter().map(|sum| sum * sum).sum::<f64>();
         }
-        let mut off = (weight.stored)(scaled)?;
+        Ok(all)
+    }
+}
+
+impl Weight<'_> {
+    /// By how much its numbers are off, a row for each number that is read, where the channels that it meets are divided by powers of
+    /// two; `None` where float32 does not hold it then.
+    fn off(&self, exponents: &[i32]) -> Result<Option<Array2<f32>>> {
+        let length = exponents.len() * self.taps;
+        let outputs = self.numbers.len() / length.max(1);
+        let factor = |index: usize| {
+            let along = if self.outputs_first { index % length } else { index / outputs };
+            2f32.powi(exponents[along / self.taps])
+        };
+        let factors: Vec<f32> = (0..self.numbers.len()).map(factor).collect();
+        let scaled: Vec<f32> = self.numbers.iter().zip(&factors).map(|(number, factor)| number * factor).collect();
+        if !scaled.iter().all(|number| number.is_finite()) {
+            return Ok(None);
+        }
+        let mut off = (self.stored)(scaled)?;
         off.iter_mut()
-            .zip(weight.numbers)
+            .zip(self.numbers)
             .zip(&factors)
             .for_each(|((off, number), factor)| *off = *off / factor - number);
         let shape = (length, outputs);
-        let off = if weight.outputs_first {
-            ArrayView2::from_shape(shape.f(), &off)
-        } else {
-            ArrayView2::from_shape(shape, &off)
+        let off = match self.outputs_first {
+            true => Array2::from_shape_vec(shape.f(), off),
+            false => Array2::from_shape_vec(shape, off),
         };
-        let Ok(off) = off else { return Ok(f64::INFINITY) };
-        for rows in positions.axis_chunks_iter(Axis(0), TILE) {
-            let mut made = Array2::<f32>::zeros((rows.nrows(), outputs));
-            general_mat_mul(1.0, &rows, &off, 0.0, &mut made);
-            all += made.iter().map(|&error| f64::from(error).powi(2)).sum::<f64>();
-        }
+        Ok(off.ok())
     }
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -42,8 +42,10 @@ fn channels_that_are_large_get_finer_steps_and_the_error_falls() {
     let weights = [Weight { numbers: &numbers, outputs_first: true, taps: 1, stored: &stored }];
     let found = exponents(&read, &weights, &freely, 0.5).expect("numbers").expect("much is gained");
     assert!((0..CHANNELS).all(|c| c % 8 == 3 || found[3] > found[c]), "{found:?}");
-    let (before, after) = (error(&weights, &[0; CHANNELS], &read.checking), error(&weights, &found, &read.checking));
-    assert!(after.expect("numbers") < 0.8 * before.expect("numbers"));
+    let (before, after) =
+        (Off::of(&weights, &[0; CHANNELS], &read.checking), Off::of(&weights, &found, &read.checking));
+    let (before, after) = (before.expect("numbers"), after.expect("numbers"));
+    assert!(after.squares < 0.8 * before.squares && after.shift <= before.shift, "{after:?} {before:?}");
     // The same weight with a column for each output.
     let turned: Vec<f32> = (0..numbers.len()).map(|i| numbers[i % OUTPUTS * CHANNELS + i / OUTPUTS]).collect();
     let back = |numbers: Vec<f32>| {
@@ -65,8 +67,10 @@ fn the_error_is_that_of_what_the_layer_makes() {
     let weight = [Weight { numbers: &[1.0, 2.0, 3.0, 4.0], outputs_first: true, taps: 2, stored: &off }];
     let positions = Array2::from_shape_vec((2, 4), vec![1.0, 1.0, 1.0, 3.0, 9.0, 9.0, 9.0, 0.0]).expect("as many");
     // Weights of the second channel are multiplied by 4, and what is off divided by it.
-    assert_eq!(error(&weight, &[0, 2], &positions).expect("numbers"), 9.0);
-    assert_eq!(error(&weight, &[0, 0], &positions).expect("numbers"), 144.0);
+    assert_eq!(Off::of(&weight, &[0, 2], &positions).expect("numbers"), Off { squares: 9.0, shift: 9.0 });
+    assert_eq!(Off::of(&weight, &[0, 0], &positions).expect("numbers"), Off { squares: 144.0, shift: 144.0 });
+    let twice = Array2::from_shape_vec((2, 4), vec![0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, -2.0]).expect("as many");
+    assert_eq!(Off::of(&weight, &[0, 2], &twice).expect("numbers"), Off { squares: 13.0, shift: 1.0 });
 }
 
 #[test]
