@@ -140,3 +140,24 @@ fn normalizations_and_products_take_factors_unless_somebody_else_reads_them() {
     let value = whole.graph.find("n").expect("a value");
     assert!(!absorbs(&whole.graph, value, &layers(&whole.graph), 4), "a scale for each number, not for each channel");
 }
+
+#[test]
+fn what_shifts_an_output_more_is_not_kept_however_small_it_is() {
+    // The first channel goes up and down, the second stays.
+    let places = |count: usize| {
+        let numbers = (0..count).flat_map(|at| [if at % 2 == 0 { 1.0 } else { -1.0 }, 1.0]).collect();
+        Array2::from_shape_vec((count, 2), numbers).expect("as many")
+    };
+    let read = Read { sizes: vec![8.0, 1.0], fitting: places(8), checking: places(4) };
+    let found = |beside: usize| {
+        let stored = move |mut numbers: Vec<f32>| {
+            let scaled = numbers[0] != 3.0;
+            numbers[if scaled { beside } else { 0 }] += if scaled { 0.5 } else { 1.0 };
+            Ok(numbers)
+        };
+        let weights = [Weight { numbers: &[3.0, 5.0], outputs_first: true, taps: 1, stored: &stored }];
+        exponents(&read, &weights, &freely, 0.0).expect("numbers")
+    };
+    assert!(found(0).is_some(), "less of an error in the same channel");
+    assert_eq!(found(1), None, "less of an error, and all of it a shift");
+}
