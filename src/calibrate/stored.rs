@@ -33,6 +33,8 @@ pub struct Calibration {
     /// The powers of two that the channels of some values of the model were divided by, before products with their weights: the
     /// statistics are of the model in which they are.
     pub smoothed: BTreeMap<String, Vec<i32>>,
+    /// The same of channels ahead of stored weights.
+    pub protected: BTreeMap<String, Vec<i32>>,
     /// Statistics by value name.
     pub values: BTreeMap<String, Statistics>,
 }
@@ -62,6 +64,8 @@ struct Stored {
     equalized: BTreeMap<String, Vec<i32>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     smoothed: BTreeMap<String, Vec<i32>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    protected: BTreeMap<String, Vec<i32>>,
     values: BTreeMap<String, StoredValue>,
 }
 
@@ -122,7 +126,9 @@ impl Calibration {
         let (format, version) = (FORMAT.to_owned(), VERSION);
         let (model, engine, pictures) = (self.model.clone(), self.engine.clone(), self.pictures.clone());
         let (equalized, smoothed, samples) = (self.equalized.clone(), self.smoothed.clone(), self.samples);
-        let stored = Stored { format, version, model, engine, samples, pictures, equalized, smoothed, values };
+        let protected = self.protected.clone();
+        let stored =
+            Stored { format, version, model, engine, samples, pictures, equalized, smoothed, protected, values };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -148,13 +154,13 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        let Stored { model, engine, samples, pictures, equalized, smoothed, .. } = stored;
+        let Stored { model, engine, samples, pictures, equalized, smoothed, protected, .. } = stored;
         for (name, &(scale, zero_point)) in &pictures {
             let grid = Params { dtype: GridType::Uint8, scale, zero_point };
             grid.check()
                 .map_err(|why| Error::file(path, format!("the pictures of {name:?} have {why}; calibrate again")))?;
         }
-        Ok(Self { model, engine, samples, pictures, equalized, smoothed, values })
+        Ok(Self { model, engine, samples, pictures, equalized, smoothed, protected, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

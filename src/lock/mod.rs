@@ -60,6 +60,9 @@ pub struct Lock {
     /// The powers of two that the channels of smoothed values are divided by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub smoothed: BTreeMap<String, Vec<i32>>,
+    /// The powers of two that the channels ahead of stored weights are divided by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub protected: BTreeMap<String, Vec<i32>>,
     /// The grid of each activation, and what the scales of weights rest on.
     pub values: BTreeMap<String, Value>,
     /// What layers are refitted by, by what they make.
@@ -144,6 +147,8 @@ pub struct Facts<'a> {
     pub equalized: &'a BTreeMap<String, Vec<i32>>,
     /// What values were smoothed by.
     pub smoothed: &'a BTreeMap<String, Vec<i32>>,
+    /// What the channels ahead of stored weights were divided by.
+    pub protected: &'a BTreeMap<String, Vec<i32>>,
 }
 
 impl Lock {
@@ -166,6 +171,7 @@ impl Lock {
             float: float.collect(),
             equalized: facts.equalized.clone(),
             smoothed: facts.smoothed.clone(),
+            protected: facts.protected.clone(),
             refits: refits(graph, plan, resolved),
             roundings: roundings(graph, plan, resolved),
             values: value::values(plan, resolved),

@@ -33,6 +33,7 @@ fn lock() -> Lock {
         float: [("f".to_owned(), "it is \"odd\"".to_owned())].into(),
         equalized: [("e".to_owned(), vec![1, -2])].into(),
         smoothed: [("s".to_owned(), vec![3, 0, -1])].into(),
+        protected: [("p".to_owned(), vec![-1, 4])].into(),
         values: [("a".to_owned(), own), ("b\n".to_owned(), shared)].into(),
         refits: [("a".to_owned(), Refitted { gains: vec![1.0, 0.9], shifts: vec![0.0, -1e-3] })].into(),
         roundings: BTreeMap::new(),

@@ -32,6 +32,9 @@ impl Lock {
         if !self.smoothed.is_empty() {
             keys.push(("smoothed", lines(&self.smoothed)?));
         }
+        if !self.protected.is_empty() {
+            keys.push(("protected", lines(&self.protected)?));
+        }
         keys.push(("values", lines(&self.values)?));
         if !self.refits.is_empty() {
             keys.push(("refits", lines(&self.refits)?));

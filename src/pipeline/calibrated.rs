@@ -18,8 +18,8 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 
 impl Planned {
-    /// Equalizes and smooths what the settings let it, and runs calibration samples through the model that comes of it; every fifth is
-    /// held back where the policy names no other samples to validate on.
+    /// Equalizes, smooths and protects what the settings let it, and runs calibration samples through the model that comes of it; every
+    /// fifth is held back where the policy names no other samples to validate on.
     ///
     /// # Errors
     /// When samples are missing or bad, or the engine cannot run the model.
@@ -31,8 +31,10 @@ impl Planned {
         self.check_quantizable()?;
         let equalized = self.equalize(settings, context)?;
         let smoothed = self.smooth(settings, context)?;
+        let protected = self.protect(settings, context)?;
         if self.plan.observed().next().is_none() {
-            let calibration = Calibration { model: self.statistics_of()?, ..Calibration::default() };
+            let model = self.statistics_of()?;
+            let calibration = Calibration { model, equalized, smoothed, protected, ..Calibration::default() };
             let told = |encoded: &Encoded| format!("none: {} says all", encoded.path().display());
             let source = self.encoded.as_ref().map_or_else(|| "none: there is nothing to observe".to_owned(), told);
             let statistics_sha256 = calibration.digest()?;
@@ -57,6 +59,7 @@ impl Planned {
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
         calibration.equalized = equalized;
         calibration.smoothed = smoothed;
+        calibration.protected = protected;
         calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);
         skipped.extend(set.skipped());
         let summary = CalibrationSummary {
@@ -76,6 +79,7 @@ impl Planned {
     pub(super) fn adopt(&mut self, settings: &Settings, known: &Calibration, base: &Self) -> Option<Calibration> {
         self.equalize_by(settings, &known.equalized).ok()?;
         self.smooth_by(settings, &known.smoothed).ok()?;
+        self.protect_by(settings, &known.protected).ok()?;
         let mut calibration = known.clone();
         for value in self.plan.observed().filter(|value| !known.values.contains_key(&value.name)) {
             let before = base.model.graph.find(&value.name)?;
@@ -164,8 +168,14 @@ impl Planned {
                        (--no-equalize) away";
             return Err(Error::file(path, why));
         }
+        if !settings.repairs.awq && !calibration.protected.is_empty() {
+            let why = "holds the statistics of a model with channels scaled for stored weights; calibrate again, or set repairs.awq: true \
+                       (--awq)";
+            return Err(Error::file(path, why));
+        }
         let equalized = self.equalize_by(settings, &calibration.equalized);
-        let changed = equalized.and_then(|()| self.smooth_by(settings, &calibration.smoothed));
+        let smoothed = equalized.and_then(|()| self.smooth_by(settings, &calibration.smoothed));
+        let changed = smoothed.and_then(|()| self.protect_by(settings, &calibration.protected));
         changed.map_err(|why| Error::file(path, format!("was taken with another policy ({why}); calibrate again")))?;
         let summary = CalibrationSummary {
             source: path.display().to_string(),

@@ -114,9 +114,19 @@ impl Planned {
     /// The pairs of layers whose weights are nobody's but to choose, and between them nothing about which anybody states anything.
     /// In float nothing changes: whether they are on integers does not matter.
     fn changeable(&self, rules: &[Rule]) -> Vec<Pair> {
+        self.pairs_of(rules, is_chosen)
+    }
+
+    /// The same with weights that are stored in any form, where dividing each output of the first layer costs its weights nothing.
+    pub(super) fn scalable(&self, rules: &[Rule]) -> Vec<Pair> {
+        self.pairs_of(rules, |weight| weight.axis.is_some() && weight.known.is_none() && weight.split.is_none())
+    }
+
+    /// The pairs of layers whose weights are all as they are to be, and about which nobody states anything.
+    fn pairs_of(&self, rules: &[Rule], is_fit: fn(&ConstantPlan) -> bool) -> Vec<Pair> {
         let graph = &self.model.graph;
         let nodes = self.plan.by_node();
-        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| are_chosen(graph, node));
+        let chosen = |id: NodeId| nodes.get(&id).is_some_and(|node| are_free(graph, node, is_fit));
         let free = |pair: &Pair| {
             let bias = pair.bias.and_then(|(node, slot)| graph.node(node).input(slot));
             let known = bias.is_some_and(|bias| self.plan.biases.contains_key(&bias));
@@ -132,7 +142,7 @@ impl Planned {
         let nodes = self.plan.by_node();
         let chosen = |id: &NodeId| {
             let node = nodes.get(id).filter(|node| matches!(node.placement, Placement::Integer(_)));
-            node.is_some_and(|node| are_chosen(graph, node))
+            node.is_some_and(|node| are_free(graph, node, is_chosen))
         };
         let known = |id: &NodeId| {
             let bias = graph.node(*id).input(2);
@@ -267,13 +277,15 @@ impl Network<'_> {
     }
 }
 
-/// Whether the grids of a node's constants are chosen, all of them are on these, and they may have as many values as they like.
-fn are_chosen(graph: &Graph, node: &NodePlan) -> bool {
-    let chosen = |constant: &ConstantPlan| {
-        let plain = constant.form == Stored::Plain && constant.block.is_none();
-        plain && constant.known.is_none() && constant.split.is_none() && !is_clustered(graph, node.id, constant)
-    };
-    node.placement.constants().iter().all(chosen)
+/// Whether the constants of a node are as they are to be, and may have as many values as they like.
+fn are_free(graph: &Graph, node: &NodePlan, is_fit: fn(&ConstantPlan) -> bool) -> bool {
+    let mut constants = node.placement.constants().iter();
+    constants.all(|constant| is_fit(constant) && !is_clustered(graph, node.id, constant))
+}
+
+/// Whether the grids of a weight are chosen, and all of it is on them.
+fn is_chosen(weight: &ConstantPlan) -> bool {
+    weight.form == Stored::Plain && weight.block.is_none() && weight.known.is_none() && weight.split.is_none()
 }
 
 /// What was seen of the channels of a value: the variance within channels is theirs by the squares of their extents.

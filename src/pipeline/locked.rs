@@ -60,6 +60,7 @@ impl Planned {
     fn count_changes(&self, summary: &mut CalibrationSummary) {
         summary.equalized = self.equalized.len();
         summary.smoothed = self.smoothed.len();
+        summary.protected = self.protected.len();
     }
 
     /// Takes the grids from the lock at `path`.
@@ -89,6 +90,7 @@ impl Planned {
         }
         self.equalize_by(settings, &lock.equalized)?;
         self.smooth_by(settings, &lock.smoothed)?;
+        self.protect_by(settings, &lock.protected)?;
         let float = lock.float_nodes(&self.model.graph)?;
         if !float.is_empty() {
             self.plan_anew(settings, float)?;
@@ -158,6 +160,7 @@ impl Planned {
             float: &self.float,
             equalized: &self.equalized,
             smoothed: &self.smoothed,
+            protected: &self.protected,
         };
         let lock = Lock::of(facts, &self.model.graph, &self.plan, resolved, written);
         Ok(Some((path.clone(), lock.to_json()?)))

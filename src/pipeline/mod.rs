@@ -14,6 +14,7 @@ mod halves;
 mod levels;
 mod locked;
 mod planned;
+mod protected;
 mod recorded;
 mod repaired;
 mod reported;

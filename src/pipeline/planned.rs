@@ -6,6 +6,7 @@ use super::equalized::Equalization;
 use super::halves::Halves;
 use super::levels::{LevelInput, fold_normalization};
 use super::locked::Locked;
+use super::protected::Protection;
 use super::smoothed::Smoothing;
 use crate::calibrate::Calibration;
 use crate::dequantize;
@@ -52,6 +53,8 @@ pub struct Planned {
     pub(super) equalized: Equalization,
     /// What values were smoothed by.
     pub(super) smoothed: Smoothing,
+    /// What the channels ahead of stored weights were divided by.
+    pub(super) protected: Protection,
     /// The nodes that scale them, and why they stay in float.
     pub(super) scaling: Vec<(NodeId, String)>,
     /// Whether what is quantized in the model stays so.
@@ -143,7 +146,7 @@ impl Planned {
         let (executor, target, path) = (Tract::default(), OnnxRuntimeCpu, path.to_path_buf());
         let (levels, float, encoded, completes, contrib) = (Vec::new(), Vec::new(), None, false, false);
         let (locked, halves, scaling, notes) = (None, Halves::default(), Vec::new(), 0);
-        let (equalized, smoothed) = (Equalization::new(), Smoothing::new());
+        let (equalized, smoothed, protected) = (Equalization::new(), Smoothing::new(), Protection::new());
         Self {
             original,
             model,
@@ -155,6 +158,7 @@ impl Planned {
             float,
             equalized,
             smoothed,
+            protected,
             scaling,
             completes,
             contrib,

@@ -3,6 +3,7 @@
 mod equalized;
 mod hard_swish;
 mod notes;
+mod protected;
 mod repaired;
 mod smoothed;
 

@@ -226,6 +226,8 @@ pub struct ConstantPlan {
     pub sum_order: Option<SumOrder>,
     /// Whether its scale is the one of least error behind the layer; otherwise that of the largest weight.
     pub least_error: bool,
+    /// Whether that search is for the least norm of errors instead, where there is a grid for each channel or block.
+    pub least_norm: bool,
     /// For a weight that only one layer reads: the value that calibration shows channel by channel, with their axis, if these
     /// are the channels that the layer sums over.
     pub summed: Option<(ValueId, ChannelAxis)>,
@@ -252,6 +254,7 @@ impl ConstantPlan {
             is_weight: true,
             sum_order: None,
             least_error: false,
+            least_norm: false,
             summed: None,
             positive: false,
             split: None,

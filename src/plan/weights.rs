@@ -6,7 +6,7 @@ use super::{ConstantPlan, Placement, Stored};
 use crate::error::Result;
 use crate::ir::{Graph, NodeId};
 use crate::ops::{self, Op, OutputRange, Role, Slots, Weight};
-use crate::policy::{Granularity, NodeSettings, WeightForm, WeightSettings};
+use crate::policy::{Granularity, NodeSettings, WeightForm, WeightRange, WeightSettings};
 use crate::tensor::{DataType, Tensor};
 use crate::threads;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -152,6 +152,7 @@ pub(super) fn stored(
         block,
         form: form(&weights),
         least_error: weights.searches(),
+        least_norm: weights.range == WeightRange::Hqq,
         // What a recurrent operator made a step before may be negative.
         positive: op.recurrence != Some(weight) && reads_positive(graph, id),
         ..ConstantPlan::weight(weight.slot, weights.scheme)

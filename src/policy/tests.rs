@@ -2,6 +2,7 @@
 
 mod budget;
 mod modes;
+mod ranges;
 mod rules;
 mod schema;
 mod text;

@@ -2,9 +2,10 @@
 //! opset 21. The last block of an axis may be shorter than the others.
 
 use super::array::{Step, Steps, extremes, higher, lower};
+use super::half::HalfType;
 use super::params::Params;
 use super::scheme::Scheme;
-use super::search::{Line, SIDE_BY_SIDE, best_grids};
+use super::search::{Line, SIDE_BY_SIDE, best_by_norm, best_grids};
 use std::ops::Range;
 
 /// How an array is cut.
@@ -112,6 +113,22 @@ impl Blocks {
 
     /// Gives each grid the scale of least square error and, unless it is `symmetric`, a zero point at most one beside its own.
     pub fn least_error(&self, values: &[f32], grids: &mut [Params], symmetric: bool) {
+        self.side_by_side(values, grids, |tile, grids| best_grids(tile, grids, symmetric));
+    }
+
+    /// Gives each grid the scale and the zero point, at most one beside its own, of the least norm below the first power. Scales are of
+    /// the type `kind`, if there is one.
+    pub fn least_norm(&self, values: &[f32], grids: &mut [Params], kind: Option<HalfType>) {
+        self.side_by_side(values, grids, |tile, grids| best_by_norm(tile, grids, kind));
+    }
+
+    /// Shows blocks to a search, several side by side, with the grids that it is to better.
+    fn side_by_side(
+        &self,
+        values: &[f32],
+        grids: &mut [Params],
+        search: impl Fn(&[Line], &mut [Params; SIDE_BY_SIDE]),
+    ) {
         // Where block `index` begins among the values, and how long it is.
         let place = |index: usize| {
             let (block, column) = (index / self.columns, index % self.columns);
@@ -139,7 +156,7 @@ impl Blocks {
                     tile.iter_mut().zip(own).for_each(|(line, &v)| line[lane] = v);
                 }
             }
-            best_grids(&tile, &mut tiled, symmetric);
+            search(&tile, &mut tiled);
             own.copy_from_slice(&tiled[..own.len()]);
         }
     }

@@ -46,8 +46,10 @@ fn share(i: usize, grid: &Params) -> f32 {
 }
 
 mod blocks;
+mod half_quadratic;
 
 pub use blocks::{Line, SIDE_BY_SIDE, best_grids};
+pub use half_quadratic::best_by_norm;
 
 /// One output channel: its weights, and the mean of the input that each of them meets.
 pub struct Channel<'a> {

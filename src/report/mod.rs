@@ -90,6 +90,9 @@ pub struct CalibrationSummary {
     /// How many values are smoothed.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub smoothed: usize,
+    /// How many values are scaled for stored weights.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub protected: usize,
     /// What samples repaired; `None` where nothing was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<RepairSummary>,

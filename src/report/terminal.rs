@@ -36,6 +36,17 @@ pub(super) fn smoothing_note(values: usize) -> Option<String> {
         .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the products the other way"))
 }
 
+/// What is said of so many values that are scaled for stored weights.
+pub(super) fn protecting_note(values: usize) -> Option<String> {
+    let noun = if values == 1 {
+        "value that layers with stored weights read is"
+    } else {
+        "values that layers with stored weights read are"
+    };
+    (values > 0)
+        .then(|| format!("{values} {noun} scaled channel by channel, and the weights the other way (repairs.awq)"))
+}
+
 impl Display for RepairSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { layers, rounded, late, samples, sqnr_db, why } = self;
@@ -81,6 +92,9 @@ impl Display for Report {
         }
         if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {
             writeln!(f, "smoothing    {smoothed}")?;
+        }
+        if let Some(protected) = protecting_note(self.calibration.protected) {
+            writeln!(f, "protecting   {protected}")?;
         }
         if let Some(budget) = &self.budget {
             write!(f, "{budget}")?;

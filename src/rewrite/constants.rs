@@ -24,7 +24,7 @@ struct Key {
     dtype: quant::GridType,
     /// Empty for blocks that are chosen, which are as many as a thirty-second of the weights: theirs are known by how they are made.
     grids: Vec<(u32, i32)>,
-    made: Option<(quant::Scheme, bool)>,
+    made: Option<(quant::Scheme, [bool; 2])>,
     /// How many axes its scales have behind that of the channels.
     behind: usize,
 }
@@ -309,7 +309,8 @@ impl Constants {
 impl Key {
     fn new(value: ValueId, plan: &ConstantPlan, grids: &[Params]) -> Self {
         let grids = grids.iter().map(|p| (p.scale.to_bits(), p.zero_point)).collect();
-        let made = plan.block.filter(|_| plan.known.is_none()).map(|_| (plan.scheme, plan.least_error));
+        let made =
+            plan.block.filter(|_| plan.known.is_none()).map(|_| (plan.scheme, [plan.least_error, plan.least_norm]));
         Self { value, axis: plan.axis, block: plan.block, dtype: plan.scheme.dtype, grids, made, behind: 0 }
     }
 }

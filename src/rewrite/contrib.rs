@@ -38,7 +38,7 @@ struct Operands {
 }
 
 /// A weight, and all that decides how it is stored.
-type Key = (ValueId, Layout, Scheme, Option<usize>, bool, Stored);
+type Key = (ValueId, Layout, Scheme, Option<usize>, [bool; 2], Stored);
 
 /// Makes operators of nodes, and stores each weight once.
 #[derive(Default)]
@@ -62,7 +62,7 @@ impl Operators {
             _ if transposed => Layout::Rows,
             _ => Layout::Columns,
         };
-        let key = (value, layout, plan.scheme, plan.block, plan.least_error, plan.form);
+        let key = (value, layout, plan.scheme, plan.block, [plan.least_error, plan.least_norm], plan.form);
         let operands = match self.stored.get(&key) {
             Some(&known) => known,
             None => {

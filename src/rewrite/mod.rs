@@ -26,6 +26,7 @@ pub use domains::to_contrib;
 pub use keep::keep_halves;
 pub use qdq::insert_qdq;
 pub use qoperator::{Kept, Written, forecast, to_qoperators};
+pub use weights::as_stored;
 
 #[cfg(test)]
 mod tests;

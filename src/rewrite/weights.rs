@@ -1,9 +1,9 @@
 //! The grids of weights and of other constants.
 
 use super::{clusters, pieces};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::ConstantPlan;
-use crate::quant::{self, Blocks, Channel, Moments, Params};
+use crate::quant::{self, Blocks, Channel, Cut, Moments, Params};
 use crate::tensor::{DataType, Tensor};
 use crate::threads;
 
@@ -72,6 +72,31 @@ pub(super) fn in_blocks(
     Ok(round_blocks(tensor, &ConstantPlan { known, ..plan }, (axis, size), bits))
 }
 
+/// The numbers that a weight is stored as where nothing of what it multiplies is known.
+///
+/// # Errors
+/// When it is malformed.
+pub fn as_stored(tensor: &Tensor, plan: &ConstantPlan) -> Result<Vec<f32>> {
+    if let (Some(axis), Some(size)) = (plan.axis, plan.block) {
+        let (grids, integers) = in_blocks(tensor, plan, (axis, size), 8)?;
+        let signed = plan.scheme.dtype.limits().0 < 0;
+        let integer = |q: u8| if signed { i32::from(q as i8) } else { i32::from(q) };
+        let cut = Cut::new(tensor.shape(), Some(axis), Some(size.clamp(1, tensor.shape()[axis].max(1))));
+        let cut = cut.filter(|cut| cut.count() == grids.len());
+        let cut = cut.ok_or_else(|| Error::other("the blocks of a weight are not as many as its grids"))?;
+        let number = |(at, q): (usize, u8)| grids[cut.grid(at)].dequantize(integer(q));
+        return Ok(integers.into_iter().enumerate().map(number).collect());
+    }
+    let grids = grids(tensor, plan, &Around::default())?;
+    let cut = Cut::new(tensor.shape(), plan.axis, None).filter(|cut| cut.count() == grids.len());
+    let cut = cut.ok_or_else(|| Error::other("the channels of a weight are not as many as its grids"))?;
+    let number = |(at, &number): (usize, &f32)| {
+        let grid = &grids[cut.grid(at)];
+        grid.dequantize(grid.quantize(number))
+    };
+    Ok(tensor.to_f32()?.iter().enumerate().map(number).collect())
+}
+
 /// Rounds block by block and piece by piece, so that of a weight in a mapped file little is in memory at any time.
 fn round_blocks(
     tensor: &Tensor,
@@ -105,8 +130,10 @@ fn round_blocks(
 /// Chooses the grids of blocks.
 fn choose(blocks: &Blocks, numbers: &[f32], plan: &ConstantPlan, grids: &mut [Params]) {
     grids.copy_from_slice(&blocks.min_max(numbers, plan.scheme));
-    if plan.least_error {
-        blocks.least_error(numbers, grids, plan.scheme.symmetric || plan.scheme.dtype.is_float());
+    match (plan.least_norm, plan.least_error) {
+        (true, _) => blocks.least_norm(numbers, grids, plan.scheme.scales),
+        (false, true) => blocks.least_error(numbers, grids, plan.scheme.symmetric || plan.scheme.dtype.is_float()),
+        (false, false) => {}
     }
     settle_steps(plan, grids);
 }
@@ -137,6 +164,10 @@ fn fit(numbers: &[f32], shape: &[usize], plan: &ConstantPlan, moments: &Moments,
         for row in 0..rows {
             let runs = numbers[(row * channels + first) * length..].chunks_exact(length.max(1)).take(grids.len());
             runs.enumerate().for_each(|(i, run)| weights[i * count + row * length..][..length].copy_from_slice(run));
+        }
+        if plan.least_norm {
+            let together = Blocks::new(&[grids.len(), count], 1, count);
+            return together.least_norm(&weights, grids, plan.scheme.scales);
         }
         for (i, (grid, &least)) in grids.iter_mut().zip(least).enumerate() {
             let means = means(moments, shape, axis, first + i, count);

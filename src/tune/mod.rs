@@ -1,5 +1,6 @@
 //! Repairs without training: weights, biases and ranges that bring a quantized model nearer to the float one.
 
+pub mod awq;
 pub mod equalize;
 mod nearness;
 mod refit;

@@ -31,7 +31,7 @@ pub(crate) use metrics::{Ranking, Sums};
 pub use record::record;
 pub use recorded::{Recorded, RecordedOf, RecordedOutput};
 pub use stress::{CaseOutput, Saturated, Stress, StressCase, StressInput, StressOptions, StressVerdict, stress};
-pub use tasks::{Detections, Groups, Measure, Measured, Neighbours, Overlap, TextMatch, Worst};
+pub use tasks::{Detections, Groups, MASK, Measure, Measured, Neighbours, Overlap, TextMatch, Worst};
 pub use three_way::{AtLevel, Distance, Engines, Runtime, RuntimeOutput, ThreeWay, Verdict};
 pub use thresholds::{Check, LimitOf, Miss, Outcome, checks, misses};
 pub use worst::SampleError;

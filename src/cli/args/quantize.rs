@@ -49,6 +49,10 @@ pub struct Quantize {
     /// where a few large ones would set the grid for all others, as in transformers.
     #[arg(long)]
     pub no_smooth: bool,
+    /// Scale the channels that layers with stored weights read by powers of two, and the weights the other way, where those that large
+    /// activations meet are stored with less of an error then (repairs.awq: true). On calibration samples, in mode weight-only.
+    #[arg(long)]
+    pub awq: bool,
     /// How the integers of weights are found (repairs.rounding): nearest; gptq, one after the other, each with what those before it
     /// do to what the layer makes; or learned, which goes on from there by single steps. On calibration samples, in mode static
     /// and weight-only.
@@ -66,6 +70,9 @@ pub struct Quantize {
     /// The type of weights: int8, uint8, int4, uint4, int2, uint2, nf4, fp4, float8e4m3fn or float8e5m2.
     #[arg(long, value_name = "TYPE")]
     pub weights: Option<String>,
+    /// How far the integers of weights reach (weights.range): least_error; minmax; or hqq, for asymmetric weights in mode weight-only.
+    #[arg(long, value_name = "RANGE")]
+    pub weights_range: Option<String>,
     /// Samples to validate on. By default every fifth calibration sample is held back.
     #[arg(long, value_name = "PATH")]
     pub validation: Option<PathBuf>,
@@ -143,10 +150,12 @@ impl Quantize {
             budget: self.budget.clone(),
             refit: self.no_refit.then_some(false).or(self.refit.then_some(true)),
             smooth: self.no_smooth.then_some(false),
+            awq: self.awq.then_some(true),
             rounding: word("rounding", self.rounding.as_ref())?,
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,
+            weights_range: word("weights-range", self.weights_range.as_ref())?,
             validation: self.validation.clone(),
             reference: self.reference.clone(),
             stress: self.stress.clone(),

@@ -47,7 +47,7 @@ fn a_clustered_weight_gets_no_more_values() {
         let bits = numbers.to_f32().expect("numbers").iter().map(|x| (x + 0.0).to_bits()).collect::<HashSet<u32>>();
         bits.len()
     };
-    let converted = |model: &Model| {
+    let converted = |model: &Model, text: &str| {
         let bench = Bench::of(model);
         let (report, _) = bench.quantize(text, Found::Samples).expect("a model");
         let written = file::load(&bench.at("o.onnx")).expect("a model");
@@ -55,12 +55,15 @@ fn a_clustered_weight_gets_no_more_values() {
     };
     for alone in weights {
         let model = network(&[alone]);
-        let (report, restored) = converted(&model);
+        let (report, restored) = converted(&model, text);
         let repairs = report.calibration.repairs.expect("repairs");
         assert!(repairs.rounded > 0 && repairs.layers > 0, "{repairs:?}");
         assert!(values(&restored, alone) <= values(&model, alone), "{alone}");
+        let (_, stored) =
+            converted(&model, "mode: weight-only\nweights: { type: int4 }\nrepairs: { awq: true, rounding: gptq }");
+        assert!(values(&stored, alone) <= values(&model, alone), "{alone} stored");
     }
-    let (report, _) = converted(&network(&weights));
+    let (report, _) = converted(&network(&weights), text);
     assert_eq!((report.calibration.equalized, report.calibration.repairs.map_or(0, |repairs| repairs.rounded)), (0, 0));
-    assert!(converted(&network(&[])).0.calibration.equalized > 0);
+    assert!(converted(&network(&[]), text).0.calibration.equalized > 0);
 }

@@ -137,6 +137,11 @@ impl Raw {
             let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
             return Err(self.wrong("repairs.smooth", why));
         }
+        if repairs.awq == Some(true) && self.rule_modes().chain([mode]).all(|mode| mode != Mode::WeightOnly) {
+            let why =
+                "awq is for weights that are stored and multiplied in float; set mode: weight-only, or remove this";
+            return Err(self.wrong("repairs.awq", why));
+        }
         let searched = repairs.rounding.is_some_and(|rounding| rounding != RoundingName::Nearest);
         let stored = |mode| matches!(mode, Mode::Static | Mode::WeightOnly);
         if searched && !self.rule_modes().chain([mode]).any(stored) {
@@ -154,6 +159,7 @@ impl Raw {
             rounding_seconds: repairs.rounding_seconds.unwrap_or(usual.rounding_seconds),
             refit: repairs.refit,
             smooth: repairs.smooth.unwrap_or(usual.smooth),
+            awq: repairs.awq.unwrap_or(usual.awq),
             activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,
         })

@@ -52,6 +52,8 @@ impl Raw {
             "symmetric" | "granularity" => weights.granularity.is_some(),
             "type" => mode != Some(Mode::WeightOnly) || weights.form.is_some(),
             "block_size" => weights.block_size.is_some(),
+            // Type and symmetry may be stated elsewhere.
+            "range" => mode != Some(Mode::WeightOnly),
             _ => true,
         };
         let trouble = mode.and_then(|mode| alone.in_mode(mode).trouble(mode, self.format.unwrap_or_default()));

@@ -287,7 +287,8 @@ pub struct Weights {
     /// How many weights of a channel make a block, where the granularity is `per_block`.
     #[schemars(range(min = 1), extend("default" = DEFAULT_BLOCK_SIZE))]
     pub block_size: Option<usize>,
-    /// How far the integers reach: to the largest weight, or as far as gives the least error behind the layer.
+    /// How far the integers reach: to the largest weight, as far as gives the least error behind the layer, or as far as half-quadratic
+    /// quantization says.
     #[schemars(extend("default" = "least_error"))]
     pub range: Option<WeightRange>,
     /// Widens the scale of channels with large neighbouring int8 weights just so far that the 16-bit sums of x86 CPUs

@@ -266,6 +266,9 @@ pub enum WeightRange {
     Minmax,
     /// As far as gives the least error behind the layer, for inputs of the mean and variance that calibration saw.
     LeastError,
+    /// As far as gives errors of the weights the least norm of a power below one, which lets a few be large: half-quadratic
+    /// quantization. For asymmetric integers of mode `weight-only`, with a scale for each channel or block.
+    Hqq,
 }
 
 /// The type of the bias of an integer layer.

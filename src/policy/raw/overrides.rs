@@ -2,7 +2,7 @@
 
 use super::names::{
     CalibratorName, ChannelsName, Engine, FitName, Format, HalfInput, IoType, LayoutName, Mode, QuantizedInput,
-    Reference, RoundingName, Strip, TaskName, WeightTypeName,
+    Reference, RoundingName, Strip, TaskName, WeightRange, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
 use super::{Activations, CalibrationData, Preprocessing, Raw, RawBudget, ValidationData};
@@ -25,6 +25,8 @@ pub struct Overrides {
     pub refit: Option<bool>,
     /// `repairs.smooth`.
     pub smooth: Option<bool>,
+    /// `repairs.awq`.
+    pub awq: Option<bool>,
     /// `repairs.rounding`.
     pub rounding: Option<RoundingName>,
     /// `repairs.equalize`.
@@ -35,6 +37,8 @@ pub struct Overrides {
     pub format: Option<Format>,
     /// `weights.type`.
     pub weights: Option<WeightTypeName>,
+    /// `weights.range`.
+    pub weights_range: Option<WeightRange>,
     pub output: Option<PathBuf>,
     pub report: Option<PathBuf>,
     pub junit: Option<PathBuf>,
@@ -91,6 +95,8 @@ impl Raw {
         self.set("repairs.refit", |raw| &mut raw.repairs.get_or_insert_default().refit, refit);
         let smooth = over.smooth.as_ref();
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
+        let awq = over.awq.as_ref();
+        self.set("repairs.awq", |raw| &mut raw.repairs.get_or_insert_default().awq, awq);
         let rounding = over.rounding.as_ref();
         self.set("repairs.rounding", |raw| &mut raw.repairs.get_or_insert_default().rounding, rounding);
         let equalize = over.equalize.as_ref();
@@ -110,6 +116,8 @@ impl Raw {
         self.set("io.outputs", |raw| &mut raw.io.get_or_insert_default().outputs, io.as_ref());
         self.set("format", |raw| &mut raw.format, over.format.as_ref());
         self.set("weights.type", |raw| &mut raw.weights.get_or_insert_default().dtype, over.weights.as_ref());
+        let range = over.weights_range.as_ref();
+        self.set("weights.range", |raw| &mut raw.weights.get_or_insert_default().range, range);
         self.set("output", |raw| &mut raw.output, over.output.as_ref());
         self.set("report", |raw| &mut raw.report, over.report.as_ref());
         self.set("junit", |raw| &mut raw.junit, over.junit.as_ref());

@@ -4,7 +4,7 @@ use super::RoundingName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What brings a static model nearer to the float one without training.
+/// What brings a model nearer to the float one without training.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawRepairs {
@@ -16,6 +16,10 @@ pub struct RawRepairs {
     /// large channels would set the grid for all others.
     #[schemars(extend("default" = true))]
     pub smooth: Option<bool>,
+    /// Whether the channels that layers with stored weights read are scaled by powers of two, and the weights the other way, so that
+    /// those that large activations meet have finer steps (AWQ). On calibration samples, in mode weight-only.
+    #[schemars(extend("default" = false))]
+    pub awq: Option<bool>,
     /// Whether the range ahead of a Sigmoid, Tanh or SiLU that alone reads a value is chosen by the error that is left behind it, where
     /// the calibrator is mse.
     #[schemars(extend("default" = true))]

@@ -47,6 +47,9 @@ impl Settings {
         if !self.repairs.smooth {
             keys["repairs"]["smooth"] = json!(false);
         }
+        if self.repairs.awq {
+            keys["repairs"]["awq"] = json!(true);
+        }
         let rounding = match self.repairs.rounding {
             RoundingName::Nearest => None,
             RoundingName::Gptq => Some("gptq"),
@@ -265,6 +268,7 @@ fn range_word(range: WeightRange) -> Value {
     match range {
         WeightRange::Minmax => "minmax",
         WeightRange::LeastError => "least_error",
+        WeightRange::Hqq => "hqq",
     }
     .into()
 }

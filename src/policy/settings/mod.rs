@@ -5,6 +5,7 @@ mod blame;
 mod budget;
 mod canonical;
 mod pattern;
+mod ranges;
 mod weights;
 mod written;
 
@@ -208,6 +209,8 @@ pub struct RepairSettings {
     pub refit: Option<bool>,
     /// Whether the channels of what products read are scaled where one of them is much larger than the others.
     pub smooth: bool,
+    /// Whether channels ahead of stored weights are scaled for these.
+    pub awq: bool,
     /// Whether ranges ahead of activation functions are chosen by the error behind them.
     pub activation_error: bool,
     /// How the integers of weights are found.
@@ -223,6 +226,7 @@ impl Default for RepairSettings {
         Self {
             refit: None,
             smooth: true,
+            awq: false,
             activation_error: true,
             rounding: RoundingName::Nearest,
             rounding_seconds: 600,

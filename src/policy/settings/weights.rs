@@ -103,7 +103,7 @@ impl WeightSettings {
 
     /// Whether the scales of least error are searched for: the search knows integers alone.
     pub fn searches(self) -> bool {
-        self.range == WeightRange::LeastError && !self.scheme.dtype.is_float()
+        self.range != WeightRange::Minmax && !self.scheme.dtype.is_float()
     }
 
     /// Whether the largest of them are to be so small that kernels which add two products in 16 bits do not saturate: those
@@ -152,7 +152,9 @@ impl WeightSettings {
                 Some(("block_size", CONTRIB_SIZE))
             }
             Mode::WeightOnly if self.scheme.reduce_range => Some(("reduce_range", REDUCED)),
-            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => None,
+            Mode::Static | Mode::Dynamic | Mode::WeightOnly | Mode::Float16 | Mode::Bfloat16 | Mode::Float32 => {
+                self.range_trouble(mode)
+            }
         }
     }
 }

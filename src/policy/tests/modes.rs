@@ -42,6 +42,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("data: { calibration: { path: c }, validation: { samples: 0 } }");
     same("mode: weight-only\nweights: { type: int4, form: contrib, block_size: 64 }\ncontrib: true");
     same("mode: weight-only\nweights: { type: int4, granularity: per_channel }");
+    same("mode: weight-only\nweights: { type: uint4, range: hqq }");
     same("mode: float16\nhalf: { keep_io: false, block: [Exp] }\nstrip: everything");
     same("mode: bfloat16\nhalf: { keep_io: false }");
     same("weights: { type: int4 }");
@@ -50,6 +51,7 @@ fn the_policy_as_used_can_be_saved_and_run() {
     same("repairs: { rounding: gptq }");
     same("mode: weight-only\nrepairs: { rounding: learned, rounding_seconds: 60 }");
     same("repairs: { smooth: false }");
+    same("mode: weight-only\nrepairs: { awq: true, rounding: gptq }");
     same("repairs: { equalize: true }");
     same("repairs: { equalize: false }");
     same("mode: weight-only\nhalf: { input: widen }");

@@ -148,3 +148,73 @@ fn the_scale_is_the_best_of_those_that_16_bits_hold() {
         }
     }
 }
+
+/// The norm of errors, to the power, by its definition.
+fn norm(weights: &[f32], grid: &Params) -> f64 {
+    weights.iter().map(|&w| f64::from(grid.dequantize(grid.quantize(w)) - w).abs().powf(0.75)).sum()
+}
+
+fn spanning(weights: &[f32], scheme: Scheme) -> Params {
+    let (low, high) = weights.iter().fold((0f32, 0f32), |(l, h), &w| (l.min(w), h.max(w)));
+    Params::from_range(low, high, scheme)
+}
+
+#[test]
+fn the_norm_is_never_larger_than_on_the_widest_grid_and_mostly_smaller() {
+    for dtype in [GridType::Int2, GridType::Uint4, GridType::Int4, GridType::Uint8] {
+        for (count, kind) in
+            [(1, None), (9, Some(HalfType::Bfloat16)), (32, None), (32, Some(HalfType::Float16)), (700, None)]
+        {
+            let scheme = Scheme { scales: kind, ..Scheme::new(dtype, false) };
+            // Mostly small, a few large.
+            let block =
+                |i: usize| numbers(count, 11 * i as u32 + 5).iter().map(|w| w * w * w + 0.1).collect::<Vec<_>>();
+            let blocks: [_; SIDE_BY_SIDE] = std::array::from_fn(block);
+            let mut wide: [Params; SIDE_BY_SIDE] = std::array::from_fn(|i| spanning(&blocks[i], scheme));
+            wide[3].scale = f32::MIN_POSITIVE;
+            let mut grids = wide;
+            let tile: Vec<Line> = (0..count).map(|at| std::array::from_fn(|i| blocks[i][at])).collect();
+            best_by_norm(&tile, &mut grids, kind);
+            let mut smaller = 0;
+            for (lane, (found, widest)) in grids.iter().zip(&wide).enumerate() {
+                assert_eq!(found.check(), Ok(()), "{dtype} {count}");
+                assert!(kind.is_none_or(|kind| lane == 3 || kind.round(found.scale) == found.scale), "{found:?}");
+                let (before, after) = (norm(&blocks[lane], widest), norm(&blocks[lane], found));
+                // What float32 has of error, on sums of powers.
+                let nothing = f64::from(widest.scale) * 256.0 * 3e-7;
+                let rounding = 1e-4 * before + count as f64 * nothing.powf(0.75);
+                assert!(after <= before + rounding, "{dtype} {count}: {found:?} {widest:?}, {after} {before}");
+                smaller += usize::from(after < before * 0.999);
+            }
+            assert!(count < 32 || smaller > SIDE_BY_SIDE / 2, "{dtype} {count} {kind:?}: {smaller}");
+        }
+    }
+}
+
+#[test]
+fn blocks_of_zeros_and_of_what_is_no_number_keep_their_grids() {
+    let scheme = Scheme::new(GridType::Uint4, false);
+    let wide = [Params::from_range(0.0, 0.0, scheme), Params::from_range(-1.0, f32::MAX, scheme)];
+    let mut grids: [Params; SIDE_BY_SIDE] = std::array::from_fn(|i| wide[i % 2]);
+    let line = |number: f32| std::array::from_fn(|i| if i % 2 == 0 { 0.0 } else { number });
+    best_by_norm(&[line(f32::MAX), line(-1.0), line(f32::NAN)], &mut grids, None);
+    assert!(grids.iter().enumerate().all(|(i, grid)| *grid == wide[i % 2]), "{grids:?}");
+}
+
+#[test]
+fn a_weight_far_from_the_others_loses_to_them() {
+    // All others are multiples of a tenth.
+    let block: Vec<f32> = (0..60).map(|i| (i % 15 - 7) as f32 * 0.1).chain([0.84]).collect();
+    let scheme = Scheme::new(GridType::Uint4, false);
+    let tile: Vec<Line> = block.iter().map(|&w| [w; SIDE_BY_SIDE]).collect();
+    let (mut by_norm, mut by_squares) =
+        ([spanning(&block, scheme); SIDE_BY_SIDE], [spanning(&block, scheme); SIDE_BY_SIDE]);
+    best_by_norm(&tile, &mut by_norm, None);
+    best_grids(&tile, &mut by_squares, false);
+    let middle = |grid: &Params| {
+        let mut errors: Vec<f32> = block.iter().map(|&w| (grid.dequantize(grid.quantize(w)) - w).abs()).collect();
+        errors.sort_by(f32::total_cmp);
+        errors[errors.len() / 2]
+    };
+    assert!(middle(&by_norm[0]) < middle(&by_squares[0]), "{:?} {:?}", by_norm[0], by_squares[0]);
+}

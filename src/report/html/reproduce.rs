@@ -2,7 +2,7 @@
 
 use super::Document;
 use super::text::{bytes, counted, escape, table};
-use crate::report::terminal::{equalizing_note, smoothing_note};
+use crate::report::terminal::{equalizing_note, protecting_note, smoothing_note};
 use std::fmt::Write;
 
 /// The section.
@@ -36,6 +36,9 @@ pub fn reproduce(document: &Document<'_>) -> String {
         }
         if let Some(note) = smoothing_note(calibration.smoothed) {
             rows.push(vec!["Smoothing".to_owned(), escape(&note), String::new()]);
+        }
+        if let Some(note) = protecting_note(calibration.protected) {
+            rows.push(vec!["Protecting".to_owned(), escape(&note), String::new()]);
         }
         if let Some(repairs) = &calibration.repairs {
             rows.push(vec!["Repairs".to_owned(), escape(&repairs.to_string()), String::new()]);

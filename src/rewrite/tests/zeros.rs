@@ -45,6 +45,11 @@ fn schemes() -> Vec<String> {
             all.push(format!("type: {dtype}, granularity: per_block, block_size: 16, form: contrib, range: {range}"));
         }
     }
+    for dtype in ["int8", "uint8", "int4", "uint4", "int2", "uint2"] {
+        for granularity in ["per_channel", "per_block, block_size: 16", "per_block, block_size: 16, form: contrib"] {
+            all.push(format!("type: {dtype}, symmetric: false, granularity: {granularity}, range: hqq"));
+        }
+    }
     all
 }
 

@@ -177,7 +177,8 @@ fn is_own(graph: &Graph, value: ValueId) -> bool {
     alone && is_floats(graph, value)
 }
 
-fn is_floats(graph: &Graph, value: ValueId) -> bool {
+/// Whether a value is a constant of float32.
+pub(in crate::tune) fn is_floats(graph: &Graph, value: ValueId) -> bool {
     let floats = graph.stated_type(value).is_some_and(|ty| ty.dtype == DataType::Float32);
     floats && graph.is_constant(value) && !graph.is_overridable(value)
 }
@@ -228,7 +229,11 @@ pub fn equalize(graph: &mut Graph, pair: &Pair, exponents: &[i32]) -> Result<()>
 }
 
 /// Multiplies each number of the constant at an input by a factor. Another node that reads it keeps it as it was.
-pub(super) fn scale(graph: &mut Graph, (node, slot): (NodeId, usize), factor: impl Fn(usize) -> f32) -> Result<()> {
+pub(in crate::tune) fn scale(
+    graph: &mut Graph,
+    (node, slot): (NodeId, usize),
+    factor: impl Fn(usize) -> f32,
+) -> Result<()> {
     let Some(value) = graph.node(node).input(slot) else { return Ok(()) };
     let Some(tensor) = graph.constant(value)? else { return Ok(()) };
     let numbers: Vec<f32> = tensor.to_f32()?.iter().enumerate().map(|(index, number)| number * factor(index)).collect();

@@ -12,6 +12,7 @@ mod hard_swish;
 mod weights;
 
 pub use graph::{Pair, equalize, equalized_name, pairs};
+pub(super) use graph::{is_floats, scale};
 pub use hard_swish::HardSwish;
 pub use weights::{Form, Weights};
 
@@ -117,10 +118,7 @@ impl Link {
             let (made, read) = (floored(first.weights.of_outputs()), floored(second.weights.of_inputs()));
             made.iter().zip(&read).map(|(made, read)| (made / read).log2() / 2.0).collect()
         };
-        let exponents = match self.bound {
-            None => rounded(&logs, |_| true),
-            Some(bound) => below(&logs, bound, &values[self.grid].ends),
-        };
+        let exponents = powers(&logs, self.bound, &values[self.grid].ends);
         let squares = second.weights.squares_of_inputs();
         let error = |exponents: &[i32]| {
             let factors: Vec<f64> = exponents.iter().map(|&exponent| 2f64.powi(exponent)).collect();
@@ -176,6 +174,12 @@ fn floored(mut numbers: Vec<f64>) -> Vec<f64> {
     let largest = numbers.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     numbers.iter_mut().for_each(|number| *number = number.max(largest * LEAST_SHARE));
     numbers
+}
+
+/// Logarithms as powers of two by which channels may be divided that are cut off at a bound, if there is one, and of which these ends
+/// were seen.
+pub fn powers(logs: &[f64], bound: Option<f64>, ends: &[(f64, f64)]) -> Vec<i32> {
+    bound.map_or_else(|| rounded(logs, |_| true), |bound| below(logs, bound, ends))
 }
 
 /// Logarithms as powers of two, about 1 in the geometric mean of those that count.

@@ -17,6 +17,7 @@ mod problem;
 mod reach;
 mod solve;
 
+pub use patches::Patches;
 pub use reach::{Reach, Window};
 
 use crate::error::Result;

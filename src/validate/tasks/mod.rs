@@ -29,7 +29,7 @@ const TASK: &str = "task";
 const NAMES: &str = "names";
 const CHARACTERS: &str = "character";
 /// The input that says which steps count.
-const MASK: &str = "attention_mask";
+pub const MASK: &str = "attention_mask";
 
 /// A sample, and what it is measured at.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -38,6 +38,7 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         skipped: vec![],
         equalized: 0,
         smoothed: 0,
+        protected: 0,
         repairs: None,
     };
     let document = Measured {

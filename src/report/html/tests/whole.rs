@@ -66,6 +66,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             skipped: vec![],
             equalized: 2,
             smoothed: 3,
+            protected: 0,
             repairs: Some(RepairSummary::none(HOSTILE)),
         },
         placement,
