@@ -24,6 +24,8 @@ use wanted::Wanted;
 const FEWEST: usize = 6;
 /// And at most: of models whose samples cost much, and of others.
 const BESIDE: [usize; 2] = [12, 32];
+/// The same of others where integers are looked for: what a layer reads is seen from as many sides as there are numbers in a patch.
+const ROUNDING: usize = 96;
 /// The bytes that they may take.
 const MEMORY: usize = 144 << 20;
 /// So many are taken to run at once, whatever the threads: what is found does not depend on these.
@@ -69,10 +71,11 @@ fn dealt(samples: Vec<Vec<Tensor>>, count: usize) -> (Vec<Vec<Tensor>>, Vec<Vec<
 }
 
 /// How many samples run side by side, and how many decide, where each holds and takes while it runs so many bytes.
-fn counts(held: usize, at_once: usize) -> (usize, usize) {
+fn counts((held, at_once): (usize, usize), rounds: bool) -> (usize, usize) {
     let cheap = MEMORY / at_once.max(1);
     let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
-    let beside = room.clamp(FEWEST, cheap.clamp(BESIDE[0], BESIDE[1]));
+    let most = if rounds { ROUNDING } else { BESIDE[1] };
+    let beside = room.clamp(FEWEST, cheap.clamp(BESIDE[0], most));
     (beside, (2 * cheap).clamp(DECIDING[0], DECIDING[1]))
 }
 
@@ -129,7 +132,7 @@ impl Planned {
         before.let_go();
         let weights = wanted.weights_in(&before);
         let (held, at_once) = program.live_bytes(&|layer| weights.contains_key(&layer));
-        let (beside, deciding) = counts(held, at_once);
+        let (beside, deciding) = counts((held, at_once), !weights.is_empty());
         tracing::debug!(held, at_once, beside, deciding, "samples side by side");
         let types = &samples.types;
         let samples = samples.read(beside + deciding)?;
