@@ -141,7 +141,7 @@ fn of_columns(
     let (along, each) = (inner.div_ceil(size), 8 / bits as usize);
     let filled = along.checked_mul(size).ok_or_else(|| Error::other("its blocks are beyond memory"))?;
     let unpacked = |tensor: &Tensor, columns: usize| {
-        let packed = Tensor::new(unsigned(bits), vec![outer, columns], tensor.bytes().clone())?;
+        let packed = Tensor::new(unsigned(bits), vec![outer, columns], in_bytes(tensor)?.bytes().clone())?;
         Ok::<_, Error>(stored::values(&packed)?.into_owned())
     };
     let q = unpacked(integers, filled)?;
@@ -183,6 +183,7 @@ fn of_codes(
     scales: &Tensor,
     (book, size, [inner, outer]): (CodeBook, usize, [usize; 2]),
 ) -> Result<Numbers> {
+    let codes = in_bytes(codes)?;
     let count = inner.checked_mul(outer).filter(|count| count.div_ceil(2) == codes.bytes().len());
     let scales = scales.to_f32()?;
     let Some(count) = count.filter(|count| count.div_ceil(size) == scales.len()) else {
@@ -206,27 +207,26 @@ fn of_table(
     (bits, size, axis): (u32, usize, i64),
 ) -> Result<Numbers> {
     // In bytes several lie along the last axis, and their zero is in the middle; in types of their own it is 0.
-    let in_bytes = integers.dtype() == DataType::Uint8;
-    let unpacked = |tensor: &Tensor, last: usize| match tensor.shape() {
-        [.., _] if in_bytes && bits < 8 => {
-            let mut shape = tensor.shape().to_vec();
-            shape.pop();
-            shape.push(last);
-            Tensor::new(unsigned(bits), shape, tensor.bytes().clone())
-        }
-        _ => Ok(tensor.clone()),
+    let bytes = integers.dtype() == DataType::Uint8;
+    let packed = bytes && bits < 8;
+    let unpacked = |tensor: &Tensor, last: usize| {
+        let Some((_, before)) = tensor.shape().split_last() else {
+            return Err(Error::other("its integers have no axis"));
+        };
+        let shape = before.iter().copied().chain([last]).collect();
+        Tensor::new(unsigned(bits), shape, in_bytes(tensor)?.bytes().clone())
     };
     let each = 8 / bits as usize;
     let last = integers.shape().last().copied().unwrap_or_default();
-    let integers = unpacked(integers, last.saturating_mul(if in_bytes { each } else { 1 }))?;
+    let integers = if packed { unpacked(integers, last.saturating_mul(each))? } else { integers.clone() };
     let columns = scales.shape().last().copied().unwrap_or_default();
     let zeros: Vec<i64> = match zeros {
-        None if in_bytes => vec![1 << (bits - 1); scales.len()],
+        None if bytes => vec![1 << (bits - 1); scales.len()],
         None => Vec::new(),
-        Some(zeros) if in_bytes && bits < 8 && columns > 0 => {
+        Some(zeros) if packed && columns > 0 => {
             let filled = columns.next_multiple_of(each);
             let rows = stored::values(&unpacked(zeros, filled)?)?.into_owned();
-            rows.chunks(filled).flat_map(|row| &row[..columns]).copied().collect()
+            rows.chunks(filled).flat_map(|row| row.iter().take(columns)).copied().collect()
         }
         Some(zeros) => stored::values(zeros)?.into_owned(),
     };
@@ -240,6 +240,14 @@ fn of_table(
         KnownConstant { axis: Some(axis), block: Some(size), grids: grids.collect() }
     });
     Ok((numbers, known))
+}
+
+/// A tensor of bytes, which several integers may lie in.
+fn in_bytes(tensor: &Tensor) -> Result<&Tensor> {
+    match tensor.dtype() {
+        DataType::Uint8 => Ok(tensor),
+        other => Err(Error::other(format!("its integers are {other}, expected bytes (uint8)"))),
+    }
 }
 
 /// The type of integers without a sign.

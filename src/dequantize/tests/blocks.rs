@@ -154,6 +154,17 @@ fn what_does_not_fit_is_refused_with_what_was_expected() {
         let told = matrix(attributes, more);
         assert!(told.contains(why) && told.contains("MatMulNBits"), "{why}: {told}");
     }
+    let table = |zeros: &Tensor| {
+        let attributes = [("bits", 4), ("block_size", 16), ("gather_axis", 0), ("quantize_axis", 1)];
+        let net = net("GatherBlockQuantized", &["z"], &attributes).ints("a", &[1]).output("y", &[1, 32]);
+        let net = net.constant("w", &bytes(DataType::Uint8, &[2, 16], &[0; 32])).floats("s", &[2, 2], &[1.0; 4]);
+        taken_apart(net.constant("z", zeros))
+    };
+    let refused = |zeros: &Tensor| table(zeros).expect_err("refused").to_string();
+    assert!(refused(&bytes(DataType::Uint8, &[], &[0])).contains("its integers have no axis"));
+    assert!(refused(&bytes(DataType::Uint8, &[3, 1], &[0; 3])).contains("4 scales and 6 zero points"));
+    assert!(refused(&bytes(DataType::Int8, &[2, 1], &[0; 2])).contains("are int8, expected bytes (uint8)"));
+    assert!(table(&bytes(DataType::Uint8, &[2, 1], &[0; 2])).is_ok());
     let codes = |attributes: &[(&str, i64)]| {
         let net = net("MatMulBnb4", &[], attributes).input("a", &[1, 4]).output("y", &[1, 2]);
         let net = net.floats("s", &[1], &[1.0]).constant("w", &bytes(DataType::Uint8, &[4], &[0; 4]));
