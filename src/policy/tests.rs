@@ -1,8 +1,10 @@
 //! Reading and checking a policy: every class of error with its words and its place, defaults, overrides.
 
 mod budget;
+mod data;
 mod modes;
 mod ranges;
+mod repairs;
 mod rules;
 mod schema;
 mod text;

@@ -39,9 +39,9 @@ impl Raw {
         self.check_activations("activations", &activations, false)?;
         let mut percentile = DEFAULT_PERCENTILE;
         let activations = ActivationSettings::default().with(&activations, &mut percentile);
-        let mode = self.mode.unwrap_or_default();
+        let (mode, format) = (self.mode.unwrap_or_default(), self.format.unwrap_or_default());
         let weights = WeightSettings::default().with(&self.weights.clone().unwrap_or_default()).in_mode(mode);
-        if let Some((key, why)) = weights.trouble(mode, self.format.unwrap_or_default()) {
+        if let Some((key, why)) = weights.trouble(mode, format) {
             return Err(self.wrong(&format!("weights.{key}"), why));
         }
         self.check_block("weights", &self.weights.clone().unwrap_or_default(), weights)?;
@@ -54,7 +54,6 @@ impl Raw {
         }
         let half = self.half(mode)?;
         let repairs = self.repairs(mode)?;
-        let format = self.format.unwrap_or_default();
         if format == Format::Qoperator && mode != Mode::Static {
             let why =
                 "format qoperator is made of integer activations, which mode static alone stores; set format: qdq";

@@ -3,25 +3,6 @@
 use super::*;
 
 #[test]
-fn what_runs_the_samples_is_read_and_the_engine_that_calibrates_counts() {
-    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
-    let (plain, engine, reference) = (of("engine: tract"), of("engine: onnxruntime"), of("reference: onnxruntime"));
-    assert_eq!((plain.engine, plain.reference), (Engine::Tract, None));
-    assert_eq!((engine.engine, engine.reference), (Engine::Onnxruntime, None));
-    assert_eq!((reference.engine, reference.reference), (Engine::Tract, Some(Reference::Onnxruntime)));
-    assert_eq!(plain.canonical(), of("").canonical());
-    assert_eq!(engine.canonical()["engine"], "onnxruntime");
-    assert_eq!(reference.canonical(), plain.canonical());
-    let off = "data: { reference: onnxruntime, validation: { samples: 0 } }";
-    fails(off, 2, 20, "reference is a part of validation, and data.validation.samples is 0; leave one of the two out");
-    let mut raw = Raw::parse("version: 1\ndata: { engine: onnxruntime }", Path::new("p.yaml")).unwrap();
-    let reference = vec!["onnxruntime".into()];
-    raw.override_with(&Overrides { engine: Some(Engine::Tract), reference, ..Overrides::default() });
-    let over = raw.settings().unwrap();
-    assert_eq!((over.engine, over.reference), (Engine::Tract, Some(Reference::Onnxruntime)));
-}
-
-#[test]
 fn the_policy_as_used_can_be_saved_and_run() {
     let same = |text: &str| {
         let used = settings(&format!("version: 1\n{text}")).unwrap();
@@ -82,73 +63,6 @@ fn few_bits_come_in_blocks_where_the_policy_does_not_say() {
     assert_eq!(mixed, WeightSettings::default());
     let few = mixed.with(&Weights { dtype: Some(WeightTypeName::Int4), ..Weights::default() });
     assert_eq!(few, blocks);
-}
-
-#[test]
-fn crash_tests_are_all_or_some_and_no_part_of_the_output() {
-    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
-    assert_eq!(of("stress: all").stress, Some(StressCases::All));
-    assert_eq!(of("stress: [nan, all]").stress, Some(StressCases::All));
-    let some = of("stress: [nan, x=0]");
-    assert_eq!(some.stress, Some(StressCases::Named(vec!["nan".to_owned(), "x=0".to_owned()])));
-    assert_eq!((of("").stress, some.canonical()), (None, of("").canonical()));
-    fails("data: { stress: [] }", 2, 17, "stress is all, or the names of crash tests; found none");
-    let off = "data: { stress: all, validation: { samples: 0 } }";
-    fails(off, 2, 17, "stress is a part of validation, and data.validation.samples is 0; leave one of the two out");
-    let mut raw = Raw::parse("version: 1\ndata: { stress: all }", Path::new("p.yaml")).unwrap();
-    raw.override_with(&Overrides { stress: vec!["nan".to_owned()], ..Overrides::default() });
-    assert_eq!(raw.settings().unwrap().stress, Some(StressCases::Named(vec!["nan".to_owned()])));
-}
-
-#[test]
-fn a_recording_is_a_reference_that_brings_the_samples() {
-    let of = |data: &str| settings(&format!("version: 1\ndata: {{ {data} }}")).unwrap();
-    let path = |s: &Settings| s.validation.samples().map(|data| data.source.path.clone());
-    let one = of("reference: r.npz");
-    assert_eq!((one.reference, &one.recorded), (None, &path(&one)));
-    assert!(one.recorded.as_ref().is_some_and(|path| path.ends_with("r.npz")));
-    let both = of("reference: [onnxruntime, sets], validation: { samples: 7 }");
-    assert_eq!((both.reference, &both.recorded), (Some(Reference::Onnxruntime), &path(&both)));
-    assert_eq!(both.validation.samples().map(|data| data.samples), Some(7));
-    // All samples calibrate.
-    assert_eq!(one.canonical()["held_back"], false);
-    fails(
-        "data: { reference: [a.npz, b.npz] }",
-        2,
-        20,
-        "reference is onnxruntime, one recording (an .npz, or a folder of ONNX test data), or one of each",
-    );
-    fails(
-        "data: { reference: onnxruntim, validation: { path: x } }",
-        2,
-        20,
-        "there is no dir/onnxruntim; reference is onnxruntime, or a recording: an .npz, or a folder of ONNX test data",
-    );
-    fails(
-        &format!("data: {{ reference: '{}', validation: {{ path: x }} }}", env!("CARGO_MANIFEST_DIR")),
-        2,
-        20,
-        "a recording brings its own samples; leave out either data.reference or data.validation.path (--data of validate)",
-    );
-    fails(
-        "data: { reference: a.npz, validation: { samples: 0 } }",
-        2,
-        20,
-        "reference is a part of validation, and data.validation.samples is 0; leave one of the two out",
-    );
-    fails("data: { reference: '' }", 2, 20, "data.reference is an empty path; name a file, or remove the key");
-    // A flag takes the place of the policy's samples, and of its reference.
-    let mut raw = Raw::parse("version: 1\ndata: { validation: { path: x, labels: y } }", Path::new("p.yaml")).unwrap();
-    raw.override_with(&Overrides { reference: vec!["r.npz".into()], ..Overrides::default() });
-    let over = raw.settings().unwrap();
-    assert_eq!((path(&over), &over.recorded), (Some("r.npz".into()), &Some("r.npz".into())));
-    assert!(over.validation.samples().is_some_and(|data| data.source.labels.is_none()));
-    // Other samples take the place of the policy's recording, and a runtime stays.
-    let text = "version: 1\ndata: { reference: [onnxruntime, r.npz] }";
-    let mut raw = Raw::parse(text, Path::new("p.yaml")).unwrap();
-    raw.override_with(&Overrides { validation: Some("x".into()), ..Overrides::default() });
-    let over = raw.settings().unwrap();
-    assert_eq!((path(&over), &over.recorded, over.reference), (Some("x".into()), &None, Some(Reference::Onnxruntime)));
 }
 
 #[test]
@@ -366,47 +280,4 @@ fn a_form_and_the_types_that_need_it_fit_each_other() {
     assert_eq!(s.canonical()["rules"][0]["weights"]["type"], "nf4");
     let two = settings("version: 1\nmode: weight-only\nweights: { type: uint2 }").expect("a policy");
     assert_eq!(two.opset(), 25);
-}
-
-#[test]
-fn refits_are_for_what_samples_calibrate() {
-    assert_eq!(settings("version: 1").expect("a policy").repairs.refit, None);
-    let why = "refit is for layers on grids that samples show; set mode: static, or remove this";
-    fails("mode: dynamic\nrepairs: { refit: true }", 3, 19, why);
-    assert!(settings("version: 1\nmode: dynamic\nrepairs: { refit: false }").is_ok());
-}
-
-#[test]
-fn integers_are_looked_for_where_weights_are_stored() {
-    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
-    assert_eq!(keys("version: 1\nrepairs: { rounding: nearest, rounding_seconds: 5 }"), serde_json::Value::Null);
-    assert_eq!(keys("version: 1\nrepairs: { rounding: learned }"), serde_json::json!({ "rounding": "learned" }));
-    assert!(settings("version: 1\nmode: weight-only\nrepairs: { rounding: gptq }").is_ok());
-    let why = "integers of weights are looked for in mode static and weight-only; set one of them, or remove this";
-    fails("mode: dynamic\nrepairs: { rounding: gptq }", 3, 22, why);
-    fails("mode: static\nrepairs: { rounding_seconds: 0 }", 3, 30, "rounding_seconds lies from 1 to 86400");
-}
-
-#[test]
-fn smoothing_is_on_unless_the_policy_says_otherwise() {
-    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
-    assert!(settings("version: 1\nmode: dynamic").expect("a policy").repairs.smooth);
-    assert_eq!(keys("version: 1\nrepairs: { smooth: true }"), serde_json::Value::Null);
-    let both = keys("version: 1\nrepairs: { smooth: false, refit: false }");
-    assert_eq!(both, serde_json::json!({ "refit": false, "smooth": false }));
-    let why = "smooth is for layers on grids that samples show; set mode: static, or remove this";
-    fails("mode: weight-only\nrepairs: { smooth: true }", 3, 20, why);
-    let why = "what smooths is an operator in float, which strict: true does not let be; remove one of the two";
-    fails("strict: true\nrepairs: { smooth: true }", 3, 20, why);
-    assert!(settings("version: 1\nstrict: true").is_ok());
-}
-
-#[test]
-fn layers_are_equalized_by_their_weights_unless_the_policy_says_otherwise() {
-    let stated = |text: &str| settings(text).expect("a policy").repairs.equalize;
-    assert_eq!(stated("version: 1"), None);
-    assert_eq!(stated("version: 1\nrepairs: { equalize: true }"), Some(true));
-    assert_eq!(stated("version: 1\nmode: dynamic\nrepairs: { equalize: false }"), Some(false));
-    let why = "equalize is for layers on grids that samples show; set mode: static, or remove this";
-    fails("mode: weight-only\nrepairs: { equalize: true }", 3, 22, why);
 }
