@@ -1,5 +1,6 @@
 //! What the steps of the story hand to each other.
 
+mod bench;
 mod equalized;
 mod hard_swish;
 mod notes;

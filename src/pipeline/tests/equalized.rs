@@ -1,13 +1,13 @@
 //! Layers that follow each other, equalized: a network that was spoiled for grids of whole tensors by unlike channels is mended,
 //! the float model stays the same, and statistics and locks remember.
 
+use super::bench::Bench;
 use super::*;
 use crate::exec::{Session, Tract};
-use crate::inputs::Recorder;
 use crate::ir::build::{int, ints, noise};
 use crate::progress::Silent;
 use crate::quant::KnownGrids;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CLASSES: usize = 8;
 pub(super) const SIDE: usize = 8;
@@ -138,42 +138,12 @@ fn top1(model: &Model, pictures: &[(usize, Tensor)]) -> f64 {
     right.count() as f64 * 100.0 / pictures.len() as f64
 }
 
-/// A folder with a model and samples.
-pub(super) struct Bench(tempfile::TempDir);
-
 impl Bench {
-    pub(super) fn of(model: &Model) -> Self {
-        let bench = Self(tempfile::tempdir().expect("a folder"));
-        file::save(model, &bench.at("m.onnx")).expect("a file");
-        let specs = planned::input_specs(model).expect("inputs");
-        let mut samples = Recorder::create(&bench.at("s.npz"), &specs, &[]).expect("begun");
-        for (i, (_, picture)) in pictures(48, 2000).into_iter().enumerate() {
-            samples.add(&i.to_string(), &[picture], &[], None).expect("added");
-        }
-        samples.finish().expect("written");
-        bench
+    pub(super) fn of_pictures(model: &Model) -> Self {
+        Self::new(model, "", pictures(48, 2000).into_iter().map(|(_, picture)| picture))
     }
 
-    pub(super) fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn settings(&self, more: &str) -> Settings {
-        let text = format!(
-            "version: 1\nmodel: m.onnx\noutput: o.onnx\nlock: o.lock\ndata: {{ calibration: {{ path: s.npz }} }}\nthresholds: none\n{more}"
-        );
-        Raw::parse(&text, &self.at("p.yaml")).and_then(|raw| raw.settings()).expect("a policy")
-    }
-
-    /// The report of a conversion, and what it wrote.
-    pub(super) fn quantize(&self, more: &str, found: Found<'_>) -> Result<(Report, Vec<u8>)> {
-        let known = KnownGrids::default();
-        let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
-        let report = quantize(&self.settings(more), found, &context)?;
-        Ok((report, std::fs::read(self.at("o.onnx")).expect("a model")))
-    }
-
-    /// The same, and its accuracy.
+    /// The accuracy of a conversion.
     fn accuracy(&self, more: &str, pictures: &[(usize, Tensor)]) -> f64 {
         self.quantize(more, Found::Samples).expect("a model");
         top1(&file::load(&self.at("o.onnx")).expect("a model"), pictures)
@@ -181,12 +151,7 @@ impl Bench {
 
     /// The model with its layers equalized, before it is quantized.
     pub(super) fn equalized(&self, more: &str) -> Planned {
-        let known = KnownGrids::default();
-        let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
-        let settings = self.settings(more);
-        let mut planned = Planned::new(&settings).expect("a plan");
-        planned.equalize(&settings, &context).expect("samples that run");
-        planned
+        self.after(more, Planned::equalize)
     }
 }
 
@@ -198,7 +163,7 @@ fn a_network_of_unlike_channels_is_as_good_as_in_float_again() {
     let (trained, spoiled) = (Weights::trained().model("y"), Weights::trained().spoiled().model("y"));
     let float = top1(&spoiled, &pictures);
     assert!(float > 90.0 && (float - top1(&trained, &pictures)).abs() < 0.5, "{float}");
-    let bench = Bench::of(&spoiled);
+    let bench = Bench::of_pictures(&spoiled);
     let plain = bench.accuracy(&format!("{WHOLE}repairs: {{ equalize: false, refit: false }}"), &pictures);
     let equalized = bench.accuracy(&format!("{WHOLE}repairs: {{ refit: false }}"), &pictures);
     let corrected = bench.accuracy(WHOLE, &pictures);
@@ -209,7 +174,7 @@ fn a_network_of_unlike_channels_is_as_good_as_in_float_again() {
 
 #[test]
 fn the_float_model_computes_the_same_bit_for_bit() {
-    let planned = Bench::of(&Weights::trained().spoiled().model("y")).equalized(WHOLE);
+    let planned = Bench::of_pictures(&Weights::trained().spoiled().model("y")).equalized(WHOLE);
     assert_eq!(planned.equalized.keys().collect::<Vec<_>>(), ["f", "r0", "r1"]);
     let pictures = pictures(8, 20_000);
     assert_eq!(run(&planned.model, &pictures), run(&planned.original, &pictures));
@@ -217,7 +182,7 @@ fn the_float_model_computes_the_same_bit_for_bit() {
 
 #[test]
 fn saved_statistics_and_locks_give_the_same_bytes() {
-    let bench = Bench::of(&Weights::trained().spoiled().model("y"));
+    let bench = Bench::of_pictures(&Weights::trained().spoiled().model("y"));
     let (report, bytes) = bench.quantize(WHOLE, Found::Samples).expect("a model");
     assert!(report.to_string().contains("equalizing   3 pairs of layers have their channels"), "{report}");
     let lock = std::fs::read_to_string(bench.at("o.lock")).expect("a lock");
@@ -250,7 +215,7 @@ fn saved_statistics_and_locks_give_the_same_bytes() {
 
 #[test]
 fn layers_with_a_scale_for_each_channel_or_a_stated_range_are_left_alone() {
-    let bench = Bench::of(&Weights::trained().spoiled().model("y"));
+    let bench = Bench::of_pictures(&Weights::trained().spoiled().model("y"));
     let between = |more: &str| bench.equalized(more).equalized.into_keys().collect::<Vec<_>>();
     assert!(between("").is_empty());
     assert!(!between("repairs: { equalize: true }").is_empty());

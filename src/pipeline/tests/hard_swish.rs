@@ -1,6 +1,7 @@
 //! Channels equalized through HardSwish: the float model stays what it is on what was seen, and the quantized one comes nearer.
 
-use super::equalized::{Bench, SIDE, pictures, run};
+use super::bench::Bench;
+use super::equalized::{SIDE, pictures, run};
 use super::*;
 use crate::ir::build::{int, ints, noise};
 
@@ -31,7 +32,7 @@ fn network(addend: bool, groups: usize) -> Model {
 #[test]
 fn what_was_seen_stays_the_same_number_for_number() {
     for addend in [false, true] {
-        let planned = Bench::of(&network(addend, WIDE)).equalized("");
+        let planned = Bench::of_pictures(&network(addend, WIDE)).equalized("");
         assert_eq!(planned.equalized.keys().collect::<Vec<_>>(), ["h_scaled"]);
         let shown = pictures(48, 2000);
         for (got, want) in run(&planned.model, &shown).iter().zip(run(&planned.original, &shown)) {
@@ -43,7 +44,7 @@ fn what_was_seen_stays_the_same_number_for_number() {
 
 #[test]
 fn the_quantized_model_is_nearer_to_float() {
-    let bench = Bench::of(&network(true, WIDE));
+    let bench = Bench::of_pictures(&network(true, WIDE));
     let shown = pictures(40, 30_000);
     let float = run(&network(true, WIDE), &shown);
     // Of each channel as a share of its own power, so that no large one speaks for all.
@@ -68,15 +69,15 @@ fn the_quantized_model_is_nearer_to_float() {
 
 #[test]
 fn only_depthwise_convolutions_take_factors_for_nothing() {
-    assert!(Bench::of(&network(false, 1)).equalized("").equalized.is_empty());
+    assert!(Bench::of_pictures(&network(false, 1)).equalized("").equalized.is_empty());
     let stated = "rules: [{ match: { value: h }, range: [-1, 9] }]";
-    assert!(Bench::of(&network(false, WIDE)).equalized(stated).equalized.is_empty());
-    assert!(Bench::of(&network(false, WIDE)).equalized("repairs: { equalize: false }").equalized.is_empty());
+    assert!(Bench::of_pictures(&network(false, WIDE)).equalized(stated).equalized.is_empty());
+    assert!(Bench::of_pictures(&network(false, WIDE)).equalized("repairs: { equalize: false }").equalized.is_empty());
 }
 
 #[test]
 fn a_lock_gives_the_same_bytes() {
-    let bench = Bench::of(&network(true, WIDE));
+    let bench = Bench::of_pictures(&network(true, WIDE));
     let (_, first) = bench.quantize("", Found::Samples).expect("a model");
     std::fs::copy(bench.at("o.lock"), bench.at("kept.lock")).expect("copied");
     let (_, again) = bench.quantize("", Found::Locked(&bench.at("kept.lock"))).expect("a model");

@@ -1,12 +1,12 @@
 //! Weights that are stored, protected by factors of the channels that they meet: the float model stays the same, the stored one comes
 //! nearer, and locks remember.
 
+use super::bench::Bench;
 use super::*;
 use crate::exec::{Session, Tract};
 use crate::ir::build::noise;
 use crate::progress::Silent;
 use crate::quant::KnownGrids;
-use std::path::PathBuf;
 
 const CHANNELS: usize = 32;
 const AWQ: &str = "repairs: { awq: true }\n";
@@ -50,50 +50,15 @@ fn sample(shape: &[usize], seed: u32) -> Tensor {
 
 const WORDS: [usize; 3] = [1, 4, CHANNELS];
 
-/// A folder with a model and samples.
-struct Bench(tempfile::TempDir);
-
 impl Bench {
-    fn of(model: &Model, shape: &[usize]) -> Self {
-        let bench = Self(tempfile::tempdir().expect("a folder"));
-        file::save(model, &bench.at("m.onnx")).expect("a file");
-        let specs = planned::input_specs(model).expect("inputs");
-        let mut samples = inputs::Recorder::create(&bench.at("s.npz"), &specs, &[]).expect("begun");
-        for seed in 0..40 {
-            samples.add(&seed.to_string(), &[sample(shape, seed)], &[], None).expect("added");
-        }
-        samples.finish().expect("written");
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn settings(&self, more: &str) -> Settings {
-        let text = format!(
-            "version: 1\nmodel: m.onnx\noutput: o.onnx\nlock: o.lock\nmode: weight-only\nweights: {{ type: int4 }}\nthresholds: none\n\
-             data: {{ calibration: {{ path: s.npz }} }}\n{more}"
-        );
-        Raw::parse(&text, &self.at("p.yaml")).and_then(|raw| raw.settings()).expect("a policy")
-    }
-
-    /// The report of a conversion, and what it wrote.
-    fn quantize(&self, more: &str, found: Found<'_>) -> Result<(Report, Vec<u8>)> {
-        let known = KnownGrids::default();
-        let context = Context { threads: 2, progress: &Silent, known: &known, onnxruntime: None };
-        let report = quantize(&self.settings(more), found, &context)?;
-        Ok((report, std::fs::read(self.at("o.onnx")).expect("a model")))
+    /// Whose policies store weights in 4 bits.
+    fn of_stored(model: &Model, shape: &[usize]) -> Self {
+        Self::new(model, "mode: weight-only\nweights: { type: int4 }\n", (0..40).map(|seed| sample(shape, seed)))
     }
 
     /// The model with what a conversion protects, before it is quantized.
     fn protected(&self, more: &str) -> Planned {
-        let known = KnownGrids::default();
-        let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
-        let settings = self.settings(more);
-        let mut planned = Planned::new(&settings).expect("a plan");
-        planned.protect(&settings, &context).expect("samples that run");
-        planned
+        self.after(more, Planned::protect)
     }
 }
 
@@ -110,7 +75,7 @@ fn same_in_float(planned: &Planned, shape: &[usize]) {
 
 #[test]
 fn factors_go_into_what_makes_a_value_or_an_operator_and_the_float_model_computes_the_same_bit_for_bit() {
-    let bench = Bench::of(&block().build(), &WORDS);
+    let bench = Bench::of_stored(&block().build(), &WORDS);
     let planned = bench.protected(AWQ);
     assert_eq!(planned.protected.keys().collect::<Vec<_>>(), ["m", "n", "r"]);
     assert!(planned.protected["n"].iter().enumerate().all(|(c, e)| c % 8 == 5 || *e < planned.protected["n"][5]));
@@ -137,14 +102,14 @@ fn channels_between_convolutions_are_scaled_in_both() {
         .node("Conv", &["r", "w"], &["y"], vec![ints("strides", &[2, 2])])
         .output("y", &[-1, 8, 3, 3]);
     let shape = [1, 3, 8, 8];
-    let planned = Bench::of(&net.build(), &shape).protected(AWQ);
+    let planned = Bench::of_stored(&net.build(), &shape).protected(AWQ);
     assert_eq!(planned.protected.keys().collect::<Vec<_>>(), ["r"]);
     same_in_float(&planned, &shape);
 }
 
 #[test]
 fn the_stored_model_comes_nearer_and_locks_give_the_same_bytes() {
-    let bench = Bench::of(&block().build(), &WORDS);
+    let bench = Bench::of_stored(&block().build(), &WORDS);
     let nearness = |report: &Report| {
         let outputs = &report.validation.as_ref().expect("validated").outputs;
         outputs.iter().map(|output| output.sqnr_db.expect("a ratio")).collect::<Vec<_>>()
@@ -166,7 +131,7 @@ fn the_stored_model_comes_nearer_and_locks_give_the_same_bytes() {
 
 #[test]
 fn locks_that_do_not_fit_and_missing_samples_are_told() {
-    let bench = Bench::of(&block().build(), &WORDS);
+    let bench = Bench::of_stored(&block().build(), &WORDS);
     bench.quantize(AWQ, Found::Samples).expect("a model");
     let lock = std::fs::read_to_string(bench.at("o.lock")).expect("a lock");
     let line = lock.lines().find(|line| line.contains("\"m\": [")).expect("what it is divided by");

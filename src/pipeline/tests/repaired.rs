@@ -1,6 +1,7 @@
 //! What repairs must leave alone.
 
-use super::equalized::{Bench, SIDE};
+use super::bench::Bench;
+use super::equalized::SIDE;
 use super::*;
 use crate::ir::build::noise;
 use crate::validate::Restored;
@@ -48,7 +49,7 @@ fn a_clustered_weight_gets_no_more_values() {
         bits.len()
     };
     let converted = |model: &Model, text: &str| {
-        let bench = Bench::of(model);
+        let bench = Bench::of_pictures(model);
         let (report, _) = bench.quantize(text, Found::Samples).expect("a model");
         let written = file::load(&bench.at("o.onnx")).expect("a model");
         (report, Restored::of(&written).expect("a float model").model)

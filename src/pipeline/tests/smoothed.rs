@@ -1,12 +1,12 @@
 //! Values that products read, smoothed: the float model stays the same, the quantized one comes nearer, and statistics and locks
 //! remember.
 
+use super::bench::Bench;
 use super::*;
 use crate::exec::{Session, Tract};
 use crate::ir::build::noise;
 use crate::progress::Silent;
 use crate::quant::KnownGrids;
-use std::path::PathBuf;
 
 const CHANNELS: usize = 16;
 
@@ -32,55 +32,20 @@ fn sample(seed: u32) -> Tensor {
     Tensor::from_f32(vec![1, 4, CHANNELS], &noise(4 * CHANNELS, seed))
 }
 
-/// A folder with a model and samples.
-struct Bench(tempfile::TempDir);
-
 impl Bench {
-    fn of(model: &Model) -> Self {
-        let bench = Self(tempfile::tempdir().expect("a folder"));
-        file::save(model, &bench.at("m.onnx")).expect("a file");
-        let specs = planned::input_specs(model).expect("inputs");
-        let mut samples = inputs::Recorder::create(&bench.at("s.npz"), &specs, &[]).expect("begun");
-        for seed in 0..40 {
-            samples.add(&seed.to_string(), &[sample(seed)], &[], None).expect("added");
-        }
-        samples.finish().expect("written");
-        bench
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn settings(&self, more: &str) -> Settings {
-        let text = format!(
-            "version: 1\nmodel: m.onnx\noutput: o.onnx\nlock: o.lock\ndata: {{ calibration: {{ path: s.npz }} }}\nthresholds: none\n{more}"
-        );
-        Raw::parse(&text, &self.at("p.yaml")).and_then(|raw| raw.settings()).expect("a policy")
-    }
-
-    /// The report of a conversion, and what it wrote.
-    fn quantize(&self, more: &str, found: Found<'_>) -> Result<(Report, Vec<u8>)> {
-        let known = KnownGrids::default();
-        let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
-        let report = quantize(&self.settings(more), found, &context)?;
-        Ok((report, std::fs::read(self.at("o.onnx")).expect("a model")))
+    fn of_words(model: &Model) -> Self {
+        Self::new(model, "", (0..40).map(sample))
     }
 
     /// The model with what a conversion smooths, before it is quantized.
     fn smoothed(&self, more: &str) -> Planned {
-        let known = KnownGrids::default();
-        let context = Context { threads: 1, progress: &Silent, known: &known, onnxruntime: None };
-        let settings = self.settings(more);
-        let mut planned = Planned::new(&settings).expect("a plan");
-        planned.smooth(&settings, &context).expect("samples that run");
-        planned
+        self.after(more, Planned::smooth)
     }
 }
 
 #[test]
 fn the_float_model_computes_the_same_bit_for_bit() {
-    let planned = Bench::of(&block().build()).smoothed("");
+    let planned = Bench::of_words(&block().build()).smoothed("");
     assert_eq!(planned.smoothed.keys().collect::<Vec<_>>(), ["n"]);
     let tract = Tract::default();
     let run = |model: &Model, seed| {
@@ -97,7 +62,7 @@ fn the_float_model_computes_the_same_bit_for_bit() {
 
 #[test]
 fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same_bytes() {
-    let bench = Bench::of(&block().build());
+    let bench = Bench::of_words(&block().build());
     let nearness = |report: &Report| {
         report
             .validation
@@ -143,7 +108,7 @@ fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same
 
 #[test]
 fn a_lock_that_refits_what_is_no_layer_is_refused() {
-    let bench = Bench::of(&block().build());
+    let bench = Bench::of_words(&block().build());
     bench.quantize("", Found::Samples).expect("a model");
     let lock = std::fs::read_to_string(bench.at("o.lock")).expect("a lock");
     // A LayerNormalization.
@@ -155,7 +120,7 @@ fn a_lock_that_refits_what_is_no_layer_is_refused() {
 
 #[test]
 fn what_others_read_as_integers_is_ruled_or_shares_its_weight_is_left_alone() {
-    let smoothed = |model: Builder, more: &str| !Bench::of(&model.build()).smoothed(more).smoothed.is_empty();
+    let smoothed = |model: Builder, more: &str| !Bench::of_words(&model.build()).smoothed(more).smoothed.is_empty();
     assert!(smoothed(block(), ""));
     assert!(!smoothed(block(), "repairs: { smooth: false }"));
     assert!(!smoothed(block(), "strict: true"));
