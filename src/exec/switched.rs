@@ -24,8 +24,8 @@ pub trait Ran: Send + Sync {
 
 /// What a layer read and made of one sample, elements in the order of their shapes.
 pub struct Sides<'a> {
-    /// What it read with everything rounded, if it is shown.
-    pub read: Option<Shown<'a>>,
+    /// What it read with everything rounded.
+    pub read: Shown<'a>,
     /// What it made in float.
     pub float: &'a [f32],
     /// What it made with everything rounded. What is left here is what stands behind the layer reads.
@@ -41,16 +41,48 @@ pub struct Shown<'a> {
     pub numbers: &'a [f32],
 }
 
-/// Who sees what layers make while samples run in float and rounded side by side, and may correct the latter.
-pub trait Corrector {
-    /// Whether it wants to see what layer `layer` read, too.
-    fn reads(&self, layer: usize) -> bool;
+/// What the channels of a tensor are multiplied by, and what is then added to them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Correction {
+    /// How many numbers of a channel follow each other.
+    pub inner: usize,
+    /// The factor of each channel.
+    pub gains: Vec<f32>,
+    /// The addend of each.
+    pub shifts: Vec<f32>,
+}
 
-    /// Layer `layer`, a place in [`Switches::layers`], made tensors of this `shape` of all samples.
+impl Correction {
+    /// Corrects the elements of a tensor.
+    pub fn apply(&self, elements: &mut [f32]) {
+        let channels = self.gains.iter().zip(&self.shifts).cycle();
+        for (block, (gain, shift)) in elements.chunks_exact_mut(self.inner).zip(channels) {
+            block.iter_mut().for_each(|x| *x = gain * *x + shift);
+        }
+    }
+}
+
+/// Who sees what layers make while samples run in float and rounded side by side, and may correct the latter. Layers are told by
+/// their places in [`Switches::layers`].
+pub trait Corrector: Sync {
+    /// Whether it corrects what layer `layer` makes of all samples at once, and by what the layer read of each.
+    fn corrects(&self, layer: usize) -> bool;
+
+    /// Layer `layer` made tensors of this `shape` of all samples.
     ///
     /// # Errors
     /// When no correction can be computed.
     fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()>;
+
+    /// Whether it looks at what layer `layer` makes of one sample after the other.
+    fn sees(&self, layer: usize) -> bool;
+
+    /// Layer `layer` made tensors of this `shape` of sample `sample`, in float and rounded. Any number of threads show one each, in any
+    /// order.
+    fn see(&self, layer: usize, shape: &[usize], sample: usize, made: [&[f32]; 2]);
+
+    /// What is to be done, of each sample, to what layer `layer` makes rounded. All samples were shown.
+    fn settle(&mut self, layer: usize) -> Option<Correction>;
 }
 
 /// A program for inputs of one shape. Any number of threads may run it at once.
@@ -68,13 +100,13 @@ pub trait Switched: Send + Sync {
     /// As [`run`](Self::run).
     fn vary(&self, ran: &dyn Ran, inputs: &[Tensor], on: &[bool]) -> Result<Vec<Tensor>>;
 
-    /// Runs all `samples` side by side, with nothing on and with everything on, layer by layer. Returns the outputs of each, in
-    /// float and rounded. Layers are shown where the model has an operator TareMark behind them, whose attribute `index` is
-    /// their place, and what they read where that is its second input.
+    /// Runs all `samples` side by side, with nothing on and with everything on, layer by layer. Layers are shown where the model has
+    /// an operator TareMark behind them, whose attribute `index` is their place, and whose second input is what they read. Each sample
+    /// may hold about `room` bytes while the others go on: it goes twice through stretches that would hold more, if these are short.
     ///
     /// # Errors
     /// As [`run`](Self::run), and as the corrector.
-    fn correct(&self, samples: &[Vec<Tensor>], corrector: &mut dyn Corrector) -> Result<Vec<[Vec<Tensor>; 2]>>;
+    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()>;
 
     /// The outputs of a sample with everything on or nothing, keeping no more than what is still needed.
     ///
@@ -82,7 +114,7 @@ pub trait Switched: Send + Sync {
     /// As [`run`](Self::run).
     fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>>;
 
-    /// The bytes that each sample holds at the worst layer of [`correct`](Self::correct) while the others go on, and those that one
-    /// takes at its worst step. `reads` tells of which layers what they read is held, too.
-    fn live_bytes(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize);
+    /// The bytes that each sample holds in [`correct`](Self::correct) while the others go on, and those that one takes at its worst
+    /// step.
+    fn live_bytes(&self, room: usize, corrector: &dyn Corrector) -> (usize, usize);
 }

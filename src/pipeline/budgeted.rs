@@ -15,7 +15,7 @@ use crate::inputs;
 use crate::policy::{self, Budget, FoundRule, Goal, RoundingName, Settings, Thresholds};
 use crate::progress::Silent;
 use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
-use crate::sensitivity::Parts;
+use crate::sensitivity::{Parts, With};
 use crate::validate::{self, Classification, Comparison, Groups};
 use candidates::{Candidate, candidates};
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
     let data = (&samples.set, searching.as_slice());
     let ranking: Vec<usize> = inputs::spread(searching.len(), RANKING).into_iter().map(|at| searching[at]).collect();
     let seen = (calibration.as_ref(), types.as_ref());
-    let parts = Parts::of(&base.model, &written).map_err(|e| e.in_model(&base.path))?;
+    let parts = Parts::of(&base.model, &written, With::Causes).map_err(|e| e.in_model(&base.path))?;
     let parts = parts.with_groups(Groups::of(&plain, &base.original)?);
     let candidates = candidates(&base, &parts, seen, budget.goal, (&samples.set, &ranking), context)?;
     let searcher = Searcher {

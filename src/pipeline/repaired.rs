@@ -1,22 +1,23 @@
 //! Repair: what brings the quantized model nearer to the float one without training. In one walk through the layers, the integers of
 //! each weight are looked for, and its channels refitted, on what the layers before it make once they are repaired.
 
+mod deciding;
+mod samples;
 mod wanted;
 
-use super::calibrated::calibrating;
 use super::{Context, Planned};
 use crate::error::Result;
 use crate::exec::{Switched, Tract};
-use crate::inputs::{self, Dataset, Sample};
+use crate::heap;
 use crate::policy::{Format, Settings};
 use crate::report::{CalibrationSummary, RepairSummary};
 use crate::resolve::Resolved;
-use crate::sensitivity::Parts;
-use crate::tensor::{DataType, Tensor, TensorType};
-use crate::threads;
+use crate::sensitivity::{Parts, With};
+use crate::tensor::Tensor;
 use crate::tune::rounding::Method;
-use crate::tune::{Nearness, Refitting, Repairing};
-use std::collections::HashSet;
+use crate::tune::{Refitting, Repairing};
+use deciding::Deciding;
+use samples::Samples;
 use std::time::{Duration, Instant};
 use wanted::Wanted;
 
@@ -26,57 +27,25 @@ const FEWEST: usize = 6;
 const BESIDE: [usize; 2] = [12, 32];
 /// The same of others where integers are looked for: what a layer reads is seen from as many sides as there are numbers in a patch.
 const ROUNDING: usize = 96;
-/// The bytes that they may take.
-const MEMORY: usize = 144 << 20;
-/// So many are taken to run at once, whatever the threads: what is found does not depend on these.
-const RUNNING: usize = 2;
+/// A sample costs little if so many could run at once in so many bytes.
+const CHEAP: usize = 144 << 20;
+/// The bytes that all may hold while they wait for each other: where integers are looked for, and elsewhere.
+const HELD: [usize; 2] = [104 << 20, 40 << 20];
 /// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
 const DECIDING: [usize; 2] = [24, 64];
-/// So many of them are looked at before it is asked whether that is clear already.
-const TOGETHER: usize = 12;
 
-/// The calibration samples.
-struct Samples {
-    set: Dataset,
-    indices: Vec<usize>,
-    /// The types of those that are used: the first one's.
-    types: Vec<TensorType>,
-}
-
-impl Samples {
-    /// Up to `count` of them, but those of other types, and those with numbers that are none.
-    fn read(&self, count: usize) -> Result<Vec<Vec<Tensor>>> {
-        let few: Vec<usize> =
-            inputs::spread(self.indices.len(), count).into_iter().map(|at| self.indices[at]).collect();
-        let mut read = Vec::new();
-        for sample in self.set.read(&few) {
-            let sample: Sample = sample?;
-            if sample.types() == self.types && sample.inputs.iter().all(is_finite) {
-                read.push(sample.inputs);
-            }
-        }
-        Ok(read)
-    }
-}
-
-/// Those of `samples` that run side by side, up to `count` and half of them, each from the middle of a stretch of its own; and the others.
-fn dealt(samples: Vec<Vec<Tensor>>, count: usize) -> (Vec<Vec<Tensor>>, Vec<Vec<Tensor>>) {
-    let count = count.min(samples.len() / 2);
-    let middles: HashSet<usize> = (0..count).map(|at| (2 * at + 1) * samples.len() / (2 * count)).collect();
-    let (mut beside, mut others) = (Vec::new(), Vec::new());
-    for (at, sample) in samples.into_iter().enumerate() {
-        if middles.contains(&at) { beside.push(sample) } else { others.push(sample) }
-    }
-    (beside, others)
-}
-
-/// How many samples run side by side, and how many decide, where each holds and takes while it runs so many bytes.
-fn counts((held, at_once): (usize, usize), rounds: bool) -> (usize, usize) {
-    let cheap = MEMORY / at_once.max(1);
-    let room = MEMORY.saturating_sub(RUNNING * at_once) / held.max(1);
-    let most = if rounds { ROUNDING } else { BESIDE[1] };
-    let beside = room.clamp(FEWEST, cheap.clamp(BESIDE[0], most));
-    (beside, (2 * cheap).clamp(DECIDING[0], DECIDING[1]))
+/// How many samples run side by side, how many bytes each may hold meanwhile, and how many decide.
+fn counts(program: &dyn Switched, repairing: &Repairing, rounds: bool) -> (usize, usize, usize) {
+    let (_, at_once) = program.live_bytes(0, repairing);
+    let cheap = CHEAP / at_once.max(1);
+    let most = cheap.clamp(BESIDE[0], if rounds { ROUNDING } else { BESIDE[1] });
+    let all = HELD[usize::from(!rounds)];
+    let room = all / most;
+    let (held, _) = program.live_bytes(room, repairing);
+    let beside = (all / held.max(1)).clamp(FEWEST, most);
+    let deciding = (2 * cheap).clamp(DECIDING[0], DECIDING[1]);
+    tracing::debug!(held, at_once, beside, deciding, "samples side by side");
+    (beside, room, deciding)
 }
 
 impl Planned {
@@ -99,14 +68,15 @@ impl Planned {
         if self.plan.halves().next().is_some() {
             return Ok(Some(RepairSummary::none("some nodes compute in 16 bits")));
         }
-        let samples = match self.samples(settings)? {
+        let samples = match Samples::of(self, settings)? {
             Some(samples) => samples,
             // Nobody asked for what is usual.
             None if wanted.method.is_none() => return Ok(None),
             None => return Ok(Some(RepairSummary::none("there are no calibration samples"))),
         };
         let plain = Settings { format: Format::Qdq, ..settings.clone() };
-        let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0);
+        let with = if wanted.method.is_some() { With::Weights } else { With::Nothing };
+        let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0, with);
         // A model that cannot be run so is converted all the same.
         let repaired = self.walk(settings, resolved, &parts, (&wanted, &samples), context);
         let repaired = repaired.unwrap_or_else(|why| RepairSummary::none(why.to_string()));
@@ -127,38 +97,53 @@ impl Planned {
         (wanted, samples): (&Wanted, &Samples),
         context: &Context<'_>,
     ) -> Result<RepairSummary> {
+        heap::give_back();
         let mut before = parts(resolved)?;
+        heap::give_back();
         let program = before.program(&Tract::default(), &samples.types)?;
         before.let_go();
+        heap::give_back();
         let weights = wanted.weights_in(&before);
-        let (held, at_once) = program.live_bytes(&|layer| weights.contains_key(&layer));
-        let (beside, deciding) = counts((held, at_once), !weights.is_empty());
-        tracing::debug!(held, at_once, beside, deciding, "samples side by side");
-        let types = &samples.types;
-        let samples = samples.read(beside + deciding)?;
-        if samples.len() < 2 * FEWEST {
+        let rounds = !weights.is_empty();
+        let refitting = Refitting::new(wanted.layers_in(self, &before));
+        let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
+        let mut repairing = Repairing::new(refitting, (weights, wanted.method.unwrap_or(Method::Gptq)), until);
+        let (beside, room, deciding) = counts(&*program, &repairing, rounds);
+        let (beside, others) = samples.dealt(beside, deciding);
+        if beside.len() < FEWEST {
+            return Ok(RepairSummary::none("there are too few calibration samples"));
+        }
+        context.progress.start("repairing", beside.len() + others.len());
+        let lanes = samples.read(&beside).map(|sample| before.inputs(&sample?.inputs)).collect::<Result<Vec<_>>>()?;
+        if lanes.len() < FEWEST {
             return Ok(RepairSummary::none("there are too few calibration samples of one shape"));
         }
-        let samples = samples.iter().map(|sample| before.inputs(sample)).collect::<Result<Vec<_>>>()?;
-        let (beside, others) = dealt(samples, beside);
-        context.progress.start("repairing", beside.len() + others.len());
-        let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
-        let refitting = Refitting::new(wanted.layers_in(self, &before));
-        let mut repairing = Repairing::new(refitting, (weights, wanted.method.unwrap_or(Method::Gptq)), until);
-        program.correct(&beside, &mut repairing)?;
-        beside.iter().for_each(|_| context.progress.step());
+        program.correct(&lanes, room, &mut repairing)?;
+        lanes.iter().for_each(|_| context.progress.step());
         let refits = repairing.refits();
         let found = RepairSummary {
             layers: refits.len(),
             rounded: repairing.rounded.len(),
             late: repairing.late,
-            samples: beside.len(),
+            samples: lanes.len(),
             ..RepairSummary::default()
         };
+        drop(lanes);
+        let plain = resolved.clone();
         resolved.set_refits(refits);
         resolved.set_roundings(repairing.rounded);
-        let repaired = || parts(resolved)?.program(&Tract::default(), types);
-        let [before, after] = nearness(program, &repaired, &others, context)?;
+        let made = |resolved: &Resolved| {
+            let program = parts(resolved)?.program(&Tract::default(), &samples.types);
+            heap::give_back();
+            program
+        };
+        let inputs = |sample: &[Tensor]| before.inputs(sample);
+        let deciding = Deciding { samples, inputs: &inputs, context };
+        let [before, after] = deciding.nearness(program, [&|| made(&plain), &|| made(resolved)], &others)?;
+        context.progress.finish();
+        if before.samples() < FEWEST {
+            return Ok(RepairSummary::none("there are too few calibration samples of one shape"));
+        }
         let sqnr_db = Some((before.sqnr_db(), after.sqnr_db()));
         let why = match (found.layers + found.rounded, after.stands(&before)) {
             (0, _) => "nothing was found that helps on samples which it was not found on",
@@ -167,56 +152,4 @@ impl Planned {
         };
         Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why: Some(why.to_owned()), ..found })
     }
-
-    /// Calibration samples, of the types of the first; `None` where there are none.
-    fn samples(&self, settings: &Settings) -> Result<Option<Samples>> {
-        let Some(data) = &settings.calibration else { return Ok(None) };
-        // As the model takes them that is converted, whatever levels layers read since it was prepared.
-        let set = Dataset::open(&data.source, &self.inputs()?)?;
-        let indices = calibrating(data, settings, set.len());
-        let first = set.read(&indices).next().transpose()?;
-        Ok(first.map(|first| Samples { types: first.types(), set, indices }))
-    }
-}
-
-/// How near what `program` was made of is to the float model with all it rounds, and how near what `repaired` gives, on as many of the
-/// samples as make that clear.
-fn nearness(
-    program: Box<dyn Switched>,
-    repaired: &dyn Fn() -> Result<Box<dyn Switched>>,
-    samples: &[Vec<Tensor>],
-    context: &Context<'_>,
-) -> Result<[Nearness; 2]> {
-    let both = each(samples, &|inputs| {
-        context.progress.step();
-        Ok([program.outputs(inputs, false)?, program.outputs(inputs, true)?])
-    })?;
-    // Two programs at once would take twice the memory.
-    drop(program);
-    let program = repaired()?;
-    let (mut before, mut after) = (Nearness::default(), Nearness::default());
-    for (some, both) in samples.chunks(TOGETHER).zip(both.chunks(TOGETHER)) {
-        let repaired = each(some, &|inputs| program.outputs(inputs, true))?;
-        for ([float, plain], repaired) in both.iter().zip(&repaired) {
-            before.add(float, plain);
-            after.add(float, repaired);
-        }
-        if after.is_clear(&before) {
-            break;
-        }
-    }
-    context.progress.finish();
-    Ok([before, after])
-}
-
-/// Whether no number of a tensor of float32 is infinite or none at all.
-fn is_finite(tensor: &Tensor) -> bool {
-    tensor.dtype() != DataType::Float32 || tensor.to_f32().is_ok_and(|numbers| numbers.iter().all(|x| x.is_finite()))
-}
-
-/// What `run` makes of each sample, on all cores.
-fn each<T: Send>(samples: &[Vec<Tensor>], run: &(dyn Fn(&Vec<Tensor>) -> Result<T> + Sync)) -> Result<Vec<T>> {
-    let mut made: Vec<Option<Result<T>>> = samples.iter().map(|_| None).collect();
-    threads::for_each(samples.iter().zip(&mut made), |(inputs, made)| *made = Some(run(inputs)));
-    made.into_iter().flatten().collect()
 }

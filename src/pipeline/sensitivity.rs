@@ -10,7 +10,7 @@ use crate::inputs;
 use crate::ir::Model;
 use crate::policy::{Settings, Validation};
 use crate::report::{self, CalibrationSummary, FileSummary, Form, Measured};
-use crate::sensitivity::{self, Evidence, Metric, Parts, Subject, Task};
+use crate::sensitivity::{self, Evidence, Metric, Parts, Subject, Task, With};
 use crate::validate::Groups;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
@@ -77,7 +77,7 @@ pub fn sensitivity(
         return Err(Error::other("no samples to measure on; name 1 or more"));
     }
     let Rewritten { planned, written, calibration, summary } = planned.carried_out(settings, found, context)?;
-    let parts = Parts::of(&planned.model, &written).map_err(|e| e.in_model(&planned.path))?;
+    let parts = Parts::of(&planned.model, &written, With::Causes).map_err(|e| e.in_model(&planned.path))?;
     let parts = parts.with_groups(Groups::of(settings, &planned.original)?);
     let seen = calibration.as_ref().map(|calibration| (calibration, &planned.plan));
     let digests: Vec<String> = file::digests(&planned.path)?.into_values().collect();

@@ -14,7 +14,7 @@ mod units;
 mod weights;
 
 pub use causes::Evidence;
-pub use parts::Parts;
+pub use parts::{Parts, With};
 pub use state::Subject;
 pub use sums::{Damage, Metric};
 pub use units::Unit;

@@ -14,6 +14,17 @@ use crate::tune::rounding;
 use crate::validate::{Border, Groups, Restored};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// What else is to be known of the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// Nothing.
+    Nothing,
+    /// Their weights, in float and as they are rounded.
+    Weights,
+    /// What may cause their errors.
+    Causes,
+}
+
 /// What is measured: the units, and the model in which they can be rounded.
 pub struct Parts {
     /// The quantized units, in the order in which they run.
@@ -25,11 +36,11 @@ pub struct Parts {
     grids: Vec<Params>,
     layers: Vec<String>,
     border: Border,
-    /// What is known of the constants of each layer.
+    /// What is known of the constants of each layer, where that may be a cause.
     pub(super) constants: Vec<Constants>,
     /// The products of the scales of what each layer reads and of its weight; empty where they are not known.
     steps: Vec<Vec<f32>>,
-    /// The weights that layers multiply what they read with.
+    /// The weights that layers multiply what they read with, where they are to be known.
     weights: Vec<Option<rounding::Weight>>,
     /// The grids of activations, by name.
     pub(super) known: BTreeMap<String, Params>,
@@ -42,7 +53,7 @@ impl Parts {
     ///
     /// # Errors
     /// When `written` cannot be turned back, nothing in it is quantized, or it finds grids while it runs.
-    pub fn of(float: &Model, written: &Model) -> Result<Self> {
+    pub fn of(float: &Model, written: &Model, with: With) -> Result<Self> {
         let Restored { model: mut rounded, found, .. } = Restored::of(written)?;
         if let Some(value) = found.dynamic.first() {
             let why = "is computed on grids that each run finds anew: what it costs is measured in mode static or weight-only alone";
@@ -86,7 +97,10 @@ impl Parts {
             }
             mark(&mut rounded.graph, layer, index);
         }
-        let weights = weights(&rounded.graph, &others, &found, &index)?;
+        let weights = match with {
+            With::Weights => weights(&rounded.graph, &others, &found, &index)?,
+            With::Nothing | With::Causes => Vec::new(),
+        };
         let mut model = rounded.clone();
         others.iter().for_each(|(&value, tensor)| model.graph.replace_constant(value, tensor));
         let units: Vec<Unit> =
@@ -95,7 +109,10 @@ impl Parts {
             return Err(Error::other("nothing of the model is quantized by this policy: there is nothing to measure"));
         }
         let outputs = rounded.graph.outputs().map(|v| rounded.graph.value(v).name().to_owned()).collect();
-        let constants = constants(&model.graph, &found, &index)?;
+        let constants = match with {
+            With::Causes => constants(&model.graph, &found, &index)?,
+            With::Nothing | With::Weights => Vec::new(),
+        };
         let known = found.grids.activations;
         let models = [file::to_bytes(&model)?, file::to_bytes(&rounded)?];
         Ok(Self {

@@ -9,7 +9,7 @@ use super::runs::{self, Variants};
 use super::state::{Keeper, State};
 use super::*;
 use crate::calibrate::Calibration;
-use crate::exec::Tract;
+use crate::exec::{Correction, Corrector, Sides, Tract};
 use crate::inputs::Source;
 use crate::ir::Model;
 use crate::ir::build::{self, Builder, ints};
@@ -66,6 +66,61 @@ fn what_is_computed_again_is_bit_for_bit_what_the_whole_model_gives() {
             }
         }
     }
+}
+
+/// Sees all layers, and doubles what they make rounded.
+#[derive(Default)]
+struct Doubling(std::sync::Mutex<std::collections::BTreeMap<(usize, usize), Vec<u32>>>);
+
+impl Corrector for Doubling {
+    fn corrects(&self, _: usize) -> bool {
+        false
+    }
+
+    fn correct(&mut self, _: usize, _: &[usize], _: &mut [Sides<'_>]) -> crate::error::Result<()> {
+        unreachable!("it asked for one sample after the other")
+    }
+
+    fn sees(&self, _: usize) -> bool {
+        true
+    }
+
+    fn see(&self, layer: usize, _: &[usize], sample: usize, made: [&[f32]; 2]) {
+        let bits = made.concat().iter().map(|x| x.to_bits()).collect();
+        assert!(self.0.lock().expect("nobody failed").insert((layer, sample), bits).is_none(), "shown once");
+    }
+
+    fn settle(&mut self, _: usize) -> Option<Correction> {
+        Some(Correction { inner: 1, gains: vec![2.0], shifts: vec![0.5] })
+    }
+}
+
+#[test]
+fn samples_that_go_twice_through_a_stretch_hold_less_and_are_the_same() {
+    let conv = |net: Builder, from: &str, to: &str| {
+        net.node("Conv", &[from, &format!("{to}_w")], &[to], vec![ints("pads", &[1, 1, 1, 1])])
+    };
+    let pool = |net: Builder, from: &str, to: &str| {
+        net.node("MaxPool", &[from], &[to], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
+    };
+    // What the first layer makes is large, and made in no time.
+    let net = Builder::new(13).input("x", &[1, 1, 32, 32]).output("c", &[1, 64, 8, 8]).noise("a_w", &[8, 1, 1, 1], 1);
+    let net = net.noise("b_w", &[16, 8, 3, 3], 2).noise("c_w", &[64, 16, 3, 3], 3);
+    let net = pool(net.node("Conv", &["x", "a_w"], &["a"], vec![]), "a", "p");
+    let net = conv(pool(conv(net, "p", "b"), "b", "q"), "q", "c");
+    let case = Case::of(net.build(), "");
+    let read = |sample: &Tensor| case.parts.inputs(std::slice::from_ref(sample)).expect("inputs");
+    let samples: Vec<Vec<Tensor>> = case.samples.iter().map(read).collect();
+    let types = case.set.read(&[0]).next().expect("one").expect("a sample").types();
+    let program = case.parts.program(&Tract::default(), &types).expect("a program");
+    let [(all, once), (less, twice)] = [usize::MAX, 0].map(|room| {
+        let mut seen = Doubling::default();
+        let (held, _) = program.live_bytes(room, &seen);
+        program.correct(&samples, room, &mut seen).expect("a run");
+        (held, seen.0.into_inner().expect("nobody failed"))
+    });
+    assert!(once.len() == 3 * samples.len() && once == twice);
+    assert!(less < all, "{less} {all}");
 }
 
 #[test]
@@ -231,6 +286,6 @@ fn classes_are_ranked_by_answers_that_change_and_other_outputs_refused() {
 #[test]
 fn a_model_without_anything_quantized_is_refused() {
     let model = net();
-    let refused = Parts::of(&model, &model).map(|_| ()).expect_err("nothing is quantized").to_string();
+    let refused = Parts::of(&model, &model, With::Causes).map(|_| ()).expect_err("nothing is quantized").to_string();
     assert!(refused.contains("nothing of the model is quantized"), "{refused}");
 }

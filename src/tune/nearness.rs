@@ -7,8 +7,8 @@ use std::borrow::Cow;
 const EXACT_DB: f64 = 140.0;
 /// So many standard errors may a loss be, to be put down to chance: each layer's repair was held against other samples before.
 const DOUBTED: f64 = 0.5;
-/// So many standard errors, up or down, are clear enough to look at no more samples.
-const CLEAR: f64 = 4.0;
+/// So many standard errors of a gain, and of a loss, are clear enough to look at no more samples.
+const CLEAR: (f64, f64) = (1.0, 3.0);
 
 /// Squares of the numbers of an output in float, and of what is left beside them.
 type Squares = (f64, f64);
@@ -34,6 +34,11 @@ impl Nearness {
         self.0.push(float.iter().zip(other).map(one).collect());
     }
 
+    /// How many samples were added.
+    pub fn samples(&self) -> usize {
+        self.0.len()
+    }
+
     /// The signal-to-quantization-noise ratio in dB: the mean over samples and outputs. Over all samples together it would be that of
     /// a few, which have most of the error of many models, and say little of all others.
     pub fn sqnr_db(&self) -> f64 {
@@ -50,7 +55,7 @@ impl Nearness {
     /// Whether more samples would hardly change what [`stands`](Self::stands) says.
     pub fn is_clear(&self, before: &Self) -> bool {
         let (mean, error) = self.gain_db(before);
-        mean.abs() > CLEAR * error
+        mean > CLEAR.0 * error || mean < -CLEAR.1 * error
     }
 
     /// By how many dB a sample is nearer than `before` in the mean, and the standard error of that.
@@ -102,6 +107,10 @@ mod tests {
         assert!(!of(&[]).stands(&of(&[])));
         assert!(!of(&[f32::NAN; 4]).stands(&of(&[0.1; 4])));
         assert!(of(&[0.05, 0.06, 0.05, 0.04]).is_clear(&of(&[0.1; 4])) && of(&[0.1; 4]).is_clear(&of(&[0.05; 4])));
-        assert!(!of(&[0.04, 0.2, 0.04, 0.1]).is_clear(&of(&[0.1; 4])) && !of(&[]).is_clear(&of(&[])));
+        // A loss has to be clearer than a gain.
+        let (mixed, before) = (of(&[0.08, 0.16, 0.08, 0.12]), of(&[0.1; 4]));
+        assert!(!mixed.is_clear(&before) && !before.is_clear(&mixed) && !of(&[]).is_clear(&of(&[])));
+        let (most, before) = (of(&[0.05, 0.11, 0.05, 0.11]), of(&[0.1; 4]));
+        assert!(most.is_clear(&before) && !before.is_clear(&most));
     }
 }

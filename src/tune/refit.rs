@@ -5,17 +5,20 @@
 //! The mean alone is the empirical bias correction of Nagel et al., Data-Free Quantization Through Weight Equalization and Bias
 //! Correction (2019), section 4.2.
 
-use crate::error::Result;
-use crate::exec::{Corrector, Sides};
+use crate::exec::Correction;
 use crate::ir::NodeId;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// The least and the largest gain: what asks for more is no rounding of weights.
 const GAINS: (f64, f64) = (0.8, 1.25);
 /// So many numbers of a channel each sample must have. Where there are fewer, as in the head of a classifier, they tell more of the
 /// samples than of rounding.
 const LEAST: usize = 16;
+/// So many sums are taken side by side.
+const LANES: usize = 8;
+
 /// What the output channels of a layer are multiplied by, and what is then added to them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refit {
@@ -42,6 +45,16 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// The axis of a tensor of this shape along which its output channels lie.
+    fn axis_of(&self, shape: &[usize]) -> Option<usize> {
+        let axis = if self.axis < 0 {
+            shape.len().checked_sub(usize::from(self.axis.unsigned_abs()))
+        } else {
+            Some(usize::from(self.axis.unsigned_abs()))
+        };
+        axis.filter(|&axis| axis < shape.len())
+    }
+
     /// Gain and shift as the layer can have them: a bias of integers has no shift between two steps. The layers behind it then see
     /// what is left, and are refitted to that.
     fn rounded(&self, channel: usize, (gain, shift): (f64, f64)) -> (f64, f64) {
@@ -54,38 +67,55 @@ impl Layer {
 /// Refits layers while samples run side by side.
 pub struct Refitting {
     layers: HashMap<usize, Layer>,
+    /// What was seen of the layer that is being refitted.
+    seen: Mutex<Vec<Seen>>,
     /// What was found so far, in the order of the layers.
     pub found: Vec<(NodeId, Refit)>,
+}
+
+/// What a sample shows of a layer: sums over each channel, whose numbers follow each other in blocks of `inner`.
+struct Seen {
+    sample: usize,
+    inner: usize,
+    sums: Vec<Sums>,
 }
 
 impl Refitting {
     /// Refits these layers, by their places among all that are shown.
     pub fn new(layers: HashMap<usize, Layer>) -> Self {
-        Self { layers, found: Vec::new() }
-    }
-}
-
-impl Corrector for Refitting {
-    fn reads(&self, _: usize) -> bool {
-        false
+        Self { layers, seen: Mutex::default(), found: Vec::new() }
     }
 
-    fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()> {
-        let Some(layer) = self.layers.get(&layer) else { return Ok(()) };
-        let axis = if layer.axis < 0 {
-            shape.len().checked_sub(usize::from(layer.axis.unsigned_abs()))
-        } else {
-            Some(layer.axis as usize)
-        };
-        let Some(axis) = axis.filter(|&axis| axis < shape.len()) else { return Ok(()) };
+    /// Whether layer `layer` is one of them.
+    pub fn refits(&self, layer: usize) -> bool {
+        self.layers.contains_key(&layer)
+    }
+
+    /// Takes in what layer `layer` made of a sample, in float and rounded: tensors of shape `shape`. Any thread may, in any order.
+    pub fn see(&self, layer: usize, shape: &[usize], sample: usize, float: &[f32], rounded: &[f32]) {
+        let axis = self.layers.get(&layer).and_then(|layer| layer.axis_of(shape));
+        let Some(axis) = axis else { return };
         let (channels, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
-        let elements: usize = shape.iter().product();
-        if elements < LEAST * channels.max(1) {
-            return Ok(());
+        if float.len() < LEAST * channels.max(1) {
+            return;
         }
-        let mut sums = vec![vec![Sums::default(); channels]; samples.len()];
-        each(samples, inner, channels, |sample, channel, float, rounded| sums[sample][channel].add(float, rounded));
-        let of_channel = |channel: usize| sums.iter().map(|sums| sums[channel]).collect::<Vec<Sums>>();
+        let mut sums = vec![Sums::default(); channels];
+        for (at, (float, rounded)) in float.chunks_exact(inner).zip(rounded.chunks_exact(inner)).enumerate() {
+            sums[at % channels].add(float, rounded);
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(Seen { sample, inner, sums });
+    }
+
+    /// What is to be done to what layer `layer` makes, by what was seen of it. Nothing, where that would not help each sample by what
+    /// all others say.
+    pub fn settle(&mut self, layer: usize) -> Option<Correction> {
+        let mut seen = std::mem::take(self.seen.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // Sums of floats depend on their order.
+        seen.sort_by_key(|seen| seen.sample);
+        let layer = self.layers.get(&layer)?;
+        let first = seen.first()?;
+        let (channels, inner) = (first.sums.len(), first.inner);
+        let of_channel = |channel: usize| seen.iter().map(|seen| seen.sums[channel]).collect::<Vec<Sums>>();
         let fitted: Vec<(f64, f64)> =
             (0..channels).map(|channel| layer.rounded(channel, fit(&of_channel(channel), layer))).collect();
         let (mut before, mut after) = (0.0, 0.0);
@@ -100,29 +130,12 @@ impl Corrector for Refitting {
             }
         }
         if after.partial_cmp(&before) != Some(Ordering::Less) {
-            return Ok(());
+            return None;
         }
         let (gains, shifts): (Vec<f32>, Vec<f32>) =
             fitted.into_iter().map(|(gain, shift)| (gain as f32, shift as f32)).unzip();
-        for sample in samples {
-            for (at, block) in sample.rounded.chunks_exact_mut(inner).enumerate() {
-                let (gain, shift) = (gains[at % channels], shifts[at % channels]);
-                block.iter_mut().for_each(|x| *x = gain * *x + shift);
-            }
-        }
-        self.found.push((layer.node, Refit { gains, shifts }));
-        Ok(())
-    }
-}
-
-/// Tells `see` each element: its sample, its channel, and its number in float and rounded.
-fn each(samples: &[Sides<'_>], inner: usize, channels: usize, mut see: impl FnMut(usize, usize, f64, f64)) {
-    for (sample, sides) in samples.iter().enumerate() {
-        let blocks = sides.float.chunks_exact(inner).zip(sides.rounded.chunks_exact(inner));
-        for (at, (float, rounded)) in blocks.enumerate() {
-            let channel = at % channels;
-            float.iter().zip(rounded).for_each(|(&f, &r)| see(sample, channel, f64::from(f), f64::from(r)));
-        }
+        self.found.push((layer.node, Refit { gains: gains.clone(), shifts: shifts.clone() }));
+        Some(Correction { inner, gains, shifts })
     }
 }
 
@@ -138,13 +151,30 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, float: f64, rounded: f64) {
-        self.count += 1.0;
-        self.float += float;
-        self.rounded += rounded;
-        self.float_squares += float * float;
-        self.squares += rounded * rounded;
-        self.products += float * rounded;
+    /// Adds a block of numbers in float and rounded.
+    fn add(&mut self, float: &[f32], rounded: &[f32]) {
+        let mut lanes = [[0.0f64; LANES]; 5];
+        let mut take = |float: &[f32], rounded: &[f32]| {
+            for (lane, (&float, &rounded)) in float.iter().zip(rounded).enumerate() {
+                let (float, rounded) = (f64::from(float), f64::from(rounded));
+                lanes[0][lane] += float;
+                lanes[1][lane] += rounded;
+                lanes[2][lane] += float * float;
+                lanes[3][lane] += rounded * rounded;
+                lanes[4][lane] += float * rounded;
+            }
+        };
+        let (floats, others) = (float.chunks_exact(LANES), rounded.chunks_exact(LANES));
+        let rest = (floats.remainder(), others.remainder());
+        floats.zip(others).for_each(|(float, rounded)| take(float, rounded));
+        take(rest.0, rest.1);
+        let [sum_of_float, sum, float_squares, squares, products] = lanes.map(|lanes| lanes.iter().sum::<f64>());
+        self.count += float.len() as f64;
+        self.float += sum_of_float;
+        self.rounded += sum;
+        self.float_squares += float_squares;
+        self.squares += squares;
+        self.products += products;
     }
 
     /// What is left of these sums without, or more with, `sign` times those of `other`.

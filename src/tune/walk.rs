@@ -3,7 +3,7 @@
 use super::refit::Refitting;
 use super::rounding::{self, Asked, Method, Rounding, Weight};
 use crate::error::Result;
-use crate::exec::{Corrector, Sides};
+use crate::exec::{Correction, Corrector, Sides};
 use crate::ir::NodeId;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -36,18 +36,29 @@ impl Repairing {
 }
 
 impl Corrector for Repairing {
-    fn reads(&self, layer: usize) -> bool {
+    fn corrects(&self, layer: usize) -> bool {
         self.weights.contains_key(&layer)
     }
 
     fn correct(&mut self, layer: usize, shape: &[usize], samples: &mut [Sides<'_>]) -> Result<()> {
-        if let Some((node, weight, asked)) = self.weights.get(&layer) {
-            if Instant::now() > self.until {
-                self.late += 1;
-            } else if let Some(found) = rounding::round(weight, asked, self.method, shape, samples)? {
-                self.rounded.push((*node, found));
-            }
+        let Some((node, weight, asked)) = self.weights.get(&layer) else { return Ok(()) };
+        if Instant::now() > self.until {
+            self.late += 1;
+        } else if let Some(found) = rounding::round(weight, asked, self.method, shape, samples)? {
+            self.rounded.push((*node, found));
         }
-        self.refitting.correct(layer, shape, samples)
+        Ok(())
+    }
+
+    fn sees(&self, layer: usize) -> bool {
+        self.refitting.refits(layer)
+    }
+
+    fn see(&self, layer: usize, shape: &[usize], sample: usize, [float, rounded]: [&[f32]; 2]) {
+        self.refitting.see(layer, shape, sample, float, rounded);
+    }
+
+    fn settle(&mut self, layer: usize) -> Option<Correction> {
+        self.refitting.settle(layer)
     }
 }

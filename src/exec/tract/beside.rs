@@ -1,15 +1,18 @@
 //! Samples that run in float and rounded side by side, layer by layer, so that what a layer makes of rounded inputs can be
 //! corrected before the layers behind it read it.
 
-use super::super::{Corrector, Shown, Sides};
+mod stops;
+
+use super::super::{Correction, Corrector, Shown, Sides};
 use super::failure::{Failure, guarded};
 use super::operators::Built;
-use super::own::{Kernel, Own, shaped_like_first};
+use super::own::{Kernel, shaped_like_first};
 use super::switched::{Twofold, Values};
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::threads;
 use std::ops::Range;
+use stops::Stop;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -49,46 +52,58 @@ impl Kernel for Mark {
 type Table = Vec<Option<Values>>;
 
 /// One sample, with what is needed yet of what it made: in float and rounded.
+#[derive(Clone)]
 struct Lane {
     inputs: Vec<TValue>,
     tables: [Table; 2],
 }
 
+/// A correction of what is made after a step.
+type Behind = (usize, Correction);
+
 impl Twofold {
     /// See [`Switched::correct`](super::super::Switched::correct).
-    pub(super) fn beside(
-        &self,
-        samples: &[Vec<Tensor>],
-        corrector: &mut dyn Corrector,
-    ) -> Result<Vec<[Vec<Tensor>; 2]>> {
-        let failed = |error: TractError| Failure::of(&error, &self.labels);
+    pub(super) fn beside(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()> {
         let count = self.plans[0].model().nodes().len();
         let lane = |inputs: &Vec<Tensor>| {
-            let inputs = Self::inputs(inputs).map_err(failed)?;
+            let inputs = self.told(Self::inputs(inputs))?;
             Ok(Lane { inputs, tables: [vec![None; count], vec![None; count]] })
         };
-        let mut lanes: Vec<Lane> = samples.iter().map(|inputs| guarded(|| lane(inputs))).collect::<Result<_>>()?;
-        let order = self.order();
-        let mut from = 0;
-        while from < order.len() {
-            let mark = |&id: &usize| self.plans[0].model().node(id).op_as::<Own<Mark>>().map(|mark| mark.0.0);
-            let found = order[from..].iter().enumerate().find_map(|(step, id)| Some((from + step, mark(id)?)));
-            let to = found.map_or(order.len(), |(step, _)| step + 1);
-            let mut results: Vec<Result<()>> = lanes.iter().map(|_| Ok(())).collect();
-            threads::for_each(lanes.iter_mut().zip(&mut results), |(lane, result)| {
-                *result = guarded(|| self.advance(lane, from..to).map_err(failed));
-            });
-            results.into_iter().collect::<Result<()>>()?;
-            if let Some((step, layer)) = found {
-                let inputs = &self.plans[0].model().node(order[step]).inputs;
-                let read = inputs.get(1).copied().filter(|_| corrector.reads(layer));
-                lanes.iter_mut().for_each(|lane| self.let_go(lane, step, read));
-                self.show((order[step], read), layer, &mut lanes, corrector)?;
-                lanes.iter_mut().for_each(|lane| self.let_go(lane, step, None));
+        let mut lanes: Vec<Lane> = samples.iter().map(lane).collect::<Result<_>>()?;
+        let (mut from, mut behind): (usize, Vec<Behind>) = (0, Vec::new());
+        for stop in self.stops(room, corrector) {
+            let steps = from..stop.step + 1;
+            let shown = &*corrector;
+            each(&mut lanes, |sample, lane| {
+                if !stop.waits {
+                    let mut ahead = lane.clone();
+                    self.advance(&mut ahead, steps.clone(), &behind)?;
+                    return self.see(&stop, &ahead, sample, shown);
+                }
+                self.advance(lane, steps.clone(), &behind)?;
+                if stop.read.is_none() { self.see(&stop, lane, sample, shown) } else { Ok(()) }
+            })?;
+            if stop.waits {
+                (from, behind) = (stop.step + 1, Vec::new());
             }
-            from = to;
+            if let Some(read) = stop.read {
+                lanes.iter_mut().for_each(|lane| self.let_go(lane, stop.step, Some(read)));
+                self.show(&stop, read, &mut lanes, corrector)?;
+                let shown = &*corrector;
+                each(&mut lanes, |sample, lane| self.see(&stop, lane, sample, shown))?;
+            }
+            let correction = if corrector.sees(stop.layer) { corrector.settle(stop.layer) } else { None };
+            if stop.waits {
+                each(&mut lanes, |_, lane| {
+                    self.let_go(lane, stop.step, None);
+                    let id = self.order()[stop.step];
+                    correction.iter().try_for_each(|found| self.told(correct(&mut lane.tables[1], id, found)))
+                })?;
+            } else {
+                behind.extend(correction.map(|found| (stop.step, found)));
+            }
         }
-        lanes.iter().map(|lane| Ok([self.made(&lane.tables[0])?, self.made(&lane.tables[1])?])).collect()
+        Ok(())
     }
 
     /// See [`Switched::outputs`](super::super::Switched::outputs).
@@ -98,7 +113,7 @@ impl Twofold {
         guarded(|| {
             let inputs = Self::inputs(inputs).map_err(failed)?;
             let all = 0..self.order().len();
-            self.advance_side(&mut table, &inputs, on, all).map_err(failed)
+            self.advance_side(&mut table, (&inputs, &[]), on, all).map_err(failed)
         })?;
         self.made(&table)
     }
@@ -117,15 +132,26 @@ impl Twofold {
         }
     }
 
-    /// Runs some steps of the program on a sample. What the last of them read is not let go of.
-    fn advance(&self, lane: &mut Lane, steps: Range<usize>) -> TractResult<()> {
+    /// Runs some steps of the program on a sample, and corrects what is rounded `behind` some of them. What the last of them read is not
+    /// let go of.
+    fn advance(&self, lane: &mut Lane, steps: Range<usize>, behind: &[Behind]) -> Result<()> {
         let Lane { inputs, tables } = lane;
-        let mut both = tables.iter_mut().zip([false, true]);
-        both.try_for_each(|(table, on)| self.advance_side(table, inputs, on, steps.clone()))
+        let [float, rounded] = tables;
+        guarded(|| {
+            let run = self.advance_side(float, (inputs, &[]), false, steps.clone());
+            run.and_then(|()| self.advance_side(rounded, (inputs, behind), true, steps))
+                .map_err(|error| Failure::of(&error, &self.labels))
+        })
     }
 
     /// The same with everything on, or nothing.
-    fn advance_side(&self, table: &mut Table, inputs: &[TValue], on: bool, steps: Range<usize>) -> TractResult<()> {
+    fn advance_side(
+        &self,
+        table: &mut Table,
+        (inputs, behind): (&[TValue], &[Behind]),
+        on: bool,
+        steps: Range<usize>,
+    ) -> TractResult<()> {
         let last = steps.end - 1;
         let on = vec![on; self.grids.len() + self.layers];
         let mut walk = self.walk(inputs);
@@ -138,50 +164,49 @@ impl Twofold {
             if step != last {
                 self.done[step].iter().for_each(|&gone| table[gone] = None);
             }
+            if let Some((_, found)) = behind.iter().find(|(at, _)| *at == step) {
+                correct(table, id, found)?;
+            }
         }
         Ok(())
     }
 
-    /// Shows what the layer before node `id` made, and what it `read` where that is kept.
-    fn show(
-        &self,
-        (id, read): (usize, Option<OutletId>),
-        layer: usize,
-        lanes: &mut [Lane],
-        corrector: &mut dyn Corrector,
-    ) -> Result<()> {
-        let mut tensors = Vec::with_capacity(lanes.len());
+    /// Shows what a layer made of a sample.
+    fn see(&self, stop: &Stop, lane: &Lane, sample: usize, corrector: &dyn Corrector) -> Result<()> {
+        let id = self.order()[stop.step];
+        let tensor = |table: &'_ Table| Ok(table[id].as_ref().context("not computed")?[0].clone());
+        let [float, rounded] = [self.told(tensor(&lane.tables[0]))?, self.told(tensor(&lane.tables[1]))?];
+        let [seen, other] = [self.told(float.try_as_plain_ram())?, self.told(rounded.try_as_plain_ram())?];
+        let made = [self.told(seen.as_slice())?, self.told(other.as_slice())?];
+        corrector.see(stop.layer, rounded.shape(), sample, made);
+        Ok(())
+    }
+
+    /// Shows what a layer made of all samples, and what it read.
+    fn show(&self, stop: &Stop, read: OutletId, lanes: &mut [Lane], corrector: &mut dyn Corrector) -> Result<()> {
+        let id = self.order()[stop.step];
+        let (mut inputs, mut tensors) = (Vec::with_capacity(lanes.len()), Vec::with_capacity(lanes.len()));
         for lane in lanes.iter_mut() {
+            let value = lane.tables[1][read.node].as_ref().context("not computed");
+            inputs.push(self.told(value.map(|values| values[read.slot].clone()))?);
             // Taken out, so that nobody else has it and it need not be copied.
             let [float, rounded] = lane.tables.each_mut().map(|table| table[id].take());
             let (Some(mut float), Some(mut rounded)) = (float, rounded) else { return Ok(()) };
             tensors.push((float.remove(0).into_tensor(), rounded.remove(0).into_tensor()));
         }
-        let inputs: Vec<TValue> = match read {
-            Some(from) => {
-                lanes.iter().filter_map(|lane| Some(lane.tables[1][from.node].as_ref()?[from.slot].clone())).collect()
-            }
-            None => Vec::new(),
-        };
         let shape = tensors.first().map(|(_, rounded)| rounded.shape().to_vec()).unwrap_or_default();
         let mut views = Vec::with_capacity(tensors.len());
-        for (float, rounded) in &mut tensors {
-            views.push((self.told(float.try_as_plain_ram())?, self.told(rounded.try_as_plain_ram_mut())?));
-        }
-        let mut plain = Vec::with_capacity(inputs.len());
-        for value in &inputs {
-            plain.push((value.shape(), self.told(value.try_as_plain_ram())?));
-        }
-        let mut read = Vec::with_capacity(inputs.len());
-        for (shape, view) in &plain {
-            read.push(Shown { shape, numbers: self.told(view.as_slice())? });
+        for (input, (float, rounded)) in inputs.iter().zip(&mut tensors) {
+            let (float, rounded) = (self.told(float.try_as_plain_ram())?, self.told(rounded.try_as_plain_ram_mut())?);
+            views.push((input.shape(), self.told(input.try_as_plain_ram())?, float, rounded));
         }
         let mut sides = Vec::with_capacity(views.len());
-        for (sample, (float, rounded)) in views.iter_mut().enumerate() {
+        for (shape, read, float, rounded) in &mut views {
+            let read = Shown { shape, numbers: self.told(read.as_slice())? };
             let (float, rounded) = (self.told(float.as_slice())?, self.told(rounded.as_slice_mut())?);
-            sides.push(Sides { read: read.get(sample).copied(), float, rounded });
+            sides.push(Sides { read, float, rounded });
         }
-        corrector.correct(layer, &shape, &mut sides)?;
+        corrector.correct(stop.layer, &shape, &mut sides)?;
         drop(sides);
         drop(views);
         for (lane, (float, rounded)) in lanes.iter_mut().zip(tensors) {
@@ -195,32 +220,22 @@ impl Twofold {
     fn told<T>(&self, given: TractResult<T>) -> Result<T> {
         guarded(|| given.map_err(|e| Failure::of(&e, &self.labels)))
     }
+}
 
-    /// See [`Switched::live_bytes`](super::super::Switched::live_bytes).
-    pub(super) fn held(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize) {
-        let model = self.plans[0].model();
-        let bytes = |id: usize| -> usize {
-            let outputs = model.node(id).outputs.iter();
-            let one = |fact: &TypedFact| {
-                let elements = fact.shape.as_concrete().map_or(0, |dims| dims.iter().product::<usize>());
-                elements * fact.datum_type.size_of()
-            };
-            outputs.map(|output| one(&output.fact)).sum()
-        };
-        let (mut now, mut shown, mut most) = (0usize, 0usize, 0usize);
-        let mut held = vec![0; model.nodes().len()];
-        for (step, &id) in self.order().iter().enumerate() {
-            held[id] = bytes(id);
-            now += held[id];
-            most = most.max(now);
-            self.done[step].iter().for_each(|&gone| now -= std::mem::take(&mut held[gone]));
-            let node = model.node(id);
-            if let Some(mark) = node.op_as::<Own<Mark>>() {
-                let read = node.inputs.get(1).filter(|from| reads(mark.0.0) && self.done[step].contains(&from.node));
-                shown = shown.max(2 * now + read.map_or(0, |from| bytes(from.node)));
-            }
-        }
-        // In float and rounded.
-        (shown, 2 * most)
-    }
+/// Corrects what node `id` made.
+fn correct(table: &mut Table, id: usize, found: &Correction) -> TractResult<()> {
+    let value = table[id].take().context("not computed")?.remove(0);
+    let mut tensor = value.into_tensor();
+    found.apply(tensor.try_as_plain_ram_mut()?.as_slice_mut()?);
+    table[id] = Some(tvec!(tensor.into_tvalue()));
+    Ok(())
+}
+
+/// Does `work` on each sample, on all cores.
+fn each(lanes: &mut [Lane], work: impl Fn(usize, &mut Lane) -> Result<()> + Sync) -> Result<()> {
+    let mut results: Vec<Result<()>> = lanes.iter().map(|_| Ok(())).collect();
+    threads::for_each(lanes.iter_mut().zip(&mut results).enumerate(), |(sample, (lane, result))| {
+        *result = work(sample, lane);
+    });
+    results.into_iter().collect()
 }

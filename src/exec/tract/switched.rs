@@ -335,15 +335,15 @@ impl Switched for Twofold {
         guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))
     }
 
-    fn correct(&self, samples: &[Vec<Tensor>], corrector: &mut dyn Corrector) -> Result<Vec<[Vec<Tensor>; 2]>> {
-        self.beside(samples, corrector)
+    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()> {
+        self.beside(samples, room, corrector)
     }
 
     fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
         self.streamed(inputs, on)
     }
 
-    fn live_bytes(&self, reads: &dyn Fn(usize) -> bool) -> (usize, usize) {
-        self.held(reads)
+    fn live_bytes(&self, room: usize, corrector: &dyn Corrector) -> (usize, usize) {
+        self.held(room, corrector)
     }
 }

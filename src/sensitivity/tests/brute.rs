@@ -46,7 +46,7 @@ impl Case {
         let (planned, written, calibration) = (done.planned, done.written, done.calibration.expect("statistics"));
         let Planned { original, model, plan, .. } = planned;
         let groups = crate::validate::Groups::of(&settings, &original).expect("outputs");
-        let parts = Parts::of(&model, &written).expect("parts").with_groups(groups);
+        let parts = Parts::of(&model, &written, With::Causes).expect("parts").with_groups(groups);
         let inputs = [crate::inputs::InputSpec {
             name: "x".to_owned(),
             ty: original.graph.stated_type(original.graph.inputs().next().expect("an input")).expect("a type"),

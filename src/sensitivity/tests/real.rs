@@ -44,7 +44,7 @@ fn the_ranking_is_that_of_brute_force_and_costs_less() {
     let indices = spread(set.len(), samples);
 
     let before = seconds();
-    let parts = Parts::of(&done.planned.model, &done.written).expect("parts");
+    let parts = Parts::of(&done.planned.model, &done.written, With::Causes).expect("parts");
     let variants = Variants::of(&parts);
     let state = State { totals: vec![Total::default(); variants.count()], ..State::default() };
     let own = runs::run(&parts, &variants, (&set, &indices), state, &Keeper::new(None), &Silent).expect("a run");

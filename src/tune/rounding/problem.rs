@@ -82,7 +82,7 @@ impl<'a> Problem<'a> {
     }
 
     fn patches<'s>(&self, sides: &Sides<'s>, group: usize) -> Option<Patches<'s>> {
-        let read = sides.read?;
+        let read = sides.read;
         let patches = Patches::new(
             &self.weight.reach,
             (read.shape, read.numbers),

@@ -1,5 +1,6 @@
 use super::solve::{Factor, descend};
 use super::*;
+use crate::exec::Shown;
 use crate::ir::build::noise;
 use crate::quant::{AxisParams, GridType, Scheme};
 
@@ -18,12 +19,7 @@ impl Run {
     fn sides(&mut self) -> Vec<Sides<'_>> {
         let Self { shape, read, float, rounded, .. } = self;
         let both = float.iter().zip(rounded).zip(read);
-        both.map(|((float, rounded), numbers)| Sides {
-            read: Some(crate::exec::Shown { shape, numbers }),
-            float,
-            rounded,
-        })
-        .collect()
+        both.map(|((float, rounded), numbers)| Sides { read: Shown { shape, numbers }, float, rounded }).collect()
     }
 
     fn error(&self) -> f64 {
@@ -198,15 +194,14 @@ fn pruned_weights_stay_pruned_and_blocks_have_their_own_grids() {
 #[test]
 fn what_cannot_be_looked_at_stays_nearest() {
     let weight = weight(&[24, 10], 1, Reach::Rows, 1);
-    let nothing = |read: Option<&[usize]>, made: &[usize]| {
+    let nothing = |read: &[usize], made: &[usize]| {
         let (x, float, mut other) = (vec![1.0; 48], vec![0.0; 20], vec![0.0; 20]);
-        let read = read.map(|shape| crate::exec::Shown { shape, numbers: &x });
+        let read = Shown { shape: read, numbers: &x };
         let mut sides = [Sides { read, float: &float, rounded: &mut other }];
         round(&weight, &Asked::default(), Method::Gptq, made, &mut sides).expect("no error").is_none()
     };
-    assert!(nothing(None, &[2, 10]));
-    assert!(nothing(Some(&[2, 24]), &[2, 10]), "one sample fits, and none decides");
-    assert!(nothing(Some(&[4, 12]), &[2, 10]));
+    assert!(nothing(&[2, 24], &[2, 10]), "one sample fits, and none decides");
+    assert!(nothing(&[4, 12], &[2, 10]));
     let makes = |x: &[f32], w: &Tensor| product(x, 24, w, false).iter().map(|y| y * f32::NAN).collect();
     let (found, _, _) = rounded(&weight, (&[64, 24], &[64, 10]), Method::Learned, makes);
     assert_eq!(found, None);
