@@ -40,7 +40,6 @@ impl Display for CorrectionSummary {
 }
 
 /// Whether nothing was absorbed.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 pub(super) fn is_nothing(absorbed: &(usize, usize)) -> bool {
     *absorbed == (0, 0)
 }

@@ -49,7 +49,7 @@ fn the_float_model_stays_the_same_and_grids_are_finer() {
     };
     let (plain, absorbed) = (noise(&ABSORB.replace("absorb: true", "absorb: false")), noise(ABSORB));
     println!("{plain} became {absorbed}");
-    assert!(absorbed < plain / 4.0, "{plain} became {absorbed}");
+    assert!(absorbed < plain / 3.0, "{plain} became {absorbed}");
 }
 
 #[test]

