@@ -62,6 +62,17 @@ impl Resolved {
         self.refits = refits.into_iter().collect();
     }
 
+    /// Refits layers as they are refitted so far.
+    pub fn refit_more(&mut self, refits: impl IntoIterator<Item = (NodeId, Refit)>) {
+        for (node, refit) in refits {
+            let refit = match self.refits.remove(&node) {
+                Some(before) => refit.behind(&before),
+                None => refit,
+            };
+            self.refits.insert(node, refit);
+        }
+    }
+
     /// The integers of the weight of a layer, where they are not the nearest.
     pub fn rounding(&self, node: NodeId) -> Option<&Rounding> {
         self.roundings.get(&node)

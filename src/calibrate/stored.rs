@@ -30,6 +30,9 @@ pub struct Calibration {
     /// The powers of two that the channels of values between equalized layers were divided by, by the names that they had: the
     /// statistics are of the model in which they are.
     pub equalized: BTreeMap<String, Vec<i32>>,
+    /// How much of the channels ahead of a Relu went into the biases behind it, by the names that values had: the statistics are of
+    /// the model in which it did.
+    pub absorbed: BTreeMap<String, Vec<f32>>,
     /// The powers of two that the channels of some values of the model were divided by, before products with their weights: the
     /// statistics are of the model in which they are.
     pub smoothed: BTreeMap<String, Vec<i32>>,
@@ -62,6 +65,8 @@ struct Stored {
     pictures: BTreeMap<String, (f32, i32)>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     equalized: BTreeMap<String, Vec<i32>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    absorbed: BTreeMap<String, Vec<f32>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     smoothed: BTreeMap<String, Vec<i32>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -126,9 +131,20 @@ impl Calibration {
         let (format, version) = (FORMAT.to_owned(), VERSION);
         let (model, engine, pictures) = (self.model.clone(), self.engine.clone(), self.pictures.clone());
         let (equalized, smoothed, samples) = (self.equalized.clone(), self.smoothed.clone(), self.samples);
-        let protected = self.protected.clone();
-        let stored =
-            Stored { format, version, model, engine, samples, pictures, equalized, smoothed, protected, values };
+        let (protected, absorbed) = (self.protected.clone(), self.absorbed.clone());
+        let stored = Stored {
+            format,
+            version,
+            model,
+            engine,
+            samples,
+            pictures,
+            equalized,
+            absorbed,
+            smoothed,
+            protected,
+            values,
+        };
         serde_json::to_string(&stored).map_err(Error::other)
     }
 
@@ -154,13 +170,13 @@ impl Calibration {
                 || Error::file(path, format!("the statistics of value {name:?} are damaged; calibrate again"));
             values.insert(name.clone(), restore(&value).ok_or_else(damaged)?);
         }
-        let Stored { model, engine, samples, pictures, equalized, smoothed, protected, .. } = stored;
+        let Stored { model, engine, samples, pictures, equalized, absorbed, smoothed, protected, .. } = stored;
         for (name, &(scale, zero_point)) in &pictures {
             let grid = Params { dtype: GridType::Uint8, scale, zero_point };
             grid.check()
                 .map_err(|why| Error::file(path, format!("the pictures of {name:?} have {why}; calibrate again")))?;
         }
-        Ok(Self { model, engine, samples, pictures, equalized, smoothed, protected, values })
+        Ok(Self { model, engine, samples, pictures, equalized, absorbed, smoothed, protected, values })
     }
 
     /// The digest of the statistics, for the metadata of what is made with them.

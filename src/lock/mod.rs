@@ -57,6 +57,9 @@ pub struct Lock {
     /// The powers of two that the channels of values between equalized layers are divided by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub equalized: BTreeMap<String, Vec<i32>>,
+    /// How much of the channels of values ahead of a Relu biases took.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absorbed: BTreeMap<String, Vec<f32>>,
     /// The powers of two that the channels of smoothed values are divided by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub smoothed: BTreeMap<String, Vec<i32>>,
@@ -145,6 +148,8 @@ pub struct Facts<'a> {
     pub float: &'a [(NodeId, String)],
     /// What the channels between layers were divided by.
     pub equalized: &'a BTreeMap<String, Vec<i32>>,
+    /// How much of channels biases took.
+    pub absorbed: &'a BTreeMap<String, Vec<f32>>,
     /// What values were smoothed by.
     pub smoothed: &'a BTreeMap<String, Vec<i32>>,
     /// What the channels ahead of stored weights were divided by.
@@ -170,6 +175,7 @@ impl Lock {
             calibration: facts.calibration,
             float: float.collect(),
             equalized: facts.equalized.clone(),
+            absorbed: facts.absorbed.clone(),
             smoothed: facts.smoothed.clone(),
             protected: facts.protected.clone(),
             refits: refits(graph, plan, resolved),

@@ -32,6 +32,7 @@ fn lock() -> Lock {
         calibration: Calibrated { source: "data".to_owned(), samples: 7, ..Calibrated::default() },
         float: [("f".to_owned(), "it is \"odd\"".to_owned())].into(),
         equalized: [("e".to_owned(), vec![1, -2])].into(),
+        absorbed: [("r".to_owned(), vec![0.1, 0.0])].into(),
         smoothed: [("s".to_owned(), vec![3, 0, -1])].into(),
         protected: [("p".to_owned(), vec![-1, 4])].into(),
         values: [("a".to_owned(), own), ("b\n".to_owned(), shared)].into(),

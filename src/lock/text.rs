@@ -29,6 +29,9 @@ impl Lock {
         if !self.equalized.is_empty() {
             keys.push(("equalized", lines(&self.equalized)?));
         }
+        if !self.absorbed.is_empty() {
+            keys.push(("absorbed", lines(&self.absorbed)?));
+        }
         if !self.smoothed.is_empty() {
             keys.push(("smoothed", lines(&self.smoothed)?));
         }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::exec::Types;
 use crate::file;
 use crate::inputs;
-use crate::policy::{self, Budget, FoundRule, Goal, RoundingName, Settings, Thresholds};
+use crate::policy::{self, BiasCorrection, Budget, FoundRule, Goal, RoundingName, Settings, Thresholds};
 use crate::progress::Silent;
 use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
 use crate::sensitivity::{Parts, With};
@@ -139,6 +139,7 @@ fn plain(settings: &Settings) -> Settings {
     (plain.budget, plain.thresholds) = (None, Thresholds::default());
     (plain.reference, plain.recorded, plain.stress) = (None, None, None);
     plain.repairs.refit = Some(false);
+    plain.repairs.bias_correction = BiasCorrection::Off;
     plain.repairs.rounding = RoundingName::Nearest;
     plain
 }

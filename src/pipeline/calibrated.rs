@@ -18,7 +18,7 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 
 impl Planned {
-    /// Equalizes, smooths and protects what the settings let it, and runs calibration samples through the model that comes of it; every
+    /// Equalizes, absorbs, smooths and protects what the settings let it, and runs calibration samples through the model that comes of it; every
     /// fifth is held back where the policy names no other samples to validate on.
     ///
     /// # Errors
@@ -30,11 +30,12 @@ impl Planned {
     ) -> Result<(Calibration, CalibrationSummary)> {
         self.check_quantizable()?;
         let equalized = self.equalize(settings, context)?;
+        let absorbed = self.absorb(settings, context)?;
         let smoothed = self.smooth(settings, context)?;
         let protected = self.protect(settings, context)?;
         if self.plan.observed().next().is_none() {
             let model = self.statistics_of()?;
-            let calibration = Calibration { model, equalized, smoothed, protected, ..Calibration::default() };
+            let calibration = Calibration { model, equalized, absorbed, smoothed, protected, ..Calibration::default() };
             let told = |encoded: &Encoded| format!("none: {} says all", encoded.path().display());
             let source = self.encoded.as_ref().map_or_else(|| "none: there is nothing to observe".to_owned(), told);
             let statistics_sha256 = calibration.digest()?;
@@ -58,6 +59,7 @@ impl Planned {
         calibration.model = digest;
         calibration.engine = (settings.engine != Engine::Tract).then(|| engine.name());
         calibration.equalized = equalized;
+        calibration.absorbed = absorbed;
         calibration.smoothed = smoothed;
         calibration.protected = protected;
         calibration.pictures = self.pictures(&set, &data.source.preprocess, &inputs);
@@ -78,6 +80,7 @@ impl Planned {
     /// was seen where it was moved from. `None` where that does not do, and samples have to be observed anew.
     pub(super) fn adopt(&mut self, settings: &Settings, known: &Calibration, base: &Self) -> Option<Calibration> {
         self.equalize_by(settings, &known.equalized).ok()?;
+        self.absorb_by(settings, &known.absorbed).ok()?;
         self.smooth_by(settings, &known.smoothed).ok()?;
         self.protect_by(settings, &known.protected).ok()?;
         let mut calibration = known.clone();
@@ -168,13 +171,18 @@ impl Planned {
                        (--no-equalize) away";
             return Err(Error::file(path, why));
         }
+        if !settings.repairs.absorb && !calibration.absorbed.is_empty() {
+            let why = "holds the statistics of a model with absorbed biases; calibrate again, or set repairs.absorb: true (--absorb)";
+            return Err(Error::file(path, why));
+        }
         if !settings.repairs.awq && !calibration.protected.is_empty() {
             let why = "holds the statistics of a model with channels scaled for stored weights; calibrate again, or set repairs.awq: true \
                        (--awq)";
             return Err(Error::file(path, why));
         }
         let equalized = self.equalize_by(settings, &calibration.equalized);
-        let smoothed = equalized.and_then(|()| self.smooth_by(settings, &calibration.smoothed));
+        let absorbed = equalized.and_then(|()| self.absorb_by(settings, &calibration.absorbed));
+        let smoothed = absorbed.and_then(|()| self.smooth_by(settings, &calibration.smoothed));
         let changed = smoothed.and_then(|()| self.protect_by(settings, &calibration.protected));
         changed.map_err(|why| Error::file(path, format!("was taken with another policy ({why}); calibrate again")))?;
         let summary = CalibrationSummary {

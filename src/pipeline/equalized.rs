@@ -84,12 +84,29 @@ impl Planned {
         }
         for (name, exponents) in by {
             match pairs.get(name) {
-                Some(pair) => equalize::equalize(&mut self.model.graph, pair, exponents)?,
-                None => units[name].equalize(&mut self.model.graph, exponents)?,
+                Some(pair) => {
+                    self.divide_normals(&pair.between, exponents);
+                    equalize::equalize(&mut self.model.graph, pair, exponents)?;
+                }
+                None => {
+                    self.divide_normals(&units[name].values[..1], exponents);
+                    units[name].equalize(&mut self.model.graph, exponents)?;
+                }
             }
         }
         self.equalized.clone_from(by);
         self.plan_anew(settings, self.float.clone()).map(drop)
+    }
+
+    /// Says how values are distributed once their channels are divided by powers of two, and they have the names of what is.
+    pub(super) fn divide_normals(&mut self, values: &[ValueId], exponents: &[i32]) {
+        for &value in values {
+            let name = self.name(value);
+            if let Some(known) = self.normals.get(&name).filter(|known| known.means.len() == exponents.len()) {
+                let divided = known.divided(exponents);
+                self.normals.insert(equalize::equalized_name(&name), divided);
+            }
+        }
     }
 
     fn name(&self, value: ValueId) -> String {
@@ -156,8 +173,13 @@ impl Planned {
         graph.node_ids().filter_map(|id| HardSwish::behind(graph, id)).filter(free).collect()
     }
 
-    /// Whether nobody states anything about a value.
+    /// Whether nobody states anything about a value that is to be equalized.
     fn is_free(&self, id: ValueId, rules: &[Rule]) -> bool {
+        self.is_free_as(id, rules, &equalize::equalized_name(self.model.graph.value(id).name()))
+    }
+
+    /// Whether nobody states anything about a value that is to be called `then`.
+    pub(super) fn is_free_as(&self, id: ValueId, rules: &[Rule], then: &str) -> bool {
         let name = self.model.graph.value(id).name();
         let free = self.plan.value(id).is_none_or(|value| {
             matches!(value.range, RangeSource::Observed | RangeSource::SameAs(_))
@@ -165,9 +187,8 @@ impl Planned {
                 && !value.kept
         });
         // What a rule says of the value would not be said of it under another name.
-        let then = equalize::equalized_name(name);
         let patterns = rules.iter().filter_map(|rule| rule.value.as_ref());
-        let ruled = patterns.clone().any(|pattern| pattern.matches(name) != pattern.matches(&then));
+        let ruled = patterns.clone().any(|pattern| pattern.matches(name) != pattern.matches(then));
         let between = rules.iter().filter_map(|rule| rule.between.as_ref()).flatten().any(|end| end.name == name);
         free && !ruled && !between
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::file::{self, Staged};
 use crate::ir::{Model, NodeId};
 use crate::lock::{Calibrated, Facts, Lock};
-use crate::policy::Settings;
+use crate::policy::{RoundingName, Settings};
 use crate::report::CalibrationSummary;
 use crate::resolve::Resolved;
 use std::collections::HashSet;
@@ -52,13 +52,23 @@ impl Planned {
         };
         let mut resolved = self.resolve(settings, &calibration)?;
         self.count_changes(&mut summary);
+        // Integers that are looked for have other errors than the nearest.
+        let nearest = settings.repairs.rounding == RoundingName::Nearest;
+        if nearest {
+            summary.corrected = self.correct(settings, &mut resolved, &summary);
+        }
         summary.repairs = self.repair(settings, &mut resolved, &summary, context)?;
+        if !nearest {
+            summary.corrected = self.correct(settings, &mut resolved, &summary);
+        }
         Ok((resolved, Some(calibration), summary))
     }
 
     /// Says how much of the model was changed ahead of calibration.
     fn count_changes(&self, summary: &mut CalibrationSummary) {
         summary.equalized = self.equalized.len();
+        let channels = self.absorbed.values().flatten().filter(|&&c| c > 0.0).count();
+        summary.absorbed = (self.absorbed.len(), channels);
         summary.smoothed = self.smoothed.len();
         summary.protected = self.protected.len();
     }
@@ -89,6 +99,7 @@ impl Planned {
             return Err(Error::other(format!("no longer fits: {what}; convert again with --lock")));
         }
         self.equalize_by(settings, &lock.equalized)?;
+        self.absorb_by(settings, &lock.absorbed)?;
         self.smooth_by(settings, &lock.smoothed)?;
         self.protect_by(settings, &lock.protected)?;
         let float = lock.float_nodes(&self.model.graph)?;
@@ -97,9 +108,11 @@ impl Planned {
         }
         let mut resolved = lock.resolve(&self.plan)?;
         let refits = lock.refits(&self.model.graph)?;
-        let layers: HashSet<NodeId> = self.refittable().into_values().map(|layer| layer.node).collect();
+        let layers = self.refittable().into_values().chain(self.shiftable().into_values());
+        let layers: HashSet<NodeId> = layers.map(|layer| layer.node).collect();
         if let Some((other, _)) = refits.iter().find(|(node, _)| !layers.contains(node)) {
-            let why = "is refitted by the lock, but is no layer on integers with channels that could be";
+            let why =
+                "is refitted by the lock, but is no layer on integers, or with such weights, whose channels could be";
             return Err(self.model.graph.node_error(*other, why));
         }
         resolved.set_refits(refits);
@@ -159,6 +172,7 @@ impl Planned {
             },
             float: &self.float,
             equalized: &self.equalized,
+            absorbed: &self.absorbed,
             smoothed: &self.smoothed,
             protected: &self.protected,
         };

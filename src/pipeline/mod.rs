@@ -1,11 +1,13 @@
 //! The whole story on one page: load, prepare, plan, calibrate, resolve, rewrite, validate, report.
 
+mod absorbed;
 mod advised;
 mod benched;
 mod budgeted;
 mod calibrated;
 mod clustered;
 mod completed;
+mod corrected;
 mod detailed;
 mod encoded;
 mod engines;

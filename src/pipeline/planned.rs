@@ -1,5 +1,6 @@
 //! Load, prepare, plan, resolve, rewrite: what happens to the model.
 
+use super::absorbed::Absorption;
 use super::completed;
 use super::encoded::Encoded;
 use super::equalized::Equalization;
@@ -17,7 +18,7 @@ use crate::inputs::{self, InputSpec, Meaning};
 use crate::ir::{Model, NodeId};
 use crate::plan::{Known, Placement, Plan, UNREAD, out_of_range, plan, splits, unlike_joins};
 use crate::policy::{Format, IoType, OneOrEach, QuantizedInput, Settings, Strip};
-use crate::prepare;
+use crate::prepare::{self, Normals};
 use crate::quant::KnownGrids;
 use crate::report::{CalibrationSummary, FloatGroup, summarize};
 use crate::resolve::{Resolved, resolve};
@@ -47,10 +48,14 @@ pub struct Planned {
     pub(super) encoded: Option<Encoded>,
     /// The lock that its grids are from.
     pub(super) locked: Option<Locked>,
+    /// How values are distributed that a BatchNormalization of the model makes, by name.
+    pub(super) normals: Normals,
     /// What stays in float for what samples showed.
     pub(super) float: Vec<(NodeId, String)>,
     /// What the channels between layers were divided by.
     pub(super) equalized: Equalization,
+    /// How much of the channels ahead of a Relu biases took.
+    pub(super) absorbed: Absorption,
     /// What values were smoothed by.
     pub(super) smoothed: Smoothing,
     /// What the channels ahead of stored weights were divided by.
@@ -116,9 +121,9 @@ impl Planned {
             opset: settings.opset().max(least),
         };
         let noting = |model: &mut Model| prepare::prepare_noting(model, &executor, &options);
-        let (done, kinds) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
+        let (done, noted) = completed::outlasting(&mut model, &known, noting).map_err(|e| Error::file(&path, e))?;
         let halves =
-            Halves::of(kinds, settings).map_err(|e| settings.blame_key("half.input", Error::file(&path, e)))?;
+            Halves::of(noted.kinds, settings).map_err(|e| settings.blame_key("half.input", Error::file(&path, e)))?;
         let [inputs, outputs] = [&settings.io.inputs, &settings.io.outputs].map(integers);
         prepare::widen_border(&mut model.graph, &inputs, &outputs);
         let (before, after) = (original.graph.node_ids().count(), model.graph.node_ids().count());
@@ -138,7 +143,9 @@ impl Planned {
         }
         completed::check_bodies(&original.graph, &plan, &known).map_err(|e| e.in_model(&path))?;
         tracing::info!(values = plan.values.len(), observed = plan.observed().count(), "planned");
-        Ok(Self { completes, contrib, levels, encoded, halves, notes, ..Self::of(original, model, plan, known, &path) })
+        let normals = noted.normals;
+        let planned = Self::of(original, model, plan, known, &path);
+        Ok(Self { completes, contrib, levels, encoded, halves, notes, normals, ..planned })
     }
 
     /// A model and what was planned for it.
@@ -155,8 +162,10 @@ impl Planned {
             known,
             encoded,
             locked,
+            normals: Normals::new(),
             float,
             equalized,
+            absorbed: Absorption::new(),
             smoothed,
             protected,
             scaling,

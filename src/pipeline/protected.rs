@@ -148,6 +148,9 @@ impl Planned {
         }
         drop(groups);
         for (value, adds, pair, exponents, layers) in found {
+            if let Some(pair) = &pair {
+                self.divide_normals(&pair.between, exponents);
+            }
             let graph = &mut self.model.graph;
             match pair {
                 Some(pair) => equalize::equalize(graph, &pair, exponents)?,

@@ -63,7 +63,9 @@ impl Planned {
     ) -> Result<Option<RepairSummary>> {
         let wanted = Wanted::of(self, settings, resolved);
         if wanted.is_empty() || self.completes {
-            return Ok(None);
+            return Ok(wanted
+                .corrects
+                .then(|| RepairSummary::none("no layer with weights on integers has a place for a bias")));
         }
         if self.plan.halves().next().is_some() {
             return Ok(Some(RepairSummary::none("some nodes compute in 16 bits")));
@@ -71,18 +73,18 @@ impl Planned {
         let samples = match Samples::of(self, settings)? {
             Some(samples) => samples,
             // Nobody asked for what is usual.
-            None if wanted.method.is_none() => return Ok(None),
+            None if wanted.method.is_none() && !wanted.corrects => return Ok(None),
             None => return Ok(Some(RepairSummary::none("there are no calibration samples"))),
         };
         let plain = Settings { format: Format::Qdq, ..settings.clone() };
         let with = if wanted.method.is_some() { With::Weights } else { With::Nothing };
         let parts = |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0, with);
+        let unrepaired = resolved.clone();
         // A model that cannot be run so is converted all the same.
         let repaired = self.walk(settings, resolved, &parts, (&wanted, &samples), context);
         let repaired = repaired.unwrap_or_else(|why| RepairSummary::none(why.to_string()));
         if repaired.why.is_some() {
-            resolved.set_refits([]);
-            resolved.set_roundings([]);
+            *resolved = unrepaired;
         }
         Ok(Some(repaired))
     }
@@ -123,6 +125,7 @@ impl Planned {
         let refits = repairing.refits();
         let found = RepairSummary {
             layers: refits.len(),
+            biases: if wanted.shifts_alone() { refits.len() } else { 0 },
             rounded: repairing.rounded.len(),
             late: repairing.late,
             samples: lanes.len(),
@@ -130,7 +133,7 @@ impl Planned {
         };
         drop(lanes);
         let plain = resolved.clone();
-        resolved.set_refits(refits);
+        resolved.refit_more(refits);
         resolved.set_roundings(repairing.rounded);
         let made = |resolved: &Resolved| {
             let program = parts(resolved)?.program(&Tract::default(), &samples.types);
@@ -150,6 +153,6 @@ impl Planned {
             (_, true) => return Ok(RepairSummary { sqnr_db, ..found }),
             (_, false) => "samples that did not fit it were further from the float model",
         };
-        Ok(RepairSummary { layers: 0, rounded: 0, sqnr_db, why: Some(why.to_owned()), ..found })
+        Ok(RepairSummary { layers: 0, biases: 0, rounded: 0, sqnr_db, why: Some(why.to_owned()), ..found })
     }
 }

@@ -1,6 +1,8 @@
 //! What the steps of the story hand to each other.
 
+mod absorbed;
 mod bench;
+mod corrected;
 mod equalized;
 mod hard_swish;
 mod notes;

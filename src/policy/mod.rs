@@ -22,10 +22,11 @@ mod text;
 pub use check::ALIKE;
 pub use matching::{Matched, NodeKey, NodeSettings, ValueSettings};
 pub use raw::{
-    Activations, BiasType, BudgetType, CalibrationData, CalibratorName, ChannelsName, DataSection, Engine, FitName,
-    Format, Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach, Overrides,
-    Preprocessing, QuantizedInput, Raw, RawBudget, RawHalf, RawIo, RawRule, RawTasks, Reference, RoundingName, Strip,
-    Target, TaskName, Thresholds, TypeName, ValidationData, WeightForm, WeightRange, WeightTypeName, Weights, schema,
+    Activations, BiasCorrection, BiasType, BudgetType, CalibrationData, CalibratorName, ChannelsName, DataSection,
+    Engine, FitName, Format, Granularity, HalfInput, IoType, LayoutName, Match, Mode, OnBadFileName, OneOrEach,
+    Overrides, Preprocessing, QuantizedInput, Raw, RawBudget, RawHalf, RawIo, RawRule, RawTasks, Reference,
+    RoundingName, Strip, Target, TaskName, Thresholds, TypeName, ValidationData, WeightForm, WeightRange,
+    WeightTypeName, Weights, schema,
 };
 pub use recipe::{FoundRule, recipe};
 pub use settings::{

@@ -1,20 +1,24 @@
 //! Folds what multiplies and shifts the channels of a layer's output into the layer: BatchNormalization, and Mul, Add, Sub
 //! and Div by constants. What is folded needs no grid of its own.
 
+use super::normals::{self, Normals};
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::pass::{Outcome, Pass};
 use crate::patterns;
 use crate::tensor::{DataType, Tensor};
 use ndarray::{Array4, ArrayView4};
+use std::cell::RefCell;
 
 /// Folds `y = scale * x + shift`, per channel, into the Conv, ConvTranspose, Gemm or MatMul that makes `x` for it alone.
-pub struct Fold {
+pub struct Fold<'a> {
     /// Whether nodes that spell out an activation are left for the passes that look for it.
     pub spare_activations: bool,
+    /// What is known of values: a layer that takes in what stands behind makes other numbers.
+    pub normals: &'a RefCell<Normals>,
 }
 
-impl Pass for Fold {
+impl Pass for Fold<'_> {
     fn name(&self) -> &'static str {
         "fold-affine"
     }
@@ -31,7 +35,7 @@ impl Pass for Fold {
                 continue;
             }
             let Some((layer, input)) = layer_before(&model.graph, id) else { continue };
-            match fold(&mut model.graph, layer, id, input)? {
+            match fold(&mut model.graph, (layer, id, input), self.normals)? {
                 Ok(()) => outcome.changed += 1,
                 Err(why) if model.graph.node(id).is("BatchNormalization") => outcome.refuse(model.graph.label(id), why),
                 // An ordinary Add or Mul that happens to follow a layer.
@@ -75,7 +79,11 @@ pub(super) struct Layer {
     channel_from_back: usize,
 }
 
-fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std::result::Result<(), Refusal>> {
+fn fold(
+    graph: &mut Graph,
+    (layer, id, slot): (NodeId, NodeId, usize),
+    normals: &RefCell<Normals>,
+) -> Result<std::result::Result<(), Refusal>> {
     let layer = match read_layer(graph, layer)? {
         Ok(layer) => layer,
         Err(why) => return Ok(Err(why)),
@@ -94,6 +102,7 @@ fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std
         return Ok(Err("the layer's weights are stored as integers already"));
     }
     let matmul = graph.node(layer.node).is("MatMul");
+    let before = graph.node(layer.node).output(0).map(|value| graph.value(value).name().to_owned());
     if matmul && shifts && !graph.node(id).is("BatchNormalization") {
         return Ok(Err("MatMul has no bias"));
     }
@@ -112,6 +121,9 @@ fn fold(graph: &mut Graph, layer: NodeId, id: NodeId, slot: usize) -> Result<std
         graph.take_over_output(add, 0, output);
     } else {
         graph.take_over_output(layer.node, 0, output);
+    }
+    if let Some(before) = before {
+        normals::follow(normals, &before, graph.value(output).name(), (&scale, &shift));
     }
     Ok(Ok(()))
 }

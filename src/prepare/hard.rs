@@ -2,15 +2,20 @@
 //! multiplies and shifts goes into the layer before, and Clip, Add and Mul remain.
 
 use super::affine;
+use super::normals::{self, Normals};
 use crate::error::Result;
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::pass::{Derived, Outcome, Pass};
 use crate::patterns::{self, Kind};
 use crate::tensor::Tensor;
+use std::cell::RefCell;
 
 /// Rewrites HardSigmoid and HardSwish, ONNX's operators or spelled out, of a value that a Conv, ConvTranspose or Gemm with
 /// constant weights makes for them alone.
-pub struct Lower;
+pub struct Lower<'a> {
+    /// What is known of values: what a layer makes for them is scaled.
+    pub normals: &'a RefCell<Normals>,
+}
 
 /// What a factor behind a HardSwish may be to go through it: beyond, float32 loses what the factor is multiplied with.
 const GAINS: std::ops::RangeInclusive<f64> = 1e-4..=1e4;
@@ -28,7 +33,7 @@ enum Activation {
     Swish,
 }
 
-impl Pass for Lower {
+impl Pass for Lower<'_> {
     fn name(&self) -> &'static str {
         "lower-hard-activations"
     }
@@ -52,18 +57,23 @@ impl Pass for Lower {
                     continue;
                 }
             };
-            match job.activation {
+            let before = graph.value(job.x).name().to_owned();
+            let all = |number: f64| vec![number; layer.channels];
+            let (factors, addends) = match job.activation {
                 Activation::Sigmoid { alpha, beta } => {
-                    affine::apply(graph, &layer, &vec![alpha; layer.channels], &vec![beta; layer.channels])?;
+                    affine::apply(graph, &layer, &all(alpha), &all(beta))?;
                     sigmoid(graph, &job);
+                    (all(alpha), all(beta))
                 }
                 Activation::Swish => {
                     let gain = gain_behind(graph, &mut job, &taken);
                     let factor = (gain / 6.0).sqrt();
-                    affine::apply(graph, &layer, &vec![factor; layer.channels], &vec![0.0; layer.channels])?;
+                    affine::apply(graph, &layer, &all(factor), &all(0.0))?;
                     outcome.derived.extend(swish(graph, &job, factor));
+                    (all(factor), all(0.0))
                 }
-            }
+            };
+            normals::follow(self.normals, &before, graph.value(job.x).name(), (&factors, &addends));
             for &id in job.nodes.iter().rev() {
                 graph.remove_if_unused(id);
             }

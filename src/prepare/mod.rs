@@ -18,6 +18,7 @@ mod kernels;
 mod kinds;
 mod levels;
 mod matmul;
+mod normals;
 mod opset;
 mod pad;
 mod types;
@@ -27,6 +28,7 @@ pub use border::widen_border;
 pub(crate) use dims::Fix as FixDimensions;
 pub use kinds::Kinds;
 pub use levels::{TakesLevels, take_levels};
+pub use normals::Normals;
 pub use opset::later_scans;
 pub use types::in_float32;
 pub use widen::{has_halves, widen};
@@ -37,6 +39,7 @@ use crate::ir::Model;
 use crate::ops;
 use crate::pass::{self, Outcome, Pass};
 use crate::quant::HalfType;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The oldest operator set in which DequantizeLinear has an axis.
@@ -79,12 +82,22 @@ pub fn prepare(model: &mut Model, executor: &dyn Executor, options: &Options) ->
     prepare_noting(model, executor, options).map(|(done, _)| done)
 }
 
-/// The same, and the types that values had before they became float32.
+/// What is gone when a model is prepared.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// The types that values had before they became float32.
+    pub kinds: Kinds,
+    /// How what each BatchNormalization makes is distributed.
+    pub normals: Normals,
+}
+
+/// The same, and what is gone then.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_noting(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<(Preparation, Kinds)> {
+pub fn prepare_noting(model: &mut Model, executor: &dyn Executor, options: &Options) -> Result<(Preparation, Noted)> {
     let widen = widen::Widen::new(executor);
+    let normals = &RefCell::new(Normals::new());
     let (always, integers) = (true, options.for_integers);
     let passes: &[(bool, &dyn Pass)] = &[
         (always, &inputs::DefaultsToConstants),
@@ -104,11 +117,12 @@ pub fn prepare_noting(model: &mut Model, executor: &dyn Executor, options: &Opti
         (always, &matmul::Normalize),
         // Weights that the passes before turned.
         (always, &constants::Fold { executor }),
+        (always, &normals::Note { normals }),
         // First what stands between a layer and its activation; the activation's own nodes must not be taken apart.
-        (always, &affine::Fold { spare_activations: true }),
-        (integers, &hard::Lower),
+        (always, &affine::Fold { spare_activations: true, normals }),
+        (integers, &hard::Lower { normals }),
         (always, &fuse::Fuse { enabled: options.fuse_patterns }),
-        (always, &affine::Fold { spare_activations: false }),
+        (always, &affine::Fold { spare_activations: false, normals }),
         (integers, &kernels::Substitute),
         (integers, &pad::Fold),
         (options.bodies, &bodies::FoldConstants { executor }),
@@ -122,7 +136,7 @@ pub fn prepare_noting(model: &mut Model, executor: &dyn Executor, options: &Opti
         let upgrade = opset::Upgrade { to, executor };
         done.push((upgrade.name(), pass::run(&upgrade, model)?));
     }
-    Ok((done, widen.kinds.into_inner()))
+    Ok((done, Noted { kinds: widen.kinds.into_inner(), normals: normals.take() }))
 }
 
 /// Drops nodes and constants that no output needs.

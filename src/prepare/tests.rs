@@ -16,6 +16,7 @@ mod kernels;
 mod later;
 mod levels;
 mod matmul;
+mod normals;
 mod older;
 mod opset;
 mod pads;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod budget;
+mod correction;
 mod details;
 mod entities;
 mod handed;
@@ -17,6 +18,7 @@ mod three_way;
 
 pub use audit::{Inspected, audit};
 pub use budget::{Assignment, BudgetSummary, Chosen};
+pub use correction::CorrectionSummary;
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
 pub use html::{Document, Measured, page, sensitivity};
 pub use junit::{JUnit, save_junit};
@@ -87,12 +89,18 @@ pub struct CalibrationSummary {
     /// Between how many pairs of layers the channels are scaled.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub equalized: usize,
+    /// Of how many layers biases went into those behind, and of how many channels in all.
+    #[serde(skip_serializing_if = "correction::is_nothing")]
+    pub absorbed: (usize, usize),
     /// How many values are smoothed.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub smoothed: usize,
     /// How many values are scaled for stored weights.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub protected: usize,
+    /// Which biases were corrected without samples; `None` where none were to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<CorrectionSummary>,
     /// What samples repaired; `None` where nothing was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<RepairSummary>,
@@ -103,6 +111,9 @@ pub struct CalibrationSummary {
 pub struct RepairSummary {
     /// How many layers were refitted.
     pub layers: usize,
+    /// How many of them got the mean alone, as bias correction asks.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub biases: usize,
     /// Of how many weights integers were found that are not the nearest.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub rounded: usize,

@@ -1,5 +1,6 @@
 //! The report as text for a terminal.
 
+use super::correction::absorbing_note;
 use super::tasks::sqnr;
 use super::{EncodingsSummary, FloatGroup, PlacementSummary, RepairSummary, Report};
 use crate::plan::NO_WEIGHTS;
@@ -49,8 +50,10 @@ pub(super) fn protecting_note(values: usize) -> Option<String> {
 
 impl Display for RepairSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { layers, rounded, late, samples, sqnr_db, why } = self;
-        let done = [(*layers, "layers refitted"), (*rounded, "weights rounded by what they make")];
+        let Self { layers, biases, rounded, late, samples, sqnr_db, why } = self;
+        let refitted = layers.saturating_sub(*biases);
+        let rounded = (*rounded, "weights rounded by what they make");
+        let done = [(refitted, "layers refitted"), (*biases, "biases corrected"), rounded];
         let done: Vec<String> = done.iter().filter(|one| one.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
         match why {
             Some(why) => write!(f, "none: {why}")?,
@@ -90,6 +93,9 @@ impl Display for Report {
         if let Some(equalized) = equalizing_note(self.calibration.equalized) {
             writeln!(f, "equalizing   {equalized}")?;
         }
+        if let Some(absorbed) = absorbing_note(self.calibration.absorbed) {
+            writeln!(f, "absorbing    {absorbed}")?;
+        }
         if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {
             writeln!(f, "smoothing    {smoothed}")?;
         }
@@ -98,6 +104,9 @@ impl Display for Report {
         }
         if let Some(budget) = &self.budget {
             write!(f, "{budget}")?;
+        }
+        if let Some(corrected) = &self.calibration.corrected {
+            writeln!(f, "correcting   {corrected}")?;
         }
         if let Some(repairs) = &self.calibration.repairs {
             writeln!(f, "repairs      {repairs}")?;

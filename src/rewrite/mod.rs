@@ -18,6 +18,7 @@ mod recurrent;
 mod refitted;
 mod rounded;
 mod shared;
+mod shifted;
 mod weights;
 
 pub use clusters::count as clustered;

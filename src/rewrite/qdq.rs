@@ -8,7 +8,7 @@ use super::constants::Constants;
 use super::contrib;
 use super::dynamic::Dynamic;
 use super::recurrent::Recurrent;
-use super::{carried, halves, io, outliers, shared};
+use super::{carried, halves, io, outliers, shared, shifted};
 use crate::error::{Error, Result};
 use crate::ir::{Graph, Model, NewNode, NodeId, ValueId};
 use crate::plan::{IntegerNode, Placement, Plan};
@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 /// # Errors
 /// When plan and model do not belong together.
 pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
+    shifted::shift(&mut model.graph, plan, resolved)?;
     let vanished = rewrite(&mut model.graph, plan, resolved)?;
     if contrib::is_asked_for(plan) && model.opset(MICROSOFT).is_none() {
         model.set_opset(MICROSOFT, 1);

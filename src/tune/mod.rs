@@ -1,6 +1,8 @@
 //! Repairs without training: weights, biases and ranges that bring a quantized model nearer to the float one.
 
+pub mod absorb;
 pub mod awq;
+pub mod bias;
 pub mod equalize;
 mod nearness;
 mod refit;

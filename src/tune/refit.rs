@@ -28,6 +28,16 @@ pub struct Refit {
     pub shifts: Vec<f32>,
 }
 
+impl Refit {
+    /// The same of a layer that is refitted by `before` already, as one.
+    #[must_use]
+    pub fn behind(self, before: &Self) -> Self {
+        let gains = self.gains.iter().zip(&before.gains).map(|(gain, before)| gain * before).collect();
+        let shifts = self.gains.iter().zip(&self.shifts).zip(&before.shifts);
+        Self { gains, shifts: shifts.map(|((gain, shift), before)| gain * before + shift).collect() }
+    }
+}
+
 /// A layer that can be refitted.
 #[derive(Debug, Clone)]
 pub struct Layer {

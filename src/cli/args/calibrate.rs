@@ -15,6 +15,9 @@ pub struct Calibrate {
     /// Leave the channels of what products read as they are (repairs.smooth: false), as `quantize --no-smooth` does.
     #[arg(long)]
     pub no_smooth: bool,
+    /// Move biases into those behind a Relu (repairs.absorb: true), as `quantize --absorb` does.
+    #[arg(long)]
+    pub absorb: bool,
     #[command(flatten)]
     pub equalizing: Equalizing,
     /// Where the statistics go, as JSON.
@@ -30,9 +33,19 @@ impl Calibrate {
         let (quantized_input, encodings) = (self.model.quantized_input()?, self.model.encodings.clone());
         let half_input = self.model.half_input()?;
         let (smooth, equalize) = (self.no_smooth.then_some(false), self.equalizing.stated());
-        let set = self.data.overrides()?;
-        let flags =
-            Overrides { model, dims, quantized_input, half_input, encodings, smooth, equalize, labels: None, ..set };
+        let absorb = self.absorb.then_some(true);
+        let flags = Overrides {
+            model,
+            dims,
+            quantized_input,
+            half_input,
+            encodings,
+            smooth,
+            absorb,
+            equalize,
+            labels: None,
+            ..self.data.overrides()?
+        };
         raw.override_with(&flags);
         raw.settings()
     }

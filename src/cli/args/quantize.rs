@@ -58,6 +58,14 @@ pub struct Quantize {
     /// and weight-only.
     #[arg(long, value_name = "METHOD")]
     pub rounding: Option<String>,
+    /// Move what the channels ahead of a Relu never fall below out of the biases that make them and into those of the layers behind, so
+    /// that grids between need not reach as far (repairs.absorb: true). In mode static.
+    #[arg(long)]
+    pub absorb: bool,
+    /// Take the shifts that rounded weights make in the mean out of biases (repairs.bias_correction): analytic, by what
+    /// BatchNormalization tells of what layers read, without samples; empirical, layer by layer on calibration samples; or false.
+    #[arg(long, value_name = "KIND")]
+    pub bias_correction: Option<String>,
     #[command(flatten)]
     pub equalizing: Equalizing,
     /// Search for the types with which the model keeps this: top1_drop=0.005, sqnr_db=30 or size_mb=4. Layers become what budget.types in
@@ -152,6 +160,8 @@ impl Quantize {
             smooth: self.no_smooth.then_some(false),
             awq: self.awq.then_some(true),
             rounding: word("rounding", self.rounding.as_ref())?,
+            absorb: self.absorb.then_some(true),
+            bias_correction: word("bias-correction", self.bias_correction.as_ref())?,
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,
             weights: word("weights", self.weights.as_ref())?,

@@ -5,7 +5,7 @@ use crate::ops::{self, Bias, Op};
 use crate::pipeline::Planned;
 use crate::pipeline::clustered::is_clustered;
 use crate::plan::{ConstantPlan, IntegerNode, NodePlan, Placement, Stored as Form, addend_behind};
-use crate::policy::{RoundingName, Settings};
+use crate::policy::{BiasCorrection, RoundingName, Settings};
 use crate::resolve::Resolved;
 use crate::sensitivity::Parts;
 use crate::tune::rounding::{Asked, Method, Rounding};
@@ -20,6 +20,8 @@ pub struct Wanted {
     weights: HashMap<String, (NodeId, Asked)>,
     /// How they are looked for; `None` where they are the nearest.
     pub method: Option<Method>,
+    /// Whether biases are to be corrected on samples.
+    pub corrects: bool,
 }
 
 impl Wanted {
@@ -31,7 +33,13 @@ impl Wanted {
             RoundingName::Learned => Some(Method::Learned),
         };
         let weights = method.map(|_| planned.roundable(resolved)).unwrap_or_default();
-        Self { layers: planned.wanted_layers(settings), weights, method }
+        let corrects = settings.repairs.bias_correction == BiasCorrection::Empirical && !planned.completes;
+        Self { layers: planned.wanted_layers(settings), weights, method, corrects }
+    }
+
+    /// Whether only the means of channels are to be as in float, not their gains.
+    pub fn shifts_alone(&self) -> bool {
+        self.layers.values().all(|layer| !layer.gain) && self.corrects
     }
 
     /// Whether nothing is.
@@ -55,8 +63,12 @@ impl Wanted {
         let nodes = planned.plan.by_node();
         let placed = parts.layers().iter().enumerate().filter_map(|(place, name)| {
             let layer = self.layers.get(name)?;
-            let Placement::Integer(integer) = &nodes.get(&layer.node)?.placement else { return None };
-            let own = integer.free_bias.is_some() || integer.bias.is_some_and(|(node, _)| node == layer.node);
+            let own = match &nodes.get(&layer.node)?.placement {
+                Placement::Integer(integer) => {
+                    integer.free_bias.is_some() || integer.bias.is_some_and(|(node, _)| node == layer.node)
+                }
+                _ => false,
+            };
             let steps = if own { parts.bias_steps(place).to_vec() } else { Vec::new() };
             Some((place, Layer { steps, ..layer.clone() }))
         });
@@ -70,7 +82,14 @@ impl Planned {
     fn wanted_layers(&self, settings: &Settings) -> HashMap<String, Layer> {
         let layers = self.refittable();
         let convolves = || layers.values().any(|layer| layer.axis == 1);
-        if settings.repairs.refit.unwrap_or_else(convolves) { layers } else { HashMap::new() }
+        let refits = settings.repairs.refit.unwrap_or_else(convolves);
+        let mut wanted = if refits { layers.clone() } else { HashMap::new() };
+        if settings.repairs.bias_correction == BiasCorrection::Empirical {
+            let bare = layers.into_iter().filter(|(_, layer)| layer.shift && !refits);
+            wanted.extend(bare.map(|(name, layer)| (name, Layer { gain: false, ..layer })));
+            wanted.extend(self.shiftable());
+        }
+        wanted
     }
 
     /// The layers that can be refitted, by name.

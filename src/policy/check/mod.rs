@@ -1,6 +1,7 @@
 //! The policy as written to the policy as used: every value checked, every default filled in.
 
 mod budget;
+mod corrections;
 mod data;
 mod rules;
 
@@ -152,6 +153,8 @@ impl Raw {
             let why = format!("rounding_seconds lies from {} to {}", SECONDS.start(), SECONDS.end());
             return Err(self.wrong("repairs.rounding_seconds", why));
         }
+        self.check_absorption(repairs.absorb.unwrap_or_default(), mode)?;
+        self.check_bias_correction(repairs.bias_correction.unwrap_or_default(), mode)?;
         let usual = RepairSettings::default();
         Ok(RepairSettings {
             rounding: repairs.rounding.unwrap_or_default(),
@@ -161,6 +164,8 @@ impl Raw {
             awq: repairs.awq.unwrap_or(usual.awq),
             activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,
+            bias_correction: repairs.bias_correction.unwrap_or_default(),
+            absorb: repairs.absorb.unwrap_or_default(),
         })
     }
 

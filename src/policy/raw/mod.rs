@@ -18,7 +18,7 @@ pub use names::{
 };
 pub use one_or_each::OneOrEach;
 pub use overrides::Overrides;
-pub use repairs::RawRepairs;
+pub use repairs::{BiasCorrection, RawRepairs};
 pub use thresholds::Thresholds;
 
 use super::settings::{CALIBRATION_SAMPLES, DEFAULT_BLOCK_SIZE, DEFAULT_PERCENTILE, MASK_ABOVE, VALIDATION_SAMPLES};

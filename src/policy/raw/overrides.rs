@@ -5,7 +5,7 @@ use super::names::{
     Reference, RoundingName, Strip, TaskName, WeightRange, WeightTypeName,
 };
 use super::one_or_each::OneOrEach;
-use super::{Activations, CalibrationData, Preprocessing, Raw, RawBudget, ValidationData};
+use super::{Activations, BiasCorrection, CalibrationData, Preprocessing, Raw, RawBudget, ValidationData};
 use crate::encodings::Version;
 use std::path::PathBuf;
 
@@ -31,6 +31,10 @@ pub struct Overrides {
     pub rounding: Option<RoundingName>,
     /// `repairs.equalize`.
     pub equalize: Option<bool>,
+    /// `repairs.absorb`.
+    pub absorb: Option<bool>,
+    /// `repairs.bias_correction`.
+    pub bias_correction: Option<BiasCorrection>,
     pub strip: Option<Strip>,
     /// `budget`, but for its types and samples.
     pub budget: Option<RawBudget>,
@@ -101,6 +105,10 @@ impl Raw {
         self.set("repairs.rounding", |raw| &mut raw.repairs.get_or_insert_default().rounding, rounding);
         let equalize = over.equalize.as_ref();
         self.set("repairs.equalize", |raw| &mut raw.repairs.get_or_insert_default().equalize, equalize);
+        let absorb = over.absorb.as_ref();
+        self.set("repairs.absorb", |raw| &mut raw.repairs.get_or_insert_default().absorb, absorb);
+        let correction = over.bias_correction.as_ref();
+        self.set("repairs.bias_correction", |raw| &mut raw.repairs.get_or_insert_default().bias_correction, correction);
         if let Some(goal) = &over.budget {
             let (types, samples) = self.budget.take().map_or((None, None), |own| (own.types, own.samples));
             let budget =

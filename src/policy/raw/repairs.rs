@@ -1,8 +1,11 @@
 //! Repairs without training.
 
 use super::RoundingName;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+use std::borrow::Cow;
+use std::fmt;
 
 /// What brings a model nearer to the float one without training.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -35,4 +38,68 @@ pub struct RawRepairs {
     /// with them, so that none is lost in the steps of the largest. By default where the weights on both sides have one scale each,
     /// and, whatever their scales, where a depthwise Conv reads the first layer as it is or through HardSwish.
     pub equalize: Option<bool>,
+    /// Whether the shifts that rounded weights make of what layers make in the mean go out of biases: `analytic`, by what
+    /// BatchNormalization tells of what layers read, without samples; `empirical`, layer by layer on calibration samples.
+    #[schemars(extend("default" = false))]
+    pub bias_correction: Option<BiasCorrection>,
+    /// Whether what the channels ahead of a Relu never fall below goes out of the bias that makes them and into the biases of the
+    /// layers behind, so that grids between need not reach as far: in mode static, by calibration samples, or without any by what
+    /// BatchNormalization tells.
+    #[schemars(extend("default" = false))]
+    pub absorb: Option<bool>,
+}
+
+/// What is known of the means that biases are corrected by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BiasCorrection {
+    /// Biases stay as they are: `false`.
+    #[default]
+    Off,
+    /// The statistics of BatchNormalization.
+    Analytic,
+    /// What calibration samples show.
+    Empirical,
+}
+
+impl JsonSchema for BiasCorrection {
+    fn schema_name() -> Cow<'static, str> {
+        "BiasCorrection".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "const": "analytic" }, { "const": "empirical" }, { "const": false }] })
+    }
+}
+
+impl<'de> Deserialize<'de> for BiasCorrection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// The words for them.
+const KINDS: &[&str] = &["analytic", "empirical", "false"];
+
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = BiasCorrection;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("analytic, empirical or false")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        if value { Err(E::unknown_variant("true", KINDS)) } else { Ok(BiasCorrection::Off) }
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        match value {
+            "analytic" => Ok(BiasCorrection::Analytic),
+            "empirical" => Ok(BiasCorrection::Empirical),
+            // As a flag, all is text.
+            "false" => Ok(BiasCorrection::Off),
+            _ => Err(E::unknown_variant(value, KINDS)),
+        }
+    }
 }

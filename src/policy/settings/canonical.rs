@@ -2,8 +2,8 @@
 //! set of statistics carry.
 
 use super::super::raw::{
-    Activations, BiasType, CalibratorName, Engine, Format, Granularity, HalfInput, IoType, Mode, OneOrEach,
-    QuantizedInput, RoundingName, Strip, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
+    Activations, BiasCorrection, BiasType, CalibratorName, Engine, Format, Granularity, HalfInput, IoType, Mode,
+    OneOrEach, QuantizedInput, RoundingName, Strip, TypeName, WeightForm, WeightRange, WeightTypeName, Weights,
 };
 use super::activations::{ActivationSettings, Calibrator};
 use super::pattern::Pattern;
@@ -60,6 +60,14 @@ impl Settings {
         }
         if let Some(equalize) = self.repairs.equalize {
             keys["repairs"]["equalize"] = json!(equalize);
+        }
+        if self.repairs.absorb {
+            keys["repairs"]["absorb"] = json!(true);
+        }
+        match self.repairs.bias_correction {
+            BiasCorrection::Off => {}
+            BiasCorrection::Analytic => keys["repairs"]["bias_correction"] = json!("analytic"),
+            BiasCorrection::Empirical => keys["repairs"]["bias_correction"] = json!("empirical"),
         }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");

@@ -15,8 +15,8 @@ pub use pattern::Pattern;
 pub use weights::{DEFAULT_BLOCK_SIZE, WeightSettings};
 
 use super::raw::{
-    Activations, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference, RoundingName, Strip,
-    TaskName, Thresholds, Weights,
+    Activations, BiasCorrection, Engine, Format, HalfInput, IoType, Mode, OneOrEach, QuantizedInput, Reference,
+    RoundingName, Strip, TaskName, Thresholds, Weights,
 };
 use super::text::{Origin, Place};
 use crate::encodings::Version;
@@ -219,6 +219,10 @@ pub struct RepairSettings {
     pub rounding_seconds: u64,
     /// Whether the channels between two layers are scaled; `None` where the weights have one scale each, and ahead of depthwise Convs.
     pub equalize: Option<bool>,
+    /// By what biases are corrected.
+    pub bias_correction: BiasCorrection,
+    /// Whether biases go into those behind a Relu as far as channels never fall below zero without them.
+    pub absorb: bool,
 }
 
 impl Default for RepairSettings {
@@ -231,6 +235,8 @@ impl Default for RepairSettings {
             rounding: RoundingName::Nearest,
             rounding_seconds: 600,
             equalize: None,
+            bias_correction: BiasCorrection::Off,
+            absorb: false,
         }
     }
 }

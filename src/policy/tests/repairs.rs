@@ -44,3 +44,38 @@ fn layers_are_equalized_by_their_weights_unless_the_policy_says_otherwise() {
     let why = "equalize is for layers on grids that samples show; set mode: static, or remove this";
     fails("mode: weight-only\nrepairs: { equalize: true }", 3, 22, why);
 }
+
+#[test]
+fn biases_are_corrected_in_the_modes_that_have_what_it_takes() {
+    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
+    assert_eq!(keys("version: 1\nrepairs: { bias_correction: false }"), serde_json::Value::Null);
+    assert_eq!(
+        keys("version: 1\nrepairs: { bias_correction: analytic }"),
+        serde_json::json!({ "bias_correction": "analytic" })
+    );
+    assert!(settings("version: 1\nmode: dynamic\nrepairs: { bias_correction: analytic }").is_ok());
+    assert!(settings("version: 1\nmode: weight-only\nrepairs: { bias_correction: empirical }").is_ok());
+    assert!(settings("version: 1\nmode: float16\nrepairs: { bias_correction: false }").is_ok());
+    let why =
+        "empirical is for mode static and weight-only; set one of them, or bias_correction: analytic, or remove this";
+    fails("mode: dynamic\nrepairs: { bias_correction: empirical }", 3, 29, why);
+    let why =
+        "biases are corrected where weights are integers; set mode: static, dynamic or weight-only, or remove this";
+    fails("mode: float16\nrepairs: { bias_correction: analytic }", 3, 29, why);
+    let said = |word: &str| {
+        settings(&format!("version: 1\nrepairs: {{ bias_correction: {word} }}")).expect_err(word).to_string()
+    };
+    for (word, why) in [("true", "empirical"), ("analytical", "analytic"), ("7", "must be one of analytic, empirical")]
+    {
+        assert!(said(word).starts_with("dir/p.yaml:2:29: ") && said(word).contains(why), "{}", said(word));
+    }
+}
+
+#[test]
+fn biases_are_absorbed_where_grids_are_stored() {
+    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
+    assert_eq!(keys("version: 1\nrepairs: { absorb: false }"), serde_json::Value::Null);
+    assert_eq!(keys("version: 1\nrepairs: { absorb: true }"), serde_json::json!({ "absorb": true }));
+    let why = "absorb is for layers on grids that are stored; set mode: static, or remove this";
+    fails("mode: weight-only\nrepairs: { absorb: true }", 3, 20, why);
+}

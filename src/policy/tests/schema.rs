@@ -65,7 +65,7 @@ fn the_schema_describes_the_policy() {
         },
         "activations": { "type": "uint8", "symmetric": false, "calibrator": "percentile", "percentile": 99.99 },
         "weights": { "type": "int8", "symmetric": true, "granularity": "per_tensor", "reduce_range": false },
-        "repairs": { "awq": false, "refit": null, "rounding": "gptq", "rounding_seconds": 60 },
+        "repairs": { "awq": false, "bias_correction": false, "refit": null, "rounding": "gptq", "rounding_seconds": 60 },
         "rules": [
             { "match": { "node": "a", "op_type": "Conv", "value": null }, "quantize": false, "reason": "r" },
             { "match": { "op_type": ["Conv"] }, "weights": { "type": "uint8" } },

@@ -2,6 +2,7 @@
 
 use super::Document;
 use super::text::{bytes, counted, escape, table};
+use crate::report::correction::absorbing_note;
 use crate::report::terminal::{equalizing_note, protecting_note, smoothing_note};
 use std::fmt::Write;
 
@@ -34,11 +35,17 @@ pub fn reproduce(document: &Document<'_>) -> String {
         if let Some(note) = equalizing_note(calibration.equalized) {
             rows.push(vec!["Equalizing".to_owned(), escape(&note), String::new()]);
         }
+        if let Some(note) = absorbing_note(calibration.absorbed) {
+            rows.push(vec!["Absorbing".to_owned(), escape(&note), String::new()]);
+        }
         if let Some(note) = smoothing_note(calibration.smoothed) {
             rows.push(vec!["Smoothing".to_owned(), escape(&note), String::new()]);
         }
         if let Some(note) = protecting_note(calibration.protected) {
             rows.push(vec!["Protecting".to_owned(), escape(&note), String::new()]);
+        }
+        if let Some(corrected) = &calibration.corrected {
+            rows.push(vec!["Biases corrected".to_owned(), escape(&corrected.to_string()), String::new()]);
         }
         if let Some(repairs) = &calibration.repairs {
             rows.push(vec!["Repairs".to_owned(), escape(&repairs.to_string()), String::new()]);

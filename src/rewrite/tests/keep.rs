@@ -33,12 +33,12 @@ fn kept_knowing(model: Model, policy: &str, known: &Known) -> Made {
     let (mut ready, settings) = (model.clone(), settings(policy));
     let bodies = settings.reaches_bodies();
     let options = Options { for_integers: settings.calibrates(), bodies, opset: 21, ..Options::default() };
-    let (_, kinds) = prepare_noting(&mut ready, &Tract::default(), &options).expect("a model that can be prepared");
+    let (_, noted) = prepare_noting(&mut ready, &Tract::default(), &options).expect("a model that can be prepared");
     let mut made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[], known).expect("a plan");
-    made.scale_in(kinds.halves().next().expect("numbers of 16 bits"));
+    made.scale_in(noted.kinds.halves().next().expect("numbers of 16 bits"));
     let resolved = resolve(&made, &pretended(&made)).expect("a grid for each value");
     insert_qdq(&mut ready, &made, &resolved).expect("a quantized model");
-    keep_halves(&mut ready, &kinds).expect("a model in 16 bits");
+    keep_halves(&mut ready, &noted.kinds).expect("a model in 16 bits");
     ready.graph.verify().expect("a sound graph");
     check_types(&ready.graph);
     Made { original: model, model: ready, plan: made, resolved }
@@ -92,7 +92,7 @@ fn what_is_known_of_a_model_before_it_is_widened() {
     let net = matmul(rows(), "x", "a").node("Cast", &["a"], &["b"], vec![int("to", 1)]);
     let net = net.node("Tanh", &["b"], &["c"], vec![]).node("Cast", &["c"], &["y"], vec![int("to", 10)]);
     let mut model = in_half(net.output("y", &[2, 4]), HalfType::Float16);
-    let kinds = prepare_noting(&mut model, &Tract::default(), &Options::default()).expect("a model").1;
+    let kinds = prepare_noting(&mut model, &Tract::default(), &Options::default()).expect("a model").1.kinds;
     let half = Some(Some(HalfType::Float16));
     assert_eq!(["x", "a", "a_w", "y"].map(|name| kinds.of_value(name)), [half; 4]);
     assert_eq!((["b", "c"].map(|name| kinds.of_value(name)), kinds.of_value("z")), ([Some(None); 2], None));
@@ -101,7 +101,7 @@ fn what_is_known_of_a_model_before_it_is_widened() {
     let net = rows().node("Cast", &["x"], &["a"], vec![int("to", 1)]).node("Tanh", &["a"], &["b"], vec![]);
     let net = net.node("Cast", &["b"], &["y"], vec![int("to", 10)]).output("y", &[2, 4]);
     let mut model = in_half(net, HalfType::Float16);
-    let kinds = prepare_noting(&mut model, &Tract::default(), &Options::default()).expect("a model").1;
+    let kinds = prepare_noting(&mut model, &Tract::default(), &Options::default()).expect("a model").1.kinds;
     assert_eq!((kinds.halves().count(), kinds.of_value("x")), (0, half));
 }
 

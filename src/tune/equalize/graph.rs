@@ -133,20 +133,22 @@ fn convolves(graph: &Graph, node: NodeId) -> bool {
 }
 
 /// Whether the node that makes `value` has a name of its own, so that it keeps it whatever its outputs are called.
-pub(super) fn is_named(graph: &Graph, value: ValueId) -> bool {
+pub(in crate::tune) fn is_named(graph: &Graph, value: ValueId) -> bool {
     graph.value(value).producer().is_some_and(|node| !graph.node(node).name().is_empty())
 }
 
 /// How the weights of a layer lie; `None` where it is none, or its weights are not its own constants.
 fn form(graph: &Graph, id: NodeId) -> Option<Form> {
+    is_own(graph, graph.node(id).input(1)?).then(|| lie(graph, id)).flatten()
+}
+
+/// How the weights of a layer lie, whoever else reads them; `None` where it is no layer.
+pub fn lie(graph: &Graph, id: NodeId) -> Option<Form> {
     let node = graph.node(id);
     if !node.domain().is_empty() {
         return None;
     }
     let weight = node.input(1)?;
-    if !is_own(graph, weight) {
-        return None;
-    }
     let shape: Vec<usize> = graph.stated_type(weight)?.dims.into_iter().collect::<Option<_>>()?;
     let groups = usize::try_from(node.attributes().int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
     let taps = shape.get(2..)?.iter().product();
@@ -192,7 +194,7 @@ fn is_bias(graph: &Graph, (node, slot): (NodeId, usize), channels: usize) -> boo
 }
 
 /// Whether a Pad leaves the channels alone and adds nothing but zeros, or what is there already.
-fn pads_with_zeros(graph: &Graph, id: NodeId) -> bool {
+pub(in crate::tune) fn pads_with_zeros(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     let constant = |slot: usize| node.input(slot).and_then(|value| graph.constant(value).ok().flatten());
     let stated = constant(1).and_then(|pads| pads.to_i64().ok().map(|pads| pads.to_vec()));

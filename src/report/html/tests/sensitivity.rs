@@ -37,8 +37,10 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         preprocessing: None,
         skipped: vec![],
         equalized: 0,
+        absorbed: (0, 0),
         smoothed: 0,
         protected: 0,
+        corrected: None,
         repairs: None,
     };
     let document = Measured {
