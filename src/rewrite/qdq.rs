@@ -41,9 +41,10 @@ pub fn insert_qdq(model: &mut Model, plan: &Plan, resolved: &Resolved) -> Result
 }
 
 fn rewrite(graph: &mut Graph, plan: &Plan, resolved: &Resolved) -> Result<BTreeMap<String, (f32, f32)>> {
-    // Bodies first, while the ids are those that the plan was made with. They have no grids that clamps vanish into.
+    // Bodies first, while the ids are those that the plan was made with. What is resolved is of the graph around, whose ids mean other
+    // nodes and values there.
     for body in &plan.bodies {
-        graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, resolved))?;
+        graph.edit_body(body.node, body.index, |inside| rewrite(inside, &body.plan, &Resolved::default()))?;
     }
     let (grids, constants) = (HashMap::new(), Constants::knowing(&plan.biases));
     let (quantized, behind) = (HashMap::new(), HashMap::new());
