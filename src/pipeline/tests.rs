@@ -7,6 +7,7 @@ mod notes;
 mod protected;
 mod repaired;
 mod smoothed;
+mod smoothed_convolutions;
 
 use super::*;
 use crate::calibrate::{Calibration, Statistics};

@@ -31,9 +31,9 @@ pub(super) fn equalizing_note(pairs: usize) -> Option<String> {
 
 /// What is said of so many smoothed values.
 pub(super) fn smoothing_note(values: usize) -> Option<String> {
-    let noun = if values == 1 { "value that products read is" } else { "values that products read are" };
+    let noun = if values == 1 { "value that layers read is" } else { "values that layers read are" };
     (values > 0)
-        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the products the other way"))
+        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the layers the other way"))
 }
 
 /// What is said of so many values that are scaled for stored weights.

@@ -45,8 +45,8 @@ pub struct Quantize {
     /// Refit channels of networks without convolutions, too (repairs.refit: true).
     #[arg(long, conflicts_with = "no_refit")]
     pub refit: bool,
-    /// Leave the channels of what products read as they are (repairs.smooth: false). Without it they are scaled by powers of two
-    /// where a few large ones would set the grid for all others, as in transformers.
+    /// Leave the channels of what layers read as they are (repairs.smooth: false). Without it they are scaled by powers of two
+    /// where a few large ones would set the grid for all others, as behind normalizations.
     #[arg(long)]
     pub no_smooth: bool,
     /// Scale the channels that layers with stored weights read by powers of two, and the weights the other way, where those that large

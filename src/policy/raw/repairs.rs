@@ -12,8 +12,8 @@ pub struct RawRepairs {
     /// quantized inputs; they go into the scales of weights and the biases.
     /// By default in networks with convolutions.
     pub refit: Option<bool>,
-    /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
-    /// large channels would set the grid for all others.
+    /// Whether the channels of what is made in float and layers read as integers are scaled by powers of two, and the weights of the
+    /// layers the other way, where a few large channels would set the grid for all others.
     #[schemars(extend("default" = true))]
     pub smooth: Option<bool>,
     /// Whether the channels that layers with stored weights read are scaled by powers of two, and the weights the other way, so that

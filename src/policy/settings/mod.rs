@@ -207,7 +207,7 @@ impl Settings {
 pub struct RepairSettings {
     /// Whether channels of layers are refitted; `None` where the network convolves.
     pub refit: Option<bool>,
-    /// Whether the channels of what products read are scaled where one of them is much larger than the others.
+    /// Whether the channels of what layers read are scaled where one of them is much larger than the others.
     pub smooth: bool,
     /// Whether channels ahead of stored weights are scaled for these.
     pub awq: bool,

@@ -133,12 +133,12 @@ fn convolves(graph: &Graph, node: NodeId) -> bool {
 }
 
 /// Whether the node that makes `value` has a name of its own, so that it keeps it whatever its outputs are called.
-pub(super) fn is_named(graph: &Graph, value: ValueId) -> bool {
+pub fn is_named(graph: &Graph, value: ValueId) -> bool {
     graph.value(value).producer().is_some_and(|node| !graph.node(node).name().is_empty())
 }
 
 /// How the weights of a layer lie; `None` where it is none, or its weights are not its own constants.
-fn form(graph: &Graph, id: NodeId) -> Option<Form> {
+pub fn form(graph: &Graph, id: NodeId) -> Option<Form> {
     let node = graph.node(id);
     if !node.domain().is_empty() {
         return None;
@@ -192,7 +192,7 @@ fn is_bias(graph: &Graph, (node, slot): (NodeId, usize), channels: usize) -> boo
 }
 
 /// Whether a Pad leaves the channels alone and adds nothing but zeros, or what is there already.
-fn pads_with_zeros(graph: &Graph, id: NodeId) -> bool {
+pub(in crate::tune) fn pads_with_zeros(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
     let constant = |slot: usize| node.input(slot).and_then(|value| graph.constant(value).ok().flatten());
     let stated = constant(1).and_then(|pads| pads.to_i64().ok().map(|pads| pads.to_vec()));
