@@ -18,9 +18,11 @@ COLUMNS = {
     "smooth": OFF | {"smooth": "true"},
     "activation_error": OFF | {"activation_error": "true"},
     "refit": OFF | {"refit": "true"},
+    "joint": OFF | {"reconstruct": "true"},
     "gptq": OFF | ROUNDED | {"rounding": "gptq"},
     "learned": OFF | ROUNDED,
     "defaults": {},
+    "defaults, joint": {"reconstruct": "true"},
     "defaults, learned": ROUNDED,
 }
 

@@ -52,6 +52,7 @@ impl Planned {
         };
         let mut resolved = self.resolve(settings, &calibration)?;
         self.count_changes(&mut summary);
+        summary.reconstruction = self.reconstruct(settings, &mut resolved, &summary, context)?;
         summary.repairs = self.repair(settings, &mut resolved, &summary, context)?;
         Ok((resolved, Some(calibration), summary))
     }

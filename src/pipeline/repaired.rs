@@ -35,8 +35,14 @@ const DECIDING: [usize; 2] = [24, 64];
 /// So many of them are looked at before it is asked whether that is clear already.
 const TOGETHER: usize = 12;
 
+/// Samples that run side by side, and others that decide.
+pub(super) struct Dealt {
+    pub beside: Vec<Vec<Tensor>>,
+    pub others: Vec<Vec<Tensor>>,
+}
+
 /// The calibration samples.
-struct Samples {
+pub(super) struct Samples {
     set: Dataset,
     indices: Vec<usize>,
     /// The types of those that are used: the first one's.
@@ -44,6 +50,23 @@ struct Samples {
 }
 
 impl Samples {
+    /// Their types.
+    pub fn types(&self) -> &[TensorType] {
+        &self.types
+    }
+
+    /// As many as memory holds of what `program`, made of `parts`, makes of them, and as many as decide; `None` where there are too few.
+    pub fn dealt(&self, program: &dyn Switched, parts: &Parts) -> Result<Option<Dealt>> {
+        let (beside, deciding) = counts(program.live_bytes(&|_| false), false);
+        let samples = self.read(beside + deciding)?;
+        if samples.len() < 2 * FEWEST {
+            return Ok(None);
+        }
+        let samples = samples.iter().map(|sample| parts.inputs(sample)).collect::<Result<Vec<_>>>()?;
+        let (beside, others) = dealt(samples, beside);
+        Ok(Some(Dealt { beside, others }))
+    }
+
     /// Up to `count` of them, but those of other types, and those with numbers that are none.
     fn read(&self, count: usize) -> Result<Vec<Vec<Tensor>>> {
         let few: Vec<usize> =
@@ -169,7 +192,7 @@ impl Planned {
     }
 
     /// Calibration samples, of the types of the first; `None` where there are none.
-    fn samples(&self, settings: &Settings) -> Result<Option<Samples>> {
+    pub(super) fn samples(&self, settings: &Settings) -> Result<Option<Samples>> {
         let Some(data) = &settings.calibration else { return Ok(None) };
         // As the model takes them that is converted, whatever levels layers read since it was prepared.
         let set = Dataset::open(&data.source, &self.inputs()?)?;
@@ -181,7 +204,7 @@ impl Planned {
 
 /// How near what `program` was made of is to the float model with all it rounds, and how near what `repaired` gives, on as many of the
 /// samples as make that clear.
-fn nearness(
+pub(super) fn nearness(
     program: Box<dyn Switched>,
     repaired: &dyn Fn() -> Result<Box<dyn Switched>>,
     samples: &[Vec<Tensor>],

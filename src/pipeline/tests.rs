@@ -5,6 +5,7 @@ mod equalized;
 mod hard_swish;
 mod notes;
 mod protected;
+mod reconstructed;
 mod repaired;
 mod smoothed;
 mod smoothed_convolutions;

@@ -1,7 +1,7 @@
 //! The report as text for a terminal.
 
 use super::tasks::sqnr;
-use super::{EncodingsSummary, FloatGroup, PlacementSummary, RepairSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, RangesSummary, RepairSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError, RARELY_CUT};
 use std::fmt::{self, Display, Formatter};
@@ -59,12 +59,29 @@ impl Display for RepairSummary {
         if *late > 0 {
             write!(f, "; {late} more were rounded to nearest when the time was up (repairs.rounding_seconds)")?;
         }
-        match sqnr_db {
-            Some((before, after)) => {
-                write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit")
-            }
-            None => Ok(()),
+        nearer(f, sqnr_db.as_ref())
+    }
+}
+
+impl Display for RangesSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { values, late, samples, sqnr_db, why } = self;
+        match why {
+            Some(why) => write!(f, "none: {why}")?,
+            None => write!(f, "{values} ranges chosen block by block on {samples} samples")?,
         }
+        if *late > 0 {
+            write!(f, "; {late} blocks were left when the time was up (repairs.rounding_seconds)")?;
+        }
+        nearer(f, sqnr_db.as_ref())
+    }
+}
+
+/// How near outputs were before and after.
+fn nearer(f: &mut Formatter<'_>, sqnr_db: Option<&(f64, f64)>) -> fmt::Result {
+    match sqnr_db {
+        Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit"),
+        None => Ok(()),
     }
 }
 
@@ -98,6 +115,9 @@ impl Display for Report {
         }
         if let Some(budget) = &self.budget {
             write!(f, "{budget}")?;
+        }
+        if let Some(ranges) = &self.calibration.reconstruction {
+            writeln!(f, "ranges       {ranges}")?;
         }
         if let Some(repairs) = &self.calibration.repairs {
             writeln!(f, "repairs      {repairs}")?;

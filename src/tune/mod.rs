@@ -3,6 +3,7 @@
 pub mod awq;
 pub mod equalize;
 mod nearness;
+pub mod ranges;
 mod refit;
 pub mod rounding;
 pub mod smoothing;

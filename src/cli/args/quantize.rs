@@ -53,6 +53,10 @@ pub struct Quantize {
     /// activations meet are stored with less of an error then (repairs.awq: true). On calibration samples, in mode weight-only.
     #[arg(long)]
     pub awq: bool,
+    /// Choose the ranges of activations block by block, those of a block together, so that it makes what it makes in float
+    /// (repairs.reconstruct: true), where samples that did not choose agree. On calibration samples, in mode static.
+    #[arg(long)]
+    pub reconstruct: bool,
     /// How the integers of weights are found (repairs.rounding): nearest; gptq, one after the other, each with what those before it
     /// do to what the layer makes; or learned, which goes on from there by single steps. On calibration samples, in mode static
     /// and weight-only.
@@ -151,6 +155,7 @@ impl Quantize {
             refit: self.no_refit.then_some(false).or(self.refit.then_some(true)),
             smooth: self.no_smooth.then_some(false),
             awq: self.awq.then_some(true),
+            reconstruct: self.reconstruct.then_some(true),
             rounding: word("rounding", self.rounding.as_ref())?,
             equalize: self.equalizing.stated(),
             format: word("format", self.format.as_ref())?,

@@ -20,6 +20,10 @@ pub struct RawRepairs {
     /// those that large activations meet have finer steps (AWQ). On calibration samples, in mode weight-only.
     #[schemars(extend("default" = false))]
     pub awq: Option<bool>,
+    /// Whether the ranges of activations are chosen block by block on calibration samples, those of a block together, so that it makes
+    /// what it makes in float; where samples that did not choose agree.
+    #[schemars(extend("default" = false))]
+    pub reconstruct: Option<bool>,
     /// Whether the range ahead of a Sigmoid, Tanh or SiLU that alone reads a value is chosen by the error that is left behind it, where
     /// the calibrator is mse.
     #[schemars(extend("default" = true))]

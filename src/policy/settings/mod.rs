@@ -211,6 +211,8 @@ pub struct RepairSettings {
     pub smooth: bool,
     /// Whether channels ahead of stored weights are scaled for these.
     pub awq: bool,
+    /// Whether ranges of activations are chosen block by block.
+    pub reconstruct: bool,
     /// Whether ranges ahead of activation functions are chosen by the error behind them.
     pub activation_error: bool,
     /// How the integers of weights are found.
@@ -227,6 +229,7 @@ impl Default for RepairSettings {
             refit: None,
             smooth: true,
             awq: false,
+            reconstruct: false,
             activation_error: true,
             rounding: RoundingName::Nearest,
             rounding_seconds: 600,

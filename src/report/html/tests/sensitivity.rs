@@ -40,6 +40,7 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         smoothed: 0,
         protected: 0,
         repairs: None,
+        reconstruction: None,
     };
     let document = Measured {
         tool: "tare 0.0.0",

@@ -68,6 +68,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             smoothed: 3,
             protected: 0,
             repairs: Some(RepairSummary::none(HOSTILE)),
+            reconstruction: Some(RangesSummary::none(HOSTILE)),
         },
         placement,
         quantized_input: Some(HOSTILE.to_owned()),
