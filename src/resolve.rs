@@ -206,6 +206,13 @@ fn maxima(params: Params, seen: &Statistics, axis: ChannelAxis) -> Option<Vec<u8
     Some(ends.iter().map(maximum).collect())
 }
 
+/// The largest integer of a channel on another grid, counted from the lowest: no less than what the one `before` stood for.
+fn reached(most: u8, before: Params, now: Params) -> u8 {
+    let real = before.dequantize(i32::from(most) + before.dtype.limits().0) + before.scale / 2.0;
+    let integer = now.quantize(real).max(now.zero_point) - now.dtype.limits().0;
+    if most == u8::MAX { most } else { u8::try_from(integer).unwrap_or(u8::MAX) }
+}
+
 /// The grid of a value that has a range of its own, and that range, for the type and calibrator of `settings`.
 fn grid(
     value: &ValuePlan,
@@ -322,6 +329,24 @@ impl Resolved {
             }
         }
         rests
+    }
+
+    /// Gives a value another range, and its grid to all that share it.
+    pub fn set_range(&mut self, plan: &Plan, value: &ValuePlan, ends: (f32, f32)) {
+        let params = Params::from_range(ends.0, ends.1, value.settings.scheme);
+        self.ranges.insert(value.name.clone(), ends);
+        for sharing in plan.values.iter().filter(|one| plan.root(one.id) == value.id) {
+            let before = self.params.insert(sharing.id, params);
+            if let Some((before, (_, maxima))) = before.zip(self.maxima.get_mut(&sharing.id)) {
+                maxima.iter_mut().for_each(|most| *most = reached(*most, before, params));
+            }
+        }
+    }
+
+    /// Tells again which clamps vanish, by the grids that there are now.
+    pub fn clamp_anew(&mut self, plan: &Plan) {
+        self.absorbed.clear();
+        self.absorb_clamps(plan);
     }
 
     /// Clamps behind one node vanish together or not at all: what is left between them would need a grid of its own.

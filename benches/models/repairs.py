@@ -21,9 +21,11 @@ COLUMNS = {
     "empirical": OFF | {"bias_correction": "empirical"},
     "absorb": OFF | {"equalize": "true", "absorb": "true"},
     "refit": OFF | {"refit": "true"},
+    "joint": OFF | {"reconstruct": "true"},
     "gptq": OFF | ROUNDED | {"rounding": "gptq"},
     "learned": OFF | ROUNDED,
     "defaults": {},
+    "defaults, joint": {"reconstruct": "true"},
     "defaults, learned": ROUNDED,
 }
 

@@ -85,6 +85,31 @@ pub trait Corrector: Sync {
     fn settle(&mut self, layer: usize) -> Option<Correction>;
 }
 
+/// A stretch of a program: the nodes between two places, on what was made before them with everything rounded as it was chosen.
+pub trait Stretch {
+    /// The grids that it rounds on: places in [`Switches::grids`].
+    fn grids(&self) -> Vec<usize>;
+
+    /// How many samples there are.
+    fn samples(&self) -> usize;
+
+    /// How far what it makes of each of these samples is from what it makes in float, with some grids `changed`: the squares of what
+    /// lies between as shares of those in float, summed over what is read behind it.
+    ///
+    /// # Errors
+    /// When a node fails.
+    fn errors(&self, changed: &[(usize, Params)], samples: &[usize]) -> Result<Vec<f64>>;
+}
+
+/// Who chooses grids, stretch by stretch.
+pub trait Chooser {
+    /// Looks at a stretch, and tells which grids are to be others from here on.
+    ///
+    /// # Errors
+    /// When the stretch cannot run.
+    fn choose(&mut self, stretch: &dyn Stretch) -> Result<Vec<(usize, Params)>>;
+}
+
 /// A program for inputs of one shape. Any number of threads may run it at once.
 pub trait Switched: Send + Sync {
     /// Runs all of it and keeps what it computed, which is as much memory as all activations of a sample take.
@@ -108,13 +133,22 @@ pub trait Switched: Send + Sync {
     /// As [`run`](Self::run), and as the corrector.
     fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()>;
 
+    /// Runs all `samples` side by side, in float and with everything rounded, stretch by stretch: each on the grids that were chosen for
+    /// those before it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and as the chooser.
+    fn choose(&self, samples: &[Vec<Tensor>], chooser: &mut dyn Chooser) -> Result<()>;
+
     /// The outputs of a sample with everything on or nothing, keeping no more than what is still needed.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>>;
 
-    /// The bytes that each sample holds in [`correct`](Self::correct) while the others go on, and those that one takes at its worst
-    /// step.
-    fn live_bytes(&self, room: usize, corrector: &dyn Corrector) -> (usize, usize);
+    /// The bytes that each sample holds in [`correct`](Self::correct) while the others go on, where it may about `room`.
+    fn bytes_held(&self, room: usize, corrector: &dyn Corrector) -> usize;
+
+    /// The bytes that a sample takes at its worst step, in float and rounded.
+    fn bytes_at_once(&self) -> usize;
 }

@@ -52,6 +52,7 @@ impl Planned {
         };
         let mut resolved = self.resolve(settings, &calibration)?;
         self.count_changes(&mut summary);
+        summary.reconstruction = self.reconstruct(settings, &mut resolved, &summary, context)?;
         // Integers that are looked for have other errors than the nearest.
         let nearest = settings.repairs.rounding == RoundingName::Nearest;
         if nearest {

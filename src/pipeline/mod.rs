@@ -17,6 +17,7 @@ mod levels;
 mod locked;
 mod planned;
 mod protected;
+mod reconstructed;
 mod recorded;
 mod repaired;
 mod reported;

@@ -1,8 +1,8 @@
 //! Repair: what brings the quantized model nearer to the float one without training. In one walk through the layers, the integers of
 //! each weight are looked for, and its channels refitted, on what the layers before it make once they are repaired.
 
-mod deciding;
-mod samples;
+pub(super) mod deciding;
+pub(super) mod samples;
 mod wanted;
 
 use super::{Context, Planned};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use wanted::Wanted;
 
 /// So many samples run side by side at least.
-const FEWEST: usize = 6;
+pub(super) const FEWEST: usize = 6;
 /// And at most: of models whose samples cost much, and of others.
 const BESIDE: [usize; 2] = [12, 32];
 /// The same of others where integers are looked for: what a layer reads is seen from as many sides as there are numbers in a patch.
@@ -34,18 +34,21 @@ const HELD: [usize; 2] = [104 << 20, 40 << 20];
 /// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
 const DECIDING: [usize; 2] = [24, 64];
 
-/// How many samples run side by side, how many bytes each may hold meanwhile, and how many decide.
-fn counts(program: &dyn Switched, repairing: &Repairing, rounds: bool) -> (usize, usize, usize) {
-    let (_, at_once) = program.live_bytes(0, repairing);
-    let cheap = CHEAP / at_once.max(1);
+/// How many samples run side by side at most, and how many decide.
+pub(super) fn counts(program: &dyn Switched, rounds: bool) -> (usize, usize) {
+    let cheap = CHEAP / program.bytes_at_once().max(1);
     let most = cheap.clamp(BESIDE[0], if rounds { ROUNDING } else { BESIDE[1] });
+    (most, (2 * cheap).clamp(DECIDING[0], DECIDING[1]))
+}
+
+/// How many of `most` samples run side by side, and how many bytes each may hold meanwhile.
+fn beside(program: &dyn Switched, repairing: &Repairing, (most, rounds): (usize, bool)) -> (usize, usize) {
     let all = HELD[usize::from(!rounds)];
     let room = all / most;
-    let (held, _) = program.live_bytes(room, repairing);
+    let held = program.bytes_held(room, repairing);
     let beside = (all / held.max(1)).clamp(FEWEST, most);
-    let deciding = (2 * cheap).clamp(DECIDING[0], DECIDING[1]);
-    tracing::debug!(held, at_once, beside, deciding, "samples side by side");
-    (beside, room, deciding)
+    tracing::debug!(held, at_once = program.bytes_at_once(), beside, "samples side by side");
+    (beside, room)
 }
 
 impl Planned {
@@ -110,7 +113,8 @@ impl Planned {
         let refitting = Refitting::new(wanted.layers_in(self, &before));
         let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
         let mut repairing = Repairing::new(refitting, (weights, wanted.method.unwrap_or(Method::Gptq)), until);
-        let (beside, room, deciding) = counts(&*program, &repairing, rounds);
+        let (most, deciding) = counts(&*program, rounds);
+        let (beside, room) = beside(&*program, &repairing, (most, rounds));
         let (beside, others) = samples.dealt(beside, deciding);
         if beside.len() < FEWEST {
             return Ok(RepairSummary::none("there are too few calibration samples"));

@@ -7,8 +7,10 @@ mod equalized;
 mod hard_swish;
 mod notes;
 mod protected;
+mod reconstructed;
 mod repaired;
 mod smoothed;
+mod smoothed_convolutions;
 
 use super::*;
 use crate::calibrate::{Calibration, Statistics};

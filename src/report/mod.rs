@@ -104,6 +104,33 @@ pub struct CalibrationSummary {
     /// What samples repaired; `None` where nothing was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<RepairSummary>,
+    /// Ranges that were chosen block by block, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconstruction: Option<RangesSummary>,
+}
+
+/// What ranges were chosen block by block.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RangesSummary {
+    /// How many are others than calibration chose.
+    pub values: usize,
+    /// For how many blocks there was no time left.
+    #[serde(skip_serializing_if = "placement::is_zero")]
+    pub late: usize,
+    /// How many samples were run for it.
+    pub samples: usize,
+    /// SQNR of the outputs in dB, before and after, on other samples: the mean over samples and outputs.
+    pub sqnr_db: Option<(f64, f64)>,
+    /// Why none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl RangesSummary {
+    /// None, and why.
+    pub fn none(why: impl Into<String>) -> Self {
+        Self { why: Some(why.into()), ..Self::default() }
+    }
 }
 
 /// What was repaired.

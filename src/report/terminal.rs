@@ -2,7 +2,7 @@
 
 use super::correction::absorbing_note;
 use super::tasks::sqnr;
-use super::{EncodingsSummary, FloatGroup, PlacementSummary, RepairSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, RangesSummary, RepairSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError, RARELY_CUT};
 use std::fmt::{self, Display, Formatter};
@@ -32,9 +32,9 @@ pub(super) fn equalizing_note(pairs: usize) -> Option<String> {
 
 /// What is said of so many smoothed values.
 pub(super) fn smoothing_note(values: usize) -> Option<String> {
-    let noun = if values == 1 { "value that products read is" } else { "values that products read are" };
+    let noun = if values == 1 { "value that layers read is" } else { "values that layers read are" };
     (values > 0)
-        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the products the other way"))
+        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the layers the other way"))
 }
 
 /// What is said of so many values that are scaled for stored weights.
@@ -62,12 +62,29 @@ impl Display for RepairSummary {
         if *late > 0 {
             write!(f, "; {late} more were rounded to nearest when the time was up (repairs.rounding_seconds)")?;
         }
-        match sqnr_db {
-            Some((before, after)) => {
-                write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit")
-            }
-            None => Ok(()),
+        nearer(f, sqnr_db.as_ref())
+    }
+}
+
+impl Display for RangesSummary {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { values, late, samples, sqnr_db, why } = self;
+        match why {
+            Some(why) => write!(f, "none: {why}")?,
+            None => write!(f, "{values} ranges chosen block by block on {samples} samples")?,
         }
+        if *late > 0 {
+            write!(f, "; {late} blocks were left when the time was up (repairs.rounding_seconds)")?;
+        }
+        nearer(f, sqnr_db.as_ref())
+    }
+}
+
+/// How near outputs were before and after.
+fn nearer(f: &mut Formatter<'_>, sqnr_db: Option<&(f64, f64)>) -> fmt::Result {
+    match sqnr_db {
+        Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit"),
+        None => Ok(()),
     }
 }
 
@@ -104,6 +121,9 @@ impl Display for Report {
         }
         if let Some(budget) = &self.budget {
             write!(f, "{budget}")?;
+        }
+        if let Some(ranges) = &self.calibration.reconstruction {
+            writeln!(f, "ranges       {ranges}")?;
         }
         if let Some(corrected) = &self.calibration.corrected {
             writeln!(f, "correcting   {corrected}")?;

@@ -34,6 +34,8 @@ pub struct Parts {
     /// With its constants as they are, and with those of the quantized model; activations are rounded where switched.
     models: [Vec<u8>; 2],
     grids: Vec<Params>,
+    /// The activations that are rounded on them, by name.
+    rounded: Vec<String>,
     layers: Vec<String>,
     border: Border,
     /// What is known of the constants of each layer, where that may be a cause.
@@ -66,7 +68,7 @@ impl Parts {
         let quantized = units.quantized(&rounded.graph, &found);
         let edges = edges(&rounded.graph, &order, &units, &found);
         units.settle_ends(&quantized);
-        let mut grids = Vec::new();
+        let (mut grids, mut places) = (Vec::new(), Vec::new());
         let mut steps = vec![Vec::new(); layers.len()];
         for edge in edges {
             let name = rounded.graph.value(edge.value).name().to_owned();
@@ -89,6 +91,7 @@ impl Parts {
                 }
             }
             grids.push(edge.grid);
+            places.push(name);
         }
         for &layer in &order {
             let Some(&index) = index.get(&layer) else { continue };
@@ -120,6 +123,7 @@ impl Parts {
             outputs,
             models,
             grids,
+            rounded: places,
             layers,
             border: Border::of(written)?,
             constants,
@@ -148,6 +152,11 @@ impl Parts {
     /// Lets go of the models, which take as much memory as they have weights: no program is made then.
     pub fn let_go(&mut self) {
         self.models = [Vec::new(), Vec::new()];
+    }
+
+    /// The activation that is rounded on each grid, by name.
+    pub fn rounded(&self) -> &[String] {
+        &self.rounded
     }
 
     /// The names of the nodes that compute with rounded constants.

@@ -115,7 +115,7 @@ fn samples_that_go_twice_through_a_stretch_hold_less_and_are_the_same() {
     let program = case.parts.program(&Tract::default(), &types).expect("a program");
     let [(all, once), (less, twice)] = [usize::MAX, 0].map(|room| {
         let mut seen = Doubling::default();
-        let (held, _) = program.live_bytes(room, &seen);
+        let held = program.bytes_held(room, &seen);
         program.correct(&samples, room, &mut seen).expect("a run");
         (held, seen.0.into_inner().expect("nobody failed"))
     });

@@ -5,6 +5,7 @@ pub mod awq;
 pub mod bias;
 pub mod equalize;
 mod nearness;
+pub mod ranges;
 mod refit;
 pub mod rounding;
 pub mod smoothing;

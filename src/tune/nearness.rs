@@ -7,6 +7,8 @@ use std::borrow::Cow;
 const EXACT_DB: f64 = 140.0;
 /// So many standard errors may a loss be, to be put down to chance: each layer's repair was held against other samples before.
 const DOUBTED: f64 = 0.5;
+/// So many has a gain to be, where nothing but chance speaks for it.
+const SURE: f64 = 1.0;
 /// So many standard errors of a gain, and of a loss, are clear enough to look at no more samples.
 const CLEAR: (f64, f64) = (1.0, 3.0);
 
@@ -50,6 +52,12 @@ impl Nearness {
     pub fn stands(&self, before: &Self) -> bool {
         let (mean, error) = self.gain_db(before);
         mean > -DOUBTED * error
+    }
+
+    /// Whether it is nearer than `before` was on the same samples, and not by chance.
+    pub fn surpasses(&self, before: &Self) -> bool {
+        let (mean, error) = self.gain_db(before);
+        mean > SURE * error
     }
 
     /// Whether more samples would hardly change what [`stands`](Self::stands) says.
@@ -104,7 +112,9 @@ mod tests {
         // A little more often worse than better may be chance, and nothing but worse is none.
         assert!(of(&[0.1, 0.1, 0.05, 0.05]).stands(&of(&[0.05, 0.05, 0.1, 0.101])));
         assert!(!of(&[0.101; 8]).stands(&of(&[0.1; 8])));
-        assert!(!of(&[]).stands(&of(&[])));
+        assert!(!of(&[]).stands(&of(&[])) && !of(&[]).surpasses(&of(&[])));
+        assert!(of(&[0.05; 8]).surpasses(&of(&[0.1; 8])) && !of(&[0.1; 8]).surpasses(&of(&[0.1; 8])));
+        assert!(!of(&[0.1, 0.1, 0.05, 0.05]).surpasses(&of(&[0.05, 0.06, 0.1, 0.1])));
         assert!(!of(&[f32::NAN; 4]).stands(&of(&[0.1; 4])));
         assert!(of(&[0.05, 0.06, 0.05, 0.04]).is_clear(&of(&[0.1; 4])) && of(&[0.1; 4]).is_clear(&of(&[0.05; 4])));
         // A loss has to be clearer than a gain.

@@ -111,6 +111,16 @@ def constants(graph):
     return stored
 
 
+def met(node, shape, by):
+    """Of the factors of input channels, those that the numbers of a layer's weight meet, for them to be multiplied by."""
+    stated = {a.name: a.i for a in node.attribute}
+    if node.op_type == "Conv":
+        groups = by.reshape(stated.get("group", 1), 1, shape[1])
+        each = np.repeat(groups, shape[0] // len(groups), axis=1).reshape(shape[:2])
+        return each.reshape(*shape[:2], *[1] * (len(shape) - 2))
+    return by if stated.get("transB") else by.reshape(-1, *[1] * (len(shape) - 1))
+
+
 def smoothed(model, quantized):
     """The float model with what the written one smooths: channels multiplied by powers of two, weights the other way."""
     copy = onnx.ModelProto()
@@ -132,9 +142,8 @@ def smoothed(model, quantized):
         readers = [node for node in readers if source(written[node.name].input[0]) == scaled]
         first = min(list(copy.graph.node).index(node) for node in readers)
         for node in readers:
-            along = next((a.i for a in node.attribute if a.name == "transB"), 0)
             weight = numpy_helper.to_array(weights[node.input[1]])
-            back = weight / (by if along else by[:, None])
+            back = weight / met(node, weight.shape, by.ravel())
             weights[node.input[1]].CopyFrom(numpy_helper.from_array(back.astype(np.float32), node.input[1]))
             node.input[0] = scaled
         copy.graph.initializer.append(factors[scaling.input[1]])

@@ -12,7 +12,7 @@ pub struct Calibrate {
     pub model: Model,
     #[command(flatten)]
     pub data: Data,
-    /// Leave the channels of what products read as they are (repairs.smooth: false), as `quantize --no-smooth` does.
+    /// Leave the channels of what layers read as they are (repairs.smooth: false), as `quantize --no-smooth` does.
     #[arg(long)]
     pub no_smooth: bool,
     /// Move biases into those behind a Relu (repairs.absorb: true), as `quantize --absorb` does.

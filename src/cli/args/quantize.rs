@@ -45,14 +45,18 @@ pub struct Quantize {
     /// Refit channels of networks without convolutions, too (repairs.refit: true).
     #[arg(long, conflicts_with = "no_refit")]
     pub refit: bool,
-    /// Leave the channels of what products read as they are (repairs.smooth: false). Without it they are scaled by powers of two
-    /// where a few large ones would set the grid for all others, as in transformers.
+    /// Leave the channels of what layers read as they are (repairs.smooth: false). Without it they are scaled by powers of two
+    /// where a few large ones would set the grid for all others, as behind normalizations.
     #[arg(long)]
     pub no_smooth: bool,
     /// Scale the channels that layers with stored weights read by powers of two, and the weights the other way, where those that large
     /// activations meet are stored with less of an error then (repairs.awq: true). On calibration samples, in mode weight-only.
     #[arg(long)]
     pub awq: bool,
+    /// Choose the ranges of activations block by block, those of a block together, so that it makes what it makes in float
+    /// (repairs.reconstruct: true), where samples that did not choose agree. On calibration samples, in mode static.
+    #[arg(long)]
+    pub reconstruct: bool,
     /// How the integers of weights are found (repairs.rounding): nearest; gptq, one after the other, each with what those before it
     /// do to what the layer makes; or learned, which goes on from there by single steps. On calibration samples, in mode static
     /// and weight-only.
@@ -159,6 +163,7 @@ impl Quantize {
             refit: self.no_refit.then_some(false).or(self.refit.then_some(true)),
             smooth: self.no_smooth.then_some(false),
             awq: self.awq.then_some(true),
+            reconstruct: self.reconstruct.then_some(true),
             rounding: word("rounding", self.rounding.as_ref())?,
             absorb: self.absorb.then_some(true),
             bias_correction: word("bias-correction", self.bias_correction.as_ref())?,

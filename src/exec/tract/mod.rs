@@ -30,6 +30,7 @@ mod rounded;
 mod simulate;
 mod softmax;
 mod states;
+mod stretches;
 mod switched;
 mod timed;
 mod types;

@@ -4,7 +4,7 @@
 //! that any layer may be taken from either. Activations are rounded in nodes of our own, TareSwitch, which pass on what they read
 //! where they are off.
 
-use super::super::{Corrector, Ran, Switched, Switches};
+use super::super::{Chooser, Corrector, Ran, Switched, Switches};
 use super::beside::Mark;
 use super::failure::{Failure, Labels, guarded, labelled};
 use super::operators::Built;
@@ -76,7 +76,7 @@ pub(super) struct Twofold {
     /// How many layers there are.
     pub layers: usize,
     /// The switch that each node is, or the layer that it is a part of, as an index into what is on.
-    switch: Vec<Option<usize>>,
+    pub switch: Vec<Option<usize>>,
     /// The input that each node is.
     source: Vec<Option<usize>>,
     /// What nobody needs any more after each step.
@@ -183,6 +183,7 @@ impl Tract {
 /// One walk through a program.
 pub(super) struct Walk<'a> {
     of: &'a Twofold,
+    grids: &'a [Params],
     states: [Option<SimpleState<TypedFact, Box<dyn TypedOp>>>; 2],
     inputs: &'a [TValue],
 }
@@ -209,7 +210,7 @@ impl Walk<'_> {
                 None => read(self, outlet)?,
             });
         }
-        if let Some(grid) = of.switch[id].and_then(|switch| of.grids.get(switch)) {
+        if let Some(grid) = of.switch[id].and_then(|switch| self.grids.get(switch)) {
             return Ok(if is_on { tvec!(rounded(values.remove(0), grid)?) } else { values });
         }
         let state = match &mut self.states[side] {
@@ -243,7 +244,12 @@ impl Walk<'_> {
 
 impl Twofold {
     pub fn walk<'a>(&'a self, inputs: &'a [TValue]) -> Walk<'a> {
-        Walk { of: self, states: [None, None], inputs }
+        self.walk_on(inputs, &self.grids)
+    }
+
+    /// The same on other grids.
+    pub fn walk_on<'a>(&'a self, inputs: &'a [TValue], grids: &'a [Params]) -> Walk<'a> {
+        Walk { of: self, grids, states: [None, None], inputs }
     }
 
     pub fn inputs(inputs: &[Tensor]) -> TractResult<Vec<TValue>> {
@@ -339,11 +345,19 @@ impl Switched for Twofold {
         self.beside(samples, room, corrector)
     }
 
+    fn choose(&self, samples: &[Vec<Tensor>], chooser: &mut dyn Chooser) -> Result<()> {
+        self.chosen(samples, chooser)
+    }
+
     fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
         self.streamed(inputs, on)
     }
 
-    fn live_bytes(&self, room: usize, corrector: &dyn Corrector) -> (usize, usize) {
+    fn bytes_held(&self, room: usize, corrector: &dyn Corrector) -> usize {
         self.held(room, corrector)
+    }
+
+    fn bytes_at_once(&self) -> usize {
+        self.at_once()
     }
 }

@@ -14,7 +14,7 @@ use crate::tune::Nearness;
 type Make<'a> = dyn Fn() -> Result<Box<dyn Switched>> + 'a;
 
 /// What decides.
-pub(super) struct Deciding<'a> {
+pub(in crate::pipeline) struct Deciding<'a> {
     pub samples: &'a Samples,
     /// What the programs take for the inputs of a sample.
     pub inputs: &'a (dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Sync),

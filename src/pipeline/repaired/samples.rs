@@ -9,7 +9,7 @@ use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::HashSet;
 
 /// The calibration samples.
-pub(super) struct Samples {
+pub(in crate::pipeline) struct Samples {
     set: Dataset,
     indices: Vec<usize>,
     /// The types of those that are used: the first one's.

@@ -77,7 +77,7 @@ fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same
     let (report, bytes) = bench.quantize("", Found::Samples).expect("a model");
     let (before, after) = (nearness(&plain), nearness(&report));
     assert!(before.iter().zip(&after).all(|(before, after)| after > &(before + 6.0)), "{before:?} {after:?}");
-    assert!(report.to_string().contains("smoothing    1 value that products read is scaled"), "{report}");
+    assert!(report.to_string().contains("smoothing    1 value that layers read is scaled"), "{report}");
     let lock = std::fs::read_to_string(bench.at("o.lock")).expect("a lock");
     std::fs::write(bench.at("kept.lock"), &lock).expect("written");
     let (_, again) = bench.quantize("", Found::Locked(&bench.at("kept.lock"))).expect("a model");
@@ -98,7 +98,7 @@ fn the_quantized_model_comes_nearer_and_saved_statistics_and_locks_give_the_same
         ("    \"n\": [0, 1]", "not by the 2 channels"),
         ("    \"n\": [99,99,99,99,99,99,99,99,99,99,99,99,99,99,99,99]", "not by powers of two beyond 30"),
         ("    \"n\": [-2147483648,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]", "not by powers of two beyond 30"),
-        ("    \"nobody\": [0]", "is nothing that products alone read"),
+        ("    \"nobody\": [0]", "is nothing that layers alone read"),
     ] {
         std::fs::write(bench.at("wrong.lock"), lock.replace(line.trim_end_matches(','), wrong)).expect("written");
         let said = bench.quantize("", Found::Locked(&bench.at("wrong.lock"))).expect_err("refused").to_string();

@@ -127,7 +127,8 @@ impl Raw {
     fn repairs(&self, mode: Mode) -> Result<RepairSettings> {
         let repairs = self.repairs.clone().unwrap_or_default();
         let wanted = [("refit", repairs.refit), ("smooth", repairs.smooth), ("equalize", repairs.equalize)];
-        for (key, _) in wanted.into_iter().filter(|(_, stated)| *stated == Some(true)) {
+        let wanted = wanted.into_iter().chain([("reconstruct", repairs.reconstruct)]);
+        for (key, _) in wanted.filter(|(_, stated)| *stated == Some(true)) {
             if self.rule_modes().chain([mode]).all(|mode| mode != Mode::Static) {
                 let why = format!("{key} is for layers on grids that samples show; set mode: static, or remove this");
                 return Err(self.wrong(&format!("repairs.{key}"), why));
@@ -162,6 +163,7 @@ impl Raw {
             refit: repairs.refit,
             smooth: repairs.smooth.unwrap_or(usual.smooth),
             awq: repairs.awq.unwrap_or(usual.awq),
+            reconstruct: repairs.reconstruct.unwrap_or(usual.reconstruct),
             activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,
             bias_correction: repairs.bias_correction.unwrap_or_default(),

@@ -27,6 +27,8 @@ pub struct Overrides {
     pub smooth: Option<bool>,
     /// `repairs.awq`.
     pub awq: Option<bool>,
+    /// `repairs.reconstruct`.
+    pub reconstruct: Option<bool>,
     /// `repairs.rounding`.
     pub rounding: Option<RoundingName>,
     /// `repairs.equalize`.
@@ -101,6 +103,8 @@ impl Raw {
         self.set("repairs.smooth", |raw| &mut raw.repairs.get_or_insert_default().smooth, smooth);
         let awq = over.awq.as_ref();
         self.set("repairs.awq", |raw| &mut raw.repairs.get_or_insert_default().awq, awq);
+        let reconstruct = over.reconstruct.as_ref();
+        self.set("repairs.reconstruct", |raw| &mut raw.repairs.get_or_insert_default().reconstruct, reconstruct);
         let rounding = over.rounding.as_ref();
         self.set("repairs.rounding", |raw| &mut raw.repairs.get_or_insert_default().rounding, rounding);
         let equalize = over.equalize.as_ref();

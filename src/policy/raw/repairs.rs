@@ -15,14 +15,18 @@ pub struct RawRepairs {
     /// quantized inputs; they go into the scales of weights and the biases.
     /// By default in networks with convolutions.
     pub refit: Option<bool>,
-    /// Whether the channels of what a MatMul or Gemm reads are scaled by powers of two, and its weights the other way, where a few
-    /// large channels would set the grid for all others.
+    /// Whether the channels of what is made in float and layers read as integers are scaled by powers of two, and the weights of the
+    /// layers the other way, where a few large channels would set the grid for all others.
     #[schemars(extend("default" = true))]
     pub smooth: Option<bool>,
     /// Whether the channels that layers with stored weights read are scaled by powers of two, and the weights the other way, so that
     /// those that large activations meet have finer steps (AWQ). On calibration samples, in mode weight-only.
     #[schemars(extend("default" = false))]
     pub awq: Option<bool>,
+    /// Whether the ranges of activations are chosen block by block on calibration samples, those of a block together, so that it makes
+    /// what it makes in float; where samples that did not choose agree.
+    #[schemars(extend("default" = false))]
+    pub reconstruct: Option<bool>,
     /// Whether the range ahead of a Sigmoid, Tanh or SiLU that alone reads a value is chosen by the error that is left behind it, where
     /// the calibrator is mse.
     #[schemars(extend("default" = true))]

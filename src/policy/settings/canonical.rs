@@ -50,6 +50,9 @@ impl Settings {
         if self.repairs.awq {
             keys["repairs"]["awq"] = json!(true);
         }
+        if self.repairs.reconstruct {
+            keys["repairs"]["reconstruct"] = json!(true);
+        }
         let rounding = match self.repairs.rounding {
             RoundingName::Nearest => None,
             RoundingName::Gptq => Some("gptq"),

@@ -207,10 +207,12 @@ impl Settings {
 pub struct RepairSettings {
     /// Whether channels of layers are refitted; `None` where the network convolves.
     pub refit: Option<bool>,
-    /// Whether the channels of what products read are scaled where one of them is much larger than the others.
+    /// Whether the channels of what layers read are scaled where one of them is much larger than the others.
     pub smooth: bool,
     /// Whether channels ahead of stored weights are scaled for these.
     pub awq: bool,
+    /// Whether ranges of activations are chosen block by block.
+    pub reconstruct: bool,
     /// Whether ranges ahead of activation functions are chosen by the error behind them.
     pub activation_error: bool,
     /// How the integers of weights are found.
@@ -231,6 +233,7 @@ impl Default for RepairSettings {
             refit: None,
             smooth: true,
             awq: false,
+            reconstruct: false,
             activation_error: true,
             rounding: RoundingName::Nearest,
             rounding_seconds: 600,

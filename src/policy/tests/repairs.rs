@@ -36,6 +36,16 @@ fn smoothing_is_on_unless_the_policy_says_otherwise() {
 }
 
 #[test]
+fn ranges_are_chosen_block_by_block_where_the_policy_says_so() {
+    let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
+    assert!(!settings("version: 1").expect("a policy").repairs.reconstruct);
+    assert_eq!(keys("version: 1\nrepairs: { reconstruct: false }"), serde_json::Value::Null);
+    assert_eq!(keys("version: 1\nrepairs: { reconstruct: true }"), serde_json::json!({ "reconstruct": true }));
+    let why = "reconstruct is for layers on grids that samples show; set mode: static, or remove this";
+    fails("mode: weight-only\nrepairs: { reconstruct: true }", 3, 25, why);
+}
+
+#[test]
 fn layers_are_equalized_by_their_weights_unless_the_policy_says_otherwise() {
     let stated = |text: &str| settings(text).expect("a policy").repairs.equalize;
     assert_eq!(stated("version: 1"), None);

@@ -44,6 +44,9 @@ pub fn reproduce(document: &Document<'_>) -> String {
         if let Some(note) = protecting_note(calibration.protected) {
             rows.push(vec!["Protecting".to_owned(), escape(&note), String::new()]);
         }
+        if let Some(ranges) = &calibration.reconstruction {
+            rows.push(vec!["Reconstructed".to_owned(), escape(&ranges.to_string()), String::new()]);
+        }
         if let Some(corrected) = &calibration.corrected {
             rows.push(vec!["Biases corrected".to_owned(), escape(&corrected.to_string()), String::new()]);
         }

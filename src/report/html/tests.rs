@@ -6,7 +6,7 @@ use crate::calibrate::Histogram;
 use crate::policy::Thresholds;
 use crate::quant::{GridType, Params, Scheme};
 use crate::report::details::{Distribution, Picture, Spread, WorstSample};
-use crate::report::{CalibrationSummary, CorrectionSummary, FloatGroup, HalfInput, RepairSummary};
+use crate::report::{CalibrationSummary, CorrectionSummary, FloatGroup, HalfInput, RangesSummary, RepairSummary};
 use crate::validate::{
     AtLevel, Cause, Classification, Distance, LayerError, Layers, OutputError, Recorded, RecordedOf, RecordedOutput,
     RuntimeOutput, Suspect, ThreeWay, Verdict as Kind,

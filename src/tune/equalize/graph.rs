@@ -133,12 +133,12 @@ fn convolves(graph: &Graph, node: NodeId) -> bool {
 }
 
 /// Whether the node that makes `value` has a name of its own, so that it keeps it whatever its outputs are called.
-pub(in crate::tune) fn is_named(graph: &Graph, value: ValueId) -> bool {
+pub fn is_named(graph: &Graph, value: ValueId) -> bool {
     graph.value(value).producer().is_some_and(|node| !graph.node(node).name().is_empty())
 }
 
 /// How the weights of a layer lie; `None` where it is none, or its weights are not its own constants.
-fn form(graph: &Graph, id: NodeId) -> Option<Form> {
+pub fn form(graph: &Graph, id: NodeId) -> Option<Form> {
     is_own(graph, graph.node(id).input(1)?).then(|| lie(graph, id)).flatten()
 }
 

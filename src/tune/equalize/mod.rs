@@ -11,8 +11,8 @@ mod graph;
 mod hard_swish;
 mod weights;
 
-pub use graph::{Pair, equalize, equalized_name, lie, pairs};
-pub(super) use graph::{is_floats, is_named, pads_with_zeros, scale};
+pub use graph::{Pair, equalize, equalized_name, form, is_named, lie, pairs};
+pub(super) use graph::{is_floats, pads_with_zeros, scale};
 pub use hard_swish::HardSwish;
 pub use weights::{Form, Weights};
 

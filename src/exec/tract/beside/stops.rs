@@ -29,7 +29,7 @@ pub(in crate::exec::tract) struct Stop {
 impl Twofold {
     /// The layers that `corrector` wants to see, where each sample may hold about `room` bytes.
     pub(in crate::exec::tract) fn stops(&self, room: usize, corrector: &dyn Corrector) -> Vec<Stop> {
-        let mut stops = self.shown(corrector).0;
+        let mut stops = self.shown(corrector);
         let done: Vec<u64> = self.work().collect();
         let most = done.last().map_or(0.0, |&all| AGAIN * all as f64);
         let mut rooms: Vec<usize> = stops.iter().map(|stop| stop.bytes).filter(|&bytes| bytes > room).collect();
@@ -44,37 +44,48 @@ impl Twofold {
         stops
     }
 
-    /// See [`Switched::live_bytes`](crate::exec::Switched::live_bytes).
-    pub(in crate::exec::tract) fn held(&self, room: usize, corrector: &dyn Corrector) -> (usize, usize) {
+    /// See [`Switched::bytes_held`](crate::exec::Switched::bytes_held).
+    pub(in crate::exec::tract) fn held(&self, room: usize, corrector: &dyn Corrector) -> usize {
         let waiting = self.stops(room, corrector).into_iter().filter(|stop| stop.waits);
-        (waiting.map(|stop| stop.bytes).max().unwrap_or(0), self.shown(corrector).1)
+        waiting.map(|stop| stop.bytes).max().unwrap_or(0)
     }
 
-    /// The layers that are shown, and the bytes of a sample at its worst step.
-    fn shown(&self, corrector: &dyn Corrector) -> (Vec<Stop>, usize) {
-        let model = self.plans[0].model();
-        let bytes = |id: usize| -> usize {
-            let outputs = model.node(id).outputs.iter();
-            outputs.map(|output| elements(&output.fact) * output.fact.datum_type.size_of()).sum()
-        };
-        let (mut now, mut most) = (0usize, 0usize);
-        let mut held = vec![0; model.nodes().len()];
-        let mut stops = Vec::new();
-        for (step, &id) in self.order().iter().enumerate() {
-            held[id] = bytes(id);
-            now += held[id];
-            most = most.max(now);
-            self.done[step].iter().for_each(|&gone| now -= std::mem::take(&mut held[gone]));
-            let node = model.node(id);
-            let Some(layer) = node.op_as::<Own<Mark>>().map(|mark| mark.0.0) else { continue };
-            let read = node.inputs.get(1).copied().filter(|_| corrector.corrects(layer));
-            if read.is_some() || corrector.sees(layer) {
-                let kept = read.filter(|from| self.done[step].contains(&from.node)).map_or(0, |from| bytes(from.node));
-                stops.push(Stop { step, layer, read, waits: true, bytes: 2 * now + kept });
-            }
-        }
+    /// See [`Switched::bytes_at_once`](crate::exec::Switched::bytes_at_once).
+    pub(in crate::exec::tract) fn at_once(&self) -> usize {
         // In float and rounded.
-        (stops, 2 * most)
+        2 * self.live().map(|(taken, _)| taken).max().unwrap_or(0)
+    }
+
+    /// The layers that are shown.
+    fn shown(&self, corrector: &dyn Corrector) -> Vec<Stop> {
+        let model = self.plans[0].model();
+        let shown = |(step, (_, left)): (usize, (usize, usize))| {
+            let node = model.node(self.order()[step]);
+            let layer = node.op_as::<Own<Mark>>().map(|mark| mark.0.0)?;
+            let read = node.inputs.get(1).copied().filter(|_| corrector.corrects(layer));
+            let kept = read.filter(|from| self.done[step].contains(&from.node)).map_or(0, |from| self.bytes(from.node));
+            let wanted = read.is_some() || corrector.sees(layer);
+            wanted.then(|| Stop { step, layer, read, waits: true, bytes: 2 * left + kept })
+        };
+        self.live().enumerate().filter_map(shown).collect()
+    }
+
+    /// The bytes of a sample on one side: while each step runs, and once what nobody needs any more is let go of.
+    fn live(&self) -> impl Iterator<Item = (usize, usize)> {
+        let held = vec![0; self.plans[0].model().nodes().len()];
+        self.order().iter().enumerate().scan((0, held), |(now, held), (step, &id)| {
+            held[id] = self.bytes(id);
+            *now += held[id];
+            let taken = *now;
+            self.done[step].iter().for_each(|&gone| *now -= std::mem::take(&mut held[gone]));
+            Some((taken, *now))
+        })
+    }
+
+    /// The bytes of what a node makes.
+    fn bytes(&self, id: usize) -> usize {
+        let outputs = self.plans[0].model().node(id).outputs.iter();
+        outputs.map(|output| elements(&output.fact) * output.fact.datum_type.size_of()).sum()
     }
 
     /// How much is done after each step, roughly in multiply-accumulates.

@@ -42,6 +42,7 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         protected: 0,
         corrected: None,
         repairs: None,
+        reconstruction: None,
     };
     let document = Measured {
         tool: "tare 0.0.0",

@@ -70,6 +70,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             protected: 0,
             corrected: Some(CorrectionSummary::none(HOSTILE)),
             repairs: Some(RepairSummary::none(HOSTILE)),
+            reconstruction: Some(RangesSummary::none(HOSTILE)),
         },
         placement,
         quantized_input: Some(HOSTILE.to_owned()),
