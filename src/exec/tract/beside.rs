@@ -9,6 +9,7 @@ use super::operators::Built;
 use super::own::{Kernel, shaped_like_first};
 use super::switched::{Twofold, Values};
 use crate::error::Result;
+use crate::heap;
 use crate::tensor::Tensor;
 use crate::threads;
 use std::ops::Range;
@@ -17,6 +18,10 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
+
+/// Where samples hold more bytes, what they let go of goes back to the system at once: an allocator that works for several threads
+/// finds little use for it.
+const MUCH: usize = 16 << 20;
 
 /// The operator of a node whose attribute `index` tells which layer it stands behind.
 ///
@@ -91,6 +96,9 @@ impl Twofold {
                 self.show(&stop, read, &mut lanes, corrector)?;
                 let shown = &*corrector;
                 each(&mut lanes, |sample, lane| self.see(&stop, lane, sample, shown))?;
+            }
+            if stop.waits && lanes.len() * stop.bytes > MUCH {
+                heap::give_back();
             }
             let correction = if corrector.sees(stop.layer) { corrector.settle(stop.layer) } else { None };
             if stop.waits {

@@ -23,7 +23,7 @@ pub(in crate::exec::tract) struct Stop {
     /// Whether samples wait here and go on from here. Otherwise they come once more from where they waited before.
     pub waits: bool,
     /// What each holds here.
-    bytes: usize,
+    pub bytes: usize,
 }
 
 impl Twofold {
