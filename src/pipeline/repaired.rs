@@ -30,7 +30,7 @@ const ROUNDING: usize = 96;
 /// A sample costs little if so many could run at once in so many bytes.
 const CHEAP: usize = 144 << 20;
 /// The bytes that all may hold while they wait for each other: where integers are looked for, and elsewhere.
-const HELD: [usize; 2] = [104 << 20, 40 << 20];
+const HELD: [usize; 2] = [104 << 20, 52 << 20];
 /// So many more, one by one, only decide whether what was found is kept: few say little of models that follow small changes.
 const DECIDING: [usize; 2] = [24, 64];
 

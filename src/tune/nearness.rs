@@ -10,7 +10,7 @@ const DOUBTED: f64 = 0.5;
 /// So many has a gain to be, where nothing but chance speaks for it.
 const SURE: f64 = 1.0;
 /// So many standard errors of a gain, and of a loss, are clear enough to look at no more samples.
-const CLEAR: (f64, f64) = (1.0, 3.0);
+const CLEAR: (f64, f64) = (2.0, 3.0);
 
 /// Squares of the numbers of an output in float, and of what is left beside them.
 type Squares = (f64, f64);
@@ -120,7 +120,7 @@ mod tests {
         // A loss has to be clearer than a gain.
         let (mixed, before) = (of(&[0.08, 0.16, 0.08, 0.12]), of(&[0.1; 4]));
         assert!(!mixed.is_clear(&before) && !before.is_clear(&mixed) && !of(&[]).is_clear(&of(&[])));
-        let (most, before) = (of(&[0.05, 0.11, 0.05, 0.11]), of(&[0.1; 4]));
+        let (most, before) = (of(&[0.05, 0.09, 0.05, 0.09]), of(&[0.1; 4]));
         assert!(most.is_clear(&before) && !before.is_clear(&most));
     }
 }
