@@ -139,7 +139,7 @@ fn plain(settings: &Settings) -> Settings {
     (plain.budget, plain.thresholds) = (None, Thresholds::default());
     (plain.reference, plain.recorded, plain.stress) = (None, None, None);
     plain.repairs.refit = Some(false);
-    plain.repairs.bias_correction = BiasCorrection::Off;
+    plain.repairs.bias_correction = Some(BiasCorrection::Off);
     plain.repairs.rounding = RoundingName::Nearest;
     plain
 }

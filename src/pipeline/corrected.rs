@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ir::{Graph, NodeId, ValueId};
 use crate::ops::{self, Bias, Op};
 use crate::plan::{NodePlan, Placement, addend_behind, per_channel_bias};
-use crate::policy::{BiasCorrection, Format, Settings};
+use crate::policy::{BiasCorrection, Format, Mode, Settings};
 use crate::report::{CalibrationSummary, CorrectionSummary};
 use crate::resolve::Resolved;
 use crate::tune::bias::{self, Mean};
@@ -16,20 +16,32 @@ use std::collections::HashMap;
 
 impl Planned {
     /// Takes the shifts that the errors of weights make in the mean out of biases, where the settings ask for it and
-    /// BatchNormalization tells what layers read; not of layers that are refitted. `None` where nobody asks.
+    /// BatchNormalization tells what layers read; not of layers that are refitted. Where the policy says nothing, that is in mode
+    /// `weight-only`. `None` where nobody asks.
     pub(super) fn correct(
         &self,
         settings: &Settings,
         resolved: &mut Resolved,
         summary: &CalibrationSummary,
     ) -> Option<CorrectionSummary> {
-        let wanted = settings.repairs.bias_correction == BiasCorrection::Analytic && !self.completes;
-        if !wanted {
-            return None;
-        }
+        let stated = settings.repairs.bias_correction;
+        // Stored weights alone have nothing else that repairs their means.
+        let usual = settings.mode == Mode::WeightOnly;
+        let wanted = stated.map_or(usual, |kind| kind == BiasCorrection::Analytic) && !self.completes;
+        let found = wanted.then(|| self.corrected(settings, resolved, summary))?;
+        // Nobody asked for what is usual.
+        Some(found).filter(|found| stated.is_some() || found.why.is_none())
+    }
+
+    fn corrected(
+        &self,
+        settings: &Settings,
+        resolved: &mut Resolved,
+        summary: &CalibrationSummary,
+    ) -> CorrectionSummary {
         if self.normals.is_empty() {
             let why = "the model has no BatchNormalization that tells what layers read; empirical asks samples";
-            return Some(CorrectionSummary::none(why));
+            return CorrectionSummary::none(why);
         }
         let layers: Vec<&NodePlan> = self.plan.nodes.iter().filter(|node| self.can_shift(node)).collect();
         let layers: Vec<&NodePlan> = layers.into_iter().filter(|node| resolved.refit(node.id).is_none()).collect();
@@ -37,16 +49,14 @@ impl Planned {
         let found = self.shifts(&layers, settings, resolved, summary);
         let found = match found {
             Ok(found) => found,
-            Err(why) => return Some(CorrectionSummary::none(why.to_string())),
+            Err(why) => return CorrectionSummary::none(why.to_string()),
         };
         if found.is_empty() {
-            return Some(CorrectionSummary::none(
-                "no layer whose weights are integers reads what BatchNormalization made",
-            ));
+            return CorrectionSummary::none("no layer whose weights are integers reads what BatchNormalization made");
         }
         let summary = CorrectionSummary { layers: found.len(), unknown: layers.len() - found.len(), why: None };
         resolved.refit_more(found);
-        Some(summary)
+        summary
     }
 
     /// The layers whose biases can be changed where nothing but their weights is on integers, by name.

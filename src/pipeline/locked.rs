@@ -46,12 +46,12 @@ impl Planned {
             Found::Saved(path) => self.load_ranges(settings, path)?,
             Found::Locked(path) => {
                 let (resolved, mut summary) = self.take_over(settings, path)?;
-                self.count_changes(&mut summary);
+                self.count_changes(settings, &mut summary);
                 return Ok((resolved, None, summary));
             }
         };
         let mut resolved = self.resolve(settings, &calibration)?;
-        self.count_changes(&mut summary);
+        self.count_changes(settings, &mut summary);
         summary.reconstruction = self.reconstruct(settings, &mut resolved, &summary, context)?;
         // Integers that are looked for have other errors than the nearest.
         let nearest = settings.repairs.rounding == RoundingName::Nearest;
@@ -66,10 +66,11 @@ impl Planned {
     }
 
     /// Says how much of the model was changed ahead of calibration.
-    fn count_changes(&self, summary: &mut CalibrationSummary) {
+    fn count_changes(&self, settings: &Settings, summary: &mut CalibrationSummary) {
         summary.equalized = self.equalized.len();
         let channels = self.absorbed.values().flatten().filter(|&&c| c > 0.0).count();
-        summary.absorbed = (self.absorbed.len(), channels);
+        let asked = settings.repairs.absorb || channels > 0;
+        summary.absorbed = asked.then_some((self.absorbed.len(), channels));
         summary.smoothed = self.smoothed.len();
         summary.protected = self.protected.len();
     }

@@ -39,15 +39,13 @@ impl Display for CorrectionSummary {
     }
 }
 
-/// Whether nothing was absorbed.
-pub(super) fn is_nothing(absorbed: &(usize, usize)) -> bool {
-    *absorbed == (0, 0)
-}
-
 /// What is said of so many layers, and so many channels of them, whose biases went into those behind.
-pub(super) fn absorbing_note((layers, channels): (usize, usize)) -> Option<String> {
+pub(super) fn absorbing_note((layers, channels): (usize, usize)) -> String {
+    if channels == 0 {
+        return "nothing: no channel ahead of a Relu stays above zero where the layers behind it could take that"
+            .to_owned();
+    }
     let layers = if layers == 1 { "1 layer".to_owned() } else { format!("{layers} layers") };
     let what = if channels == 1 { "1 channel" } else { &format!("{channels} channels") };
-    (channels > 0)
-        .then(|| format!("of {what} of {layers}, what they never fall below went into the biases behind the Relu"))
+    format!("of {what} of {layers}, what they never fall below went into the biases behind the Relu")
 }

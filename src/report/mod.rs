@@ -89,9 +89,9 @@ pub struct CalibrationSummary {
     /// Between how many pairs of layers the channels are scaled.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub equalized: usize,
-    /// Of how many layers biases went into those behind, and of how many channels in all.
-    #[serde(skip_serializing_if = "correction::is_nothing")]
-    pub absorbed: (usize, usize),
+    /// Of how many layers biases went into those behind, and of how many channels in all; `None` where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absorbed: Option<(usize, usize)>,
     /// How many values are smoothed.
     #[serde(skip_serializing_if = "placement::is_zero")]
     pub smoothed: usize,

@@ -110,7 +110,7 @@ impl Display for Report {
         if let Some(equalized) = equalizing_note(self.calibration.equalized) {
             writeln!(f, "equalizing   {equalized}")?;
         }
-        if let Some(absorbed) = absorbing_note(self.calibration.absorbed) {
+        if let Some(absorbed) = self.calibration.absorbed.map(absorbing_note) {
             writeln!(f, "absorbing    {absorbed}")?;
         }
         if let Some(smoothed) = smoothing_note(self.calibration.smoothed) {

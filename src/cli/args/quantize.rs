@@ -67,7 +67,8 @@ pub struct Quantize {
     #[arg(long)]
     pub absorb: bool,
     /// Take the shifts that rounded weights make in the mean out of biases (repairs.bias_correction): analytic, by what
-    /// BatchNormalization tells of what layers read, without samples; empirical, layer by layer on calibration samples; or false.
+    /// BatchNormalization tells of what layers read, without samples, as is usual in mode weight-only; empirical, layer by layer on
+    /// calibration samples; or false.
     #[arg(long, value_name = "KIND")]
     pub bias_correction: Option<String>,
     #[command(flatten)]

@@ -33,7 +33,7 @@ impl Wanted {
             RoundingName::Learned => Some(Method::Learned),
         };
         let weights = method.map(|_| planned.roundable(resolved)).unwrap_or_default();
-        let corrects = settings.repairs.bias_correction == BiasCorrection::Empirical && !planned.completes;
+        let corrects = settings.repairs.bias_correction == Some(BiasCorrection::Empirical) && !planned.completes;
         Self { layers: planned.wanted_layers(settings), weights, method, corrects }
     }
 
@@ -84,7 +84,7 @@ impl Planned {
         let convolves = || layers.values().any(|layer| layer.axis == 1);
         let refits = settings.repairs.refit.unwrap_or_else(convolves);
         let mut wanted = if refits { layers.clone() } else { HashMap::new() };
-        if settings.repairs.bias_correction == BiasCorrection::Empirical {
+        if settings.repairs.bias_correction == Some(BiasCorrection::Empirical) {
             let bare = layers.into_iter().filter(|(_, layer)| layer.shift && !refits);
             wanted.extend(bare.map(|(name, layer)| (name, Layer { gain: false, ..layer })));
             wanted.extend(self.shiftable());

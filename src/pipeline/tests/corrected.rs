@@ -94,12 +94,12 @@ fn means_are_those_of_the_float_model_again() {
         let (plain, said) = off_in_the_mean(&bench, &model, &policy("false"));
         assert!(!said.contains("correct"), "{said}");
         let (analytic, said) = off_in_the_mean(&bench, &model, &policy("analytic"));
-        println!("{mode}: {plain} and {analytic}");
         assert!(said.contains(CORRECTED), "{said}");
         assert!(analytic < share * plain, "{mode}: {plain} became {analytic}");
         if mode == "weight-only" {
+            let unsaid = "mode: weight-only\nweights: { type: int4, granularity: per_channel }\n";
+            assert_eq!(off_in_the_mean(&bench, &model, unsaid), (analytic, said));
             let (empirical, said) = off_in_the_mean(&bench, &model, &policy("empirical"));
-            println!("{mode}: {empirical} on samples");
             assert!(said.contains("biases corrected on "), "{said}");
             assert!(empirical < share * plain, "{mode}: {plain} became {empirical}");
         }

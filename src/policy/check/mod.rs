@@ -166,7 +166,7 @@ impl Raw {
             reconstruct: repairs.reconstruct.unwrap_or(usual.reconstruct),
             activation_error: repairs.activation_error.unwrap_or(usual.activation_error),
             equalize: repairs.equalize,
-            bias_correction: repairs.bias_correction.unwrap_or_default(),
+            bias_correction: repairs.bias_correction,
             absorb: repairs.absorb.unwrap_or_default(),
         })
     }

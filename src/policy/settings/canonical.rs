@@ -68,9 +68,10 @@ impl Settings {
             keys["repairs"]["absorb"] = json!(true);
         }
         match self.repairs.bias_correction {
-            BiasCorrection::Off => {}
-            BiasCorrection::Analytic => keys["repairs"]["bias_correction"] = json!("analytic"),
-            BiasCorrection::Empirical => keys["repairs"]["bias_correction"] = json!("empirical"),
+            None => {}
+            Some(BiasCorrection::Off) => keys["repairs"]["bias_correction"] = json!(false),
+            Some(BiasCorrection::Analytic) => keys["repairs"]["bias_correction"] = json!("analytic"),
+            Some(BiasCorrection::Empirical) => keys["repairs"]["bias_correction"] = json!("empirical"),
         }
         if self.engine == Engine::Onnxruntime {
             keys["engine"] = json!("onnxruntime");

@@ -222,7 +222,7 @@ pub struct RepairSettings {
     /// Whether the channels between two layers are scaled; `None` where the weights have one scale each, and ahead of depthwise Convs.
     pub equalize: Option<bool>,
     /// By what biases are corrected.
-    pub bias_correction: BiasCorrection,
+    pub bias_correction: Option<BiasCorrection>,
     /// Whether biases go into those behind a Relu as far as channels never fall below zero without them.
     pub absorb: bool,
 }
@@ -238,7 +238,7 @@ impl Default for RepairSettings {
             rounding: RoundingName::Nearest,
             rounding_seconds: 600,
             equalize: None,
-            bias_correction: BiasCorrection::Off,
+            bias_correction: None,
             absorb: false,
         }
     }

@@ -58,7 +58,11 @@ fn layers_are_equalized_by_their_weights_unless_the_policy_says_otherwise() {
 #[test]
 fn biases_are_corrected_in_the_modes_that_have_what_it_takes() {
     let keys = |text: &str| settings(text).expect("a policy").canonical()["repairs"].clone();
-    assert_eq!(keys("version: 1\nrepairs: { bias_correction: false }"), serde_json::Value::Null);
+    assert_eq!(keys("version: 1"), serde_json::Value::Null);
+    assert_eq!(
+        keys("version: 1\nrepairs: { bias_correction: false }"),
+        serde_json::json!({ "bias_correction": false })
+    );
     assert_eq!(
         keys("version: 1\nrepairs: { bias_correction: analytic }"),
         serde_json::json!({ "bias_correction": "analytic" })

@@ -35,7 +35,7 @@ pub fn reproduce(document: &Document<'_>) -> String {
         if let Some(note) = equalizing_note(calibration.equalized) {
             rows.push(vec!["Equalizing".to_owned(), escape(&note), String::new()]);
         }
-        if let Some(note) = absorbing_note(calibration.absorbed) {
+        if let Some(note) = calibration.absorbed.map(absorbing_note) {
             rows.push(vec!["Absorbing".to_owned(), escape(&note), String::new()]);
         }
         if let Some(note) = smoothing_note(calibration.smoothed) {

@@ -37,7 +37,7 @@ fn a_measurement_has_a_page_without_markup_from_names() {
         preprocessing: None,
         skipped: vec![],
         equalized: 0,
-        absorbed: (0, 0),
+        absorbed: None,
         smoothed: 0,
         protected: 0,
         corrected: None,

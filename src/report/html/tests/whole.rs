@@ -65,7 +65,7 @@ fn full(look: impl FnOnce(&Document<'_>)) {
             preprocessing: Some(HOSTILE.to_owned()),
             skipped: vec![],
             equalized: 2,
-            absorbed: (1, 2),
+            absorbed: Some((1, 2)),
             smoothed: 3,
             protected: 0,
             corrected: Some(CorrectionSummary::none(HOSTILE)),
