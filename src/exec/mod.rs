@@ -11,7 +11,7 @@ mod tract;
 
 pub use onnxruntime::{Level, OnnxRuntime};
 pub use session::Session;
-pub use switched::{Chooser, Correction, Corrector, Ran, Shown, Sides, Stretch, Switched, Switches};
+pub use switched::{Chooser, Correction, Corrections, Corrector, Ran, Shown, Side, Sides, Stretch, Switched, Switches};
 pub use timed::{Loaded, NodeTime, Timed, Timer, Timing, types_of};
 pub use tract::Tract;
 

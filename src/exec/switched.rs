@@ -62,6 +62,18 @@ impl Correction {
     }
 }
 
+/// Corrections of what layers make, by their places in [`Switches::layers`].
+pub type Corrections = Vec<(usize, Correction)>;
+
+/// How all of a program runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Side<'a> {
+    /// With nothing rounded.
+    Float,
+    /// With everything rounded, and what layers make corrected.
+    Rounded(&'a [(usize, Correction)]),
+}
+
 /// Who sees what layers make while samples run in float and rounded side by side, and may correct the latter. Layers are told by
 /// their places in [`Switches::layers`].
 pub trait Corrector: Sync {
@@ -128,10 +140,11 @@ pub trait Switched: Send + Sync {
     /// Runs all `samples` side by side, with nothing on and with everything on, layer by layer. Layers are shown where the model has
     /// an operator TareMark behind them, whose attribute `index` is their place, and whose second input is what they read. Each sample
     /// may hold about `room` bytes while the others go on: it goes twice through stretches that would hold more, if these are short.
+    /// Returns the corrections that the corrector settled for.
     ///
     /// # Errors
     /// As [`run`](Self::run), and as the corrector.
-    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()>;
+    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<Corrections>;
 
     /// Runs all `samples` side by side, in float and with everything rounded, stretch by stretch: each on the grids that were chosen for
     /// those before it.
@@ -140,11 +153,11 @@ pub trait Switched: Send + Sync {
     /// As [`run`](Self::run), and as the chooser.
     fn choose(&self, samples: &[Vec<Tensor>], chooser: &mut dyn Chooser) -> Result<()>;
 
-    /// The outputs of a sample with everything on or nothing, keeping no more than what is still needed.
+    /// The outputs of a sample on one side, keeping no more than what is still needed.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>>;
+    fn outputs(&self, inputs: &[Tensor], side: Side<'_>) -> Result<Vec<Tensor>>;
 
     /// The bytes that each sample holds in [`correct`](Self::correct) while the others go on, where it may about `room`.
     fn bytes_held(&self, room: usize, corrector: &dyn Corrector) -> usize;

@@ -12,6 +12,7 @@ mod detailed;
 mod encoded;
 mod engines;
 mod equalized;
+mod fitting;
 mod halves;
 mod levels;
 mod locked;

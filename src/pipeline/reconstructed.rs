@@ -1,18 +1,15 @@
 //! Joint reconstruction of ranges: which of them may be others, the samples that choose and those that decide.
 
-use super::repaired::deciding::Deciding;
-use super::repaired::samples::Samples;
-use super::repaired::{FEWEST, counts};
+use super::fitting::{Fitting, NOTHING_FOUND, TOO_FEW};
 use super::{Context, Planned};
 use crate::error::Result;
-use crate::exec::Tract;
 use crate::ir::ValueId;
 use crate::plan::{RangeSource, ValuePlan};
-use crate::policy::{Format, Settings};
-use crate::report::{CalibrationSummary, RangesSummary};
+use crate::policy::Settings;
+use crate::report::{CalibrationSummary, RangesSummary, Trial};
 use crate::resolve::Resolved;
-use crate::sensitivity::{Parts, With};
-use crate::tensor::Tensor;
+use crate::sensitivity::With;
+use crate::tune::CERTAIN;
 use crate::tune::ranges::{Free, Ranging};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -40,11 +37,14 @@ impl Planned {
         if self.plan.halves().next().is_some() {
             return Ok(Some(RangesSummary::none("some nodes compute in 16 bits")));
         }
+        let Some(fitting) = Fitting::of(self, settings, summary, context)? else {
+            return Ok(Some(RangesSummary::none("there are no calibration samples")));
+        };
         // A model that cannot be run so is converted all the same.
         let before = resolved.clone();
-        let done = self.reconstruct_blocks(settings, resolved, (&free, summary), context);
+        let done = self.reconstruct_blocks(settings, resolved, &fitting, &free);
         let done = done.unwrap_or_else(|why| RangesSummary::none(why.to_string()));
-        if done.why.is_some() {
+        if done.trial.why.is_some() {
             *resolved = before;
         }
         Ok(Some(done))
@@ -54,60 +54,47 @@ impl Planned {
         &self,
         settings: &Settings,
         resolved: &mut Resolved,
-        (free, summary): (&[(&ValuePlan, Free)], &CalibrationSummary),
-        context: &Context<'_>,
+        fitting: &Fitting<'_>,
+        free: &[(&ValuePlan, Free)],
     ) -> Result<RangesSummary> {
-        let Some(samples) = Samples::of(self, settings)? else {
-            return Ok(RangesSummary::none("there are no calibration samples"));
+        let (parts, program) = fitting.ready(resolved, With::Nothing)?;
+        let Some((samples, others)) = fitting.dealt(&parts, &*program, Fitting::most(&*program, false))? else {
+            return Ok(RangesSummary::none(TOO_FEW));
         };
-        let plain = Settings { format: Format::Qdq, ..settings.clone() };
-        let parts =
-            |resolved: &Resolved| Parts::of(&self.model, &self.rewrite(&plain, resolved, summary)?.0, With::Nothing);
-        let mut before = parts(resolved)?;
-        let program = before.program(&Tract::default(), &samples.types)?;
-        before.let_go();
-        let (most, deciding) = counts(&*program, false);
-        let (beside, others) = samples.dealt(most, deciding);
-        let beside = samples.read(&beside).map(|sample| before.inputs(&sample?.inputs)).collect::<Result<Vec<_>>>()?;
-        if beside.len() < FEWEST {
-            return Ok(RangesSummary::none("there are too few calibration samples of one shape"));
-        }
         let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
         let places: HashMap<ValueId, usize> = free.iter().enumerate().map(|(at, (value, _))| (value.id, at)).collect();
         let place = |name: &String| places.get(&self.plan.root(self.model.graph.find(name)?)).copied();
-        let of_grid = before.rounded().iter().map(place).collect();
+        let of_grid = parts.rounded().iter().map(place).collect();
         let mut ranging = Ranging::new(free.iter().map(|(_, free)| *free).collect(), of_grid, until);
-        context.progress.start("reconstructing", others.len());
-        program.choose(&beside, &mut ranging)?;
+        let progress = fitting.context.progress;
+        progress.start("reconstructing", samples.len() + others.len());
+        program.choose(&samples, &mut ranging)?;
+        samples.iter().for_each(|_| progress.step());
         let found = RangesSummary {
             values: ranging.found.len(),
-            late: ranging.late,
-            samples: beside.len(),
-            ..RangesSummary::default()
+            trial: Trial { late: ranging.late, samples: samples.len(), ..Trial::default() },
         };
-        let unchanged = resolved.clone();
+        drop(samples);
+        if found.values == 0 {
+            progress.finish();
+            return Ok(RangesSummary { trial: found.trial.because(NOTHING_FOUND), ..found });
+        }
         for (at, (value, _)) in free.iter().enumerate() {
             if let Some(&ends) = ranging.found.get(&at) {
                 resolved.set_range(&self.plan, value, ends);
             }
         }
-        if found.values == 0 {
-            context.progress.finish();
-            let why = "nothing was found that helps on samples which it was not found on";
-            return Ok(RangesSummary { why: Some(why.to_owned()), ..found });
-        }
         resolved.clamp_anew(&self.plan);
-        let made = |resolved: &Resolved| parts(resolved)?.program(&Tract::default(), &samples.types);
-        let inputs = |sample: &[Tensor]| before.inputs(sample);
-        let deciding = Deciding { samples: &samples, inputs: &inputs, context };
-        let [before, after] = deciding.nearness(program, [&|| made(&unchanged), &|| made(resolved)], &others)?;
-        context.progress.finish();
-        let sqnr_db = Some((before.sqnr_db(), after.sqnr_db()));
-        if after.surpasses(&before) {
-            return Ok(RangesSummary { sqnr_db, ..found });
+        let (_, chosen) = fitting.ready(resolved, With::Nothing)?;
+        let decided = fitting.decide(&parts, [(&*program, &[]), (&*chosen, &[])], (&others, CERTAIN))?;
+        progress.finish();
+        let Some([before, after]) = decided else { return Ok(RangesSummary::none(TOO_FEW)) };
+        let trial = Trial { sqnr_db: Some((before.sqnr_db(), after.sqnr_db())), ..found.trial };
+        if after.passes(&before, CERTAIN) {
+            return Ok(RangesSummary { trial, ..found });
         }
-        let why = "samples that did not fit it were no nearer to the float model, or by chance";
-        Ok(RangesSummary { values: 0, sqnr_db, why: Some(why.to_owned()), ..found })
+        let trial = trial.because("samples that did not fit it were no nearer to the float model, or by chance");
+        Ok(RangesSummary { values: 0, trial })
     }
 
     /// The values whose ranges calibration chose, and nothing else says or has to be told of them.

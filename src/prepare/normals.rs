@@ -8,6 +8,9 @@ use crate::quant::Normal;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+/// More channels than any layer has are a hostile file's: what is known of each takes a hundred times its bytes there.
+const MOST_CHANNELS: usize = 1 << 16;
+
 /// How values are distributed, by their names.
 pub type Normals = BTreeMap<String, Normal>;
 
@@ -46,7 +49,7 @@ fn of(graph: &Graph, id: NodeId) -> Result<Option<Normal>> {
     // Where a channel hardly varies, what is added to its variance makes it vary less than gamma says.
     let deviations: Vec<f64> =
         scales.iter().zip(&variances).map(|(scale, v)| scale.abs() * v.max(0.0).sqrt()).collect();
-    let known = means.iter().chain(&deviations).all(|number| number.is_finite());
+    let known = means.iter().chain(&deviations).all(|number| number.is_finite()) && means.len() <= MOST_CHANNELS;
     Ok(known.then_some(Normal { means, deviations }))
 }
 

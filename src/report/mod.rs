@@ -2,7 +2,6 @@
 
 mod audit;
 mod budget;
-mod correction;
 mod details;
 mod entities;
 mod handed;
@@ -11,6 +10,7 @@ mod junit;
 mod picture;
 mod placement;
 mod recorded;
+mod repairs;
 mod stress;
 mod tasks;
 mod terminal;
@@ -18,11 +18,11 @@ mod three_way;
 
 pub use audit::{Inspected, audit};
 pub use budget::{Assignment, BudgetSummary, Chosen};
-pub use correction::CorrectionSummary;
 pub use details::{Details, Distribution, Picture, Spread, WorstSample};
 pub use html::{Document, Measured, page, sensitivity};
 pub use junit::{JUnit, save_junit};
 pub use placement::{FloatGroup, HalfInput, PlacementSummary, summarize};
+pub use repairs::{CorrectionSummary, RangesSummary, RepairSummary, Trial};
 pub(crate) use terminal::size;
 
 use crate::error::{Error, Result};
@@ -107,60 +107,6 @@ pub struct CalibrationSummary {
     /// Ranges that were chosen block by block, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconstruction: Option<RangesSummary>,
-}
-
-/// What ranges were chosen block by block.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct RangesSummary {
-    /// How many are others than calibration chose.
-    pub values: usize,
-    /// For how many blocks there was no time left.
-    #[serde(skip_serializing_if = "placement::is_zero")]
-    pub late: usize,
-    /// How many samples were run for it.
-    pub samples: usize,
-    /// SQNR of the outputs in dB, before and after, on other samples: the mean over samples and outputs.
-    pub sqnr_db: Option<(f64, f64)>,
-    /// Why none was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
-impl RangesSummary {
-    /// None, and why.
-    pub fn none(why: impl Into<String>) -> Self {
-        Self { why: Some(why.into()), ..Self::default() }
-    }
-}
-
-/// What was repaired.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct RepairSummary {
-    /// How many layers were refitted.
-    pub layers: usize,
-    /// How many of them got the mean alone, as bias correction asks.
-    #[serde(skip_serializing_if = "placement::is_zero")]
-    pub biases: usize,
-    /// Of how many weights integers were found that are not the nearest.
-    #[serde(skip_serializing_if = "placement::is_zero")]
-    pub rounded: usize,
-    /// For how many weights there was no time left.
-    #[serde(skip_serializing_if = "placement::is_zero")]
-    pub late: usize,
-    /// How many samples were run for it.
-    pub samples: usize,
-    /// SQNR of the outputs in dB, before and after, on those samples that did not fit: the mean over samples and outputs.
-    pub sqnr_db: Option<(f64, f64)>,
-    /// Why nothing was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-}
-
-impl RepairSummary {
-    /// Nothing, and why.
-    pub fn none(why: impl Into<String>) -> Self {
-        Self { why: Some(why.into()), ..Self::default() }
-    }
 }
 
 /// The outcome of a conversion.

@@ -1,8 +1,8 @@
 //! The report as text for a terminal.
 
-use super::correction::absorbing_note;
+use super::repairs::{absorbing_note, equalizing_note, protecting_note, smoothing_note};
 use super::tasks::sqnr;
-use super::{EncodingsSummary, FloatGroup, PlacementSummary, RangesSummary, RepairSummary, Report};
+use super::{EncodingsSummary, FloatGroup, PlacementSummary, Report};
 use crate::plan::NO_WEIGHTS;
 use crate::validate::{Check, Classification, Comparison, LayerError, Layers, LimitOf, OutputError, RARELY_CUT};
 use std::fmt::{self, Display, Formatter};
@@ -21,70 +21,6 @@ pub(crate) fn size(bytes: u64) -> String {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-/// What is said of so many equalized pairs.
-pub(super) fn equalizing_note(pairs: usize) -> Option<String> {
-    let noun = if pairs == 1 { "pair of layers has its" } else { "pairs of layers have their" };
-    (pairs > 0).then(|| format!("{pairs} {noun} channels between them scaled, and the weights on both sides with them"))
-}
-
-/// What is said of so many smoothed values.
-pub(super) fn smoothing_note(values: usize) -> Option<String> {
-    let noun = if values == 1 { "value that layers read is" } else { "values that layers read are" };
-    (values > 0)
-        .then(|| format!("{values} {noun} scaled channel by channel, and the weights of the layers the other way"))
-}
-
-/// What is said of so many values that are scaled for stored weights.
-pub(super) fn protecting_note(values: usize) -> Option<String> {
-    let noun = if values == 1 {
-        "value that layers with stored weights read is"
-    } else {
-        "values that layers with stored weights read are"
-    };
-    (values > 0)
-        .then(|| format!("{values} {noun} scaled channel by channel, and the weights the other way (repairs.awq)"))
-}
-
-impl Display for RepairSummary {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { layers, biases, rounded, late, samples, sqnr_db, why } = self;
-        let refitted = layers.saturating_sub(*biases);
-        let rounded = (*rounded, "weights rounded by what they make");
-        let done = [(refitted, "layers refitted"), (*biases, "biases corrected"), rounded];
-        let done: Vec<String> = done.iter().filter(|one| one.0 > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        match why {
-            Some(why) => write!(f, "none: {why}")?,
-            None => write!(f, "{} on {samples} samples", done.join(", "))?,
-        }
-        if *late > 0 {
-            write!(f, "; {late} more were rounded to nearest when the time was up (repairs.rounding_seconds)")?;
-        }
-        nearer(f, sqnr_db.as_ref())
-    }
-}
-
-impl Display for RangesSummary {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { values, late, samples, sqnr_db, why } = self;
-        match why {
-            Some(why) => write!(f, "none: {why}")?,
-            None => write!(f, "{values} ranges chosen block by block on {samples} samples")?,
-        }
-        if *late > 0 {
-            write!(f, "; {late} blocks were left when the time was up (repairs.rounding_seconds)")?;
-        }
-        nearer(f, sqnr_db.as_ref())
-    }
-}
-
-/// How near outputs were before and after.
-fn nearer(f: &mut Formatter<'_>, sqnr_db: Option<&(f64, f64)>) -> fmt::Result {
-    match sqnr_db {
-        Some((before, after)) => write!(f, "; SQNR {before:.1} -> {after:.1} dB in the mean of those that did not fit"),
-        None => Ok(()),
     }
 }
 

@@ -11,6 +11,6 @@ pub mod rounding;
 pub mod smoothing;
 mod walk;
 
-pub use nearness::Nearness;
+pub use nearness::{CERTAIN, HARMLESS, Nearness};
 pub use refit::{Layer, Refit, Refitting};
 pub use walk::{Repairing, Rounded};

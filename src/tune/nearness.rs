@@ -5,12 +5,13 @@ use std::borrow::Cow;
 
 /// What counts as exact, in dB: the noise of float32.
 const EXACT_DB: f64 = 140.0;
-/// So many standard errors may a loss be, to be put down to chance: each layer's repair was held against other samples before.
-const DOUBTED: f64 = 0.5;
-/// So many has a gain to be, where nothing but chance speaks for it.
-const SURE: f64 = 1.0;
-/// So many standard errors of a gain, and of a loss, are clear enough to look at no more samples.
-const CLEAR: (f64, f64) = (2.0, 3.0);
+/// How many standard errors a gain has to be to be kept: a loss may be chance where each layer's repair was held against other samples
+/// before, and where nothing else speaks for a gain it has to be none.
+pub const HARMLESS: f64 = -0.5;
+/// See [`HARMLESS`].
+pub const CERTAIN: f64 = 1.0;
+/// So many standard deviations of what samples to come may add: they turn a verdict around in one of a hundred cases.
+const SETTLED: f64 = 2.33;
 
 /// Squares of the numbers of an output in float, and of what is left beside them.
 type Squares = (f64, f64);
@@ -20,8 +21,8 @@ type Squares = (f64, f64);
 pub struct Nearness(Vec<Vec<Squares>>);
 
 impl Nearness {
-    /// Adds the outputs of a sample. Those that are not float32 do not count.
-    pub fn add(&mut self, float: &[Tensor], other: &[Tensor]) {
+    /// That of the outputs of one sample. Those that are not float32 do not count.
+    pub fn of(float: &[Tensor], other: &[Tensor]) -> Self {
         let one = |(float, other): (&Tensor, &Tensor)| {
             let numbers = |tensor: &Tensor| {
                 let float = tensor.dtype() == DataType::Float32;
@@ -33,7 +34,12 @@ impl Nearness {
                 (signal + f64::from(f).powi(2), noise + f64::from(f - o).powi(2))
             })
         };
-        self.0.push(float.iter().zip(other).map(one).collect());
+        Self(vec![float.iter().zip(other).map(one).collect()])
+    }
+
+    /// Adds those of other samples.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// How many samples were added.
@@ -48,22 +54,18 @@ impl Nearness {
         if each.is_empty() { 0.0 } else { each.iter().sum::<f64>() / each.len() as f64 }
     }
 
-    /// Whether it is nearer than `before` was on the same samples, or further by chance alone.
-    pub fn stands(&self, before: &Self) -> bool {
+    /// Whether it is nearer than `before` was on the same samples, by `bar` standard errors: [`HARMLESS`] or [`CERTAIN`].
+    pub fn passes(&self, before: &Self, bar: f64) -> bool {
         let (mean, error) = self.gain_db(before);
-        mean > -DOUBTED * error
+        mean > bar * error
     }
 
-    /// Whether it is nearer than `before` was on the same samples, and not by chance.
-    pub fn surpasses(&self, before: &Self) -> bool {
+    /// Whether more samples, `all` in the end, would hardly change what [`passes`](Self::passes) says: Lan, Simon and Halperin,
+    /// "Stochastically curtailed tests in long-term clinical trials", 1982, with the trend that samples so far have.
+    pub fn is_settled(&self, before: &Self, bar: f64, all: usize) -> bool {
         let (mean, error) = self.gain_db(before);
-        mean > SURE * error
-    }
-
-    /// Whether more samples would hardly change what [`stands`](Self::stands) says.
-    pub fn is_clear(&self, before: &Self) -> bool {
-        let (mean, error) = self.gain_db(before);
-        mean > CLEAR.0 * error || mean < -CLEAR.1 * error
+        let share = self.samples() as f64 / all as f64;
+        (mean - bar * error * share.sqrt()).abs() > SETTLED * error * (1.0 - share).max(0.0).sqrt()
     }
 
     /// By how many dB a sample is nearer than `before` in the mean, and the standard error of that.
@@ -95,7 +97,7 @@ mod tests {
         let mut near = Nearness::default();
         for &noise in noises {
             let [float, other] = [1.0, 1.0 + noise].map(|x| [Tensor::from_f32(vec![1], &[x])]);
-            near.add(&float, &other);
+            near.extend(Nearness::of(&float, &other));
         }
         near
     }
@@ -103,24 +105,32 @@ mod tests {
     #[test]
     fn what_is_nearer_in_the_mean_over_samples_stands() {
         assert!((of(&[0.1, 0.1]).sqnr_db() - 20.0).abs() < 1e-3 && (of(&[0.1, 0.01]).sqnr_db() - 30.0).abs() < 1e-3);
-        assert!(of(&[0.05; 8]).stands(&of(&[0.1; 8])));
-        assert!(!of(&[0.1; 8]).stands(&of(&[0.1; 8])));
+        assert!(of(&[0.05; 8]).passes(&of(&[0.1; 8]), HARMLESS));
+        assert!(!of(&[0.1; 8]).passes(&of(&[0.1; 8]), HARMLESS));
         // One sample has it all, and is no more than one.
         let before = of(&[0.9, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01]);
-        assert!(!of(&[0.1, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02]).stands(&before));
-        assert!(of(&[0.95, 0.005, 0.005, 0.005, 0.005, 0.005, 0.005, 0.005]).stands(&before));
+        assert!(!of(&[0.1, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02]).passes(&before, HARMLESS));
+        assert!(of(&[0.95, 0.005, 0.005, 0.005, 0.005, 0.005, 0.005, 0.005]).passes(&before, HARMLESS));
         // A little more often worse than better may be chance, and nothing but worse is none.
-        assert!(of(&[0.1, 0.1, 0.05, 0.05]).stands(&of(&[0.05, 0.05, 0.1, 0.101])));
-        assert!(!of(&[0.101; 8]).stands(&of(&[0.1; 8])));
-        assert!(!of(&[]).stands(&of(&[])) && !of(&[]).surpasses(&of(&[])));
-        assert!(of(&[0.05; 8]).surpasses(&of(&[0.1; 8])) && !of(&[0.1; 8]).surpasses(&of(&[0.1; 8])));
-        assert!(!of(&[0.1, 0.1, 0.05, 0.05]).surpasses(&of(&[0.05, 0.06, 0.1, 0.1])));
-        assert!(!of(&[f32::NAN; 4]).stands(&of(&[0.1; 4])));
-        assert!(of(&[0.05, 0.06, 0.05, 0.04]).is_clear(&of(&[0.1; 4])) && of(&[0.1; 4]).is_clear(&of(&[0.05; 4])));
-        // A loss has to be clearer than a gain.
-        let (mixed, before) = (of(&[0.08, 0.16, 0.08, 0.12]), of(&[0.1; 4]));
-        assert!(!mixed.is_clear(&before) && !before.is_clear(&mixed) && !of(&[]).is_clear(&of(&[])));
-        let (most, before) = (of(&[0.05, 0.09, 0.05, 0.09]), of(&[0.1; 4]));
-        assert!(most.is_clear(&before) && !before.is_clear(&most));
+        assert!(of(&[0.1, 0.1, 0.05, 0.05]).passes(&of(&[0.05, 0.05, 0.1, 0.101]), HARMLESS));
+        assert!(!of(&[0.101; 8]).passes(&of(&[0.1; 8]), HARMLESS));
+        assert!(!of(&[]).passes(&of(&[]), HARMLESS) && !of(&[]).passes(&of(&[]), CERTAIN));
+        assert!(of(&[0.05; 8]).passes(&of(&[0.1; 8]), CERTAIN) && !of(&[0.1; 8]).passes(&of(&[0.1; 8]), CERTAIN));
+        assert!(!of(&[0.1, 0.1, 0.05, 0.05]).passes(&of(&[0.05, 0.06, 0.1, 0.1]), CERTAIN));
+        assert!(!of(&[f32::NAN; 4]).passes(&of(&[0.1; 4]), HARMLESS));
+    }
+
+    #[test]
+    fn what_more_samples_would_hardly_change_is_settled() {
+        let (nearer, before) = (of(&[0.05, 0.06, 0.05, 0.04]), of(&[0.1; 4]));
+        for bar in [HARMLESS, CERTAIN] {
+            assert!(nearer.is_settled(&before, bar, 64) && before.is_settled(&nearer, bar, 64));
+            // Nothing is to come.
+            assert!(of(&[0.1, 0.05]).is_settled(&of(&[0.05, 0.1]), bar, 2) && !of(&[]).is_settled(&of(&[]), bar, 4));
+        }
+        let (mixed, before) = (of(&[0.08, 0.12, 0.07, 0.09]), of(&[0.1; 4]));
+        // A gain that is less than certain is no loss either.
+        assert!(mixed.is_settled(&before, HARMLESS, 6) && !mixed.is_settled(&before, CERTAIN, 6));
+        assert!(!mixed.is_settled(&before, HARMLESS, 64));
     }
 }

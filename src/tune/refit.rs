@@ -125,6 +125,10 @@ impl Refitting {
         let layer = self.layers.get(&layer)?;
         let first = seen.first()?;
         let (channels, inner) = (first.sums.len(), first.inner);
+        // One correction is for samples of one shape.
+        if seen.iter().any(|seen| (seen.sums.len(), seen.inner) != (channels, inner)) {
+            return None;
+        }
         let of_channel = |channel: usize| seen.iter().map(|seen| seen.sums[channel]).collect::<Vec<Sums>>();
         let fitted: Vec<(f64, f64)> =
             (0..channels).map(|channel| layer.rounded(channel, fit(&of_channel(channel), layer))).collect();

@@ -3,11 +3,11 @@
 
 mod stops;
 
-use super::super::{Correction, Corrector, Shown, Sides};
+use super::super::{Correction, Corrections, Corrector, Shown, Side, Sides};
 use super::failure::{Failure, guarded};
 use super::operators::Built;
-use super::own::{Kernel, shaped_like_first};
-use super::switched::{Twofold, Values};
+use super::own::{Kernel, Own, shaped_like_first};
+use super::switched::{Table, Twofold};
 use crate::error::Result;
 use crate::heap;
 use crate::tensor::Tensor;
@@ -53,9 +53,6 @@ impl Kernel for Mark {
     }
 }
 
-/// What nodes made of a sample.
-type Table = Vec<Option<Values>>;
-
 /// One sample, with what is needed yet of what it made: in float and rounded.
 #[derive(Clone)]
 struct Lane {
@@ -63,19 +60,31 @@ struct Lane {
     tables: [Table; 2],
 }
 
+impl Lane {
+    /// Lets go of what nobody needs after a step, but for what is `kept` of the rounded side.
+    fn let_go(&mut self, of: &Twofold, step: usize, kept: Option<OutletId>) {
+        self.tables.iter_mut().zip([None, kept]).for_each(|(table, kept)| of.let_go(table, step, kept));
+    }
+}
+
 /// A correction of what is made after a step.
 type Behind = (usize, Correction);
 
 impl Twofold {
     /// See [`Switched::correct`](super::super::Switched::correct).
-    pub(super) fn beside(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()> {
+    pub(super) fn beside(
+        &self,
+        samples: &[Vec<Tensor>],
+        room: usize,
+        corrector: &mut dyn Corrector,
+    ) -> Result<Corrections> {
         let count = self.plans[0].model().nodes().len();
         let lane = |inputs: &Vec<Tensor>| {
             let inputs = self.told(Self::inputs(inputs))?;
             Ok(Lane { inputs, tables: [vec![None; count], vec![None; count]] })
         };
         let mut lanes: Vec<Lane> = samples.iter().map(lane).collect::<Result<_>>()?;
-        let (mut from, mut behind): (usize, Vec<Behind>) = (0, Vec::new());
+        let (mut from, mut behind, mut settled): (usize, Vec<Behind>, _) = (0, Vec::new(), Corrections::new());
         for stop in self.stops(room, corrector) {
             let steps = from..stop.step + 1;
             let shown = &*corrector;
@@ -92,7 +101,7 @@ impl Twofold {
                 (from, behind) = (stop.step + 1, Vec::new());
             }
             if let Some(read) = stop.read {
-                lanes.iter_mut().for_each(|lane| self.let_go(lane, stop.step, Some(read)));
+                lanes.iter_mut().for_each(|lane| lane.let_go(self, stop.step, Some(read)));
                 self.show(&stop, read, &mut lanes, corrector)?;
                 let shown = &*corrector;
                 each(&mut lanes, |sample, lane| self.see(&stop, lane, sample, shown))?;
@@ -101,9 +110,10 @@ impl Twofold {
                 heap::give_back();
             }
             let correction = if corrector.sees(stop.layer) { corrector.settle(stop.layer) } else { None };
+            settled.extend(correction.clone().map(|found| (stop.layer, found)));
             if stop.waits {
                 each(&mut lanes, |_, lane| {
-                    self.let_go(lane, stop.step, None);
+                    lane.let_go(self, stop.step, None);
                     let id = self.order()[stop.step];
                     correction.iter().try_for_each(|found| self.told(correct(&mut lane.tables[1], id, found)))
                 })?;
@@ -111,19 +121,42 @@ impl Twofold {
                 behind.extend(correction.map(|found| (stop.step, found)));
             }
         }
-        Ok(())
+        Ok(settled)
     }
 
     /// See [`Switched::outputs`](super::super::Switched::outputs).
-    pub(super) fn streamed(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
+    pub(super) fn streamed(&self, inputs: &[Tensor], side: Side<'_>) -> Result<Vec<Tensor>> {
         let failed = |error: TractError| Failure::of(&error, &self.labels);
         let mut table = vec![None; self.plans[0].model().nodes().len()];
+        let (on, corrections) = match side {
+            Side::Float => (false, &[][..]),
+            Side::Rounded(corrections) => (true, corrections),
+        };
+        let behind = self.marked(corrections);
         guarded(|| {
             let inputs = Self::inputs(inputs).map_err(failed)?;
-            let all = 0..self.order().len();
-            self.advance_side(&mut table, (&inputs, &[]), on, all).map_err(failed)
+            let run = self.walk(&inputs).advance(&mut table, on, 0..self.order().len(), self.corrected(&behind));
+            run.map_err(failed)
         })?;
         self.made(&table)
+    }
+
+    /// Corrections by the steps at which layers are marked.
+    fn marked(&self, corrections: &[(usize, Correction)]) -> Vec<Behind> {
+        let mark = |(step, &id): (usize, &usize)| {
+            let layer = self.plans[0].model().node(id).op_as::<Own<Mark>>().map(|mark| mark.0.0)?;
+            let (_, found) = corrections.iter().find(|(of, _)| *of == layer)?;
+            Some((step, found.clone()))
+        };
+        self.order().iter().enumerate().filter_map(mark).collect()
+    }
+
+    /// What corrects what is made after a step.
+    fn corrected(&self, behind: &[Behind]) -> impl Fn(&mut Table, usize) -> TractResult<()> {
+        |table, step| {
+            let mut found = behind.iter().filter(|(at, _)| *at == step);
+            found.try_for_each(|(_, found)| correct(table, self.order()[step], found))
+        }
     }
 
     /// The outputs that a table has.
@@ -132,51 +165,16 @@ impl Twofold {
         guarded(|| self.outputs(value).map_err(|error| Failure::of(&error, &self.labels)))
     }
 
-    /// Lets go of what nobody needs after a step, but for what is `kept` of the rounded side.
-    fn let_go(&self, lane: &mut Lane, step: usize, kept: Option<OutletId>) {
-        for (table, kept) in lane.tables.iter_mut().zip([None, kept]) {
-            let gone = self.done[step].iter().filter(|&&gone| kept.is_none_or(|kept| kept.node != gone));
-            gone.for_each(|&gone| table[gone] = None);
-        }
-    }
-
     /// Runs some steps of the program on a sample, and corrects what is rounded `behind` some of them. What the last of them read is not
     /// let go of.
     fn advance(&self, lane: &mut Lane, steps: Range<usize>, behind: &[Behind]) -> Result<()> {
         let Lane { inputs, tables } = lane;
         let [float, rounded] = tables;
         guarded(|| {
-            let run = self.advance_side(float, (inputs, &[]), false, steps.clone());
-            run.and_then(|()| self.advance_side(rounded, (inputs, behind), true, steps))
+            let run = self.walk(inputs).advance(float, false, steps.clone(), |_, _| Ok(()));
+            run.and_then(|()| self.walk(inputs).advance(rounded, true, steps, self.corrected(behind)))
                 .map_err(|error| Failure::of(&error, &self.labels))
         })
-    }
-
-    /// The same with everything on, or nothing.
-    fn advance_side(
-        &self,
-        table: &mut Table,
-        (inputs, behind): (&[TValue], &[Behind]),
-        on: bool,
-        steps: Range<usize>,
-    ) -> TractResult<()> {
-        let last = steps.end - 1;
-        let on = vec![on; self.grids.len() + self.layers];
-        let mut walk = self.walk(inputs);
-        for step in steps {
-            let id = self.order()[step];
-            let made = walk.compute(id, &on, |_, from| {
-                Ok(table[from.node].as_ref().context("not computed")?[from.slot].clone())
-            })?;
-            table[id] = Some(made);
-            if step != last {
-                self.done[step].iter().for_each(|&gone| table[gone] = None);
-            }
-            if let Some((_, found)) = behind.iter().find(|(at, _)| *at == step) {
-                correct(table, id, found)?;
-            }
-        }
-        Ok(())
     }
 
     /// Shows what a layer made of a sample.

@@ -3,7 +3,7 @@
 
 use super::super::{Chooser, Stretch};
 use super::failure::{Failure, guarded};
-use super::switched::{Twofold, Values};
+use super::switched::{Table, Twofold, Values};
 use crate::error::Result;
 use crate::quant::Params;
 use crate::tensor::Tensor;
@@ -11,14 +11,10 @@ use crate::threads;
 use std::collections::HashSet;
 use std::ops::Range;
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::*;
 
 /// A stretch ends where a single value goes on, once it has so many grids, and anywhere ahead of a grid once it has so many.
 const FEWEST: usize = 4;
 const MOST: usize = 12;
-
-/// What nodes made of a sample.
-type Table = Vec<Option<Values>>;
 
 /// One sample, with what is needed yet of what it made: in float and rounded.
 struct Lane {
@@ -129,16 +125,10 @@ impl Twofold {
         grids: Option<&[Params]>,
         steps: Range<usize>,
     ) -> TractResult<()> {
-        let on = vec![grids.is_some(); self.grids.len() + self.layers];
+        let last = steps.end - 1;
         let mut walk = self.walk_on(inputs, grids.unwrap_or(&self.grids));
-        for step in steps {
-            let id = self.order()[step];
-            let made = walk.compute(id, &on, |_, from| {
-                Ok(table[from.node].as_ref().context("not computed")?[from.slot].clone())
-            })?;
-            table[id] = Some(made);
-            self.done[step].iter().for_each(|&gone| table[gone] = None);
-        }
+        walk.advance(table, grids.is_some(), steps, |_, _| Ok(()))?;
+        self.let_go(table, last, None);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 
 mod walk;
 
-use super::super::{Chooser, Corrector, Ran, Switched, Switches};
+use super::super::{Chooser, Corrections, Corrector, Ran, Side, Switched, Switches};
 use super::beside::Mark;
 use super::failure::{Failure, Labels, guarded, labelled};
 use super::operators::Built;
@@ -22,6 +22,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::*;
+pub(super) use walk::Table;
 use walk::Walk;
 
 /// The operator of a node whose attribute `index` tells which switch it is.
@@ -216,12 +217,8 @@ impl Twofold {
             let other = self.switch[id].is_some_and(|switch| on[switch] != kept.on[switch]);
             let inputs = &model.node(id).inputs;
             if other || inputs.iter().any(|i| changed[i.node]) {
-                // Whoever reads a value last has it to itself, and may write over it.
-                let last = |node: usize| {
-                    self.done[step].contains(&node) && inputs.iter().filter(|i| i.node == node).count() == 1
-                };
                 let read = |walk: &mut Walk<'_>, from: OutletId| match &mut values[from.node] {
-                    Some(made) if last(from.node) => Ok(made.swap_remove(from.slot)),
+                    Some(made) if self.reads_alone(step, from.node) => Ok(made.swap_remove(from.slot)),
                     Some(made) => Ok(made[from.slot].clone()),
                     None => walk.before(from, kept, &mut again),
                 };
@@ -256,7 +253,7 @@ impl Switched for Twofold {
         guarded(|| run().map_err(|e| Failure::of(&e, &self.labels)))
     }
 
-    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<()> {
+    fn correct(&self, samples: &[Vec<Tensor>], room: usize, corrector: &mut dyn Corrector) -> Result<Corrections> {
         self.beside(samples, room, corrector)
     }
 
@@ -264,8 +261,8 @@ impl Switched for Twofold {
         self.chosen(samples, chooser)
     }
 
-    fn outputs(&self, inputs: &[Tensor], on: bool) -> Result<Vec<Tensor>> {
-        self.streamed(inputs, on)
+    fn outputs(&self, inputs: &[Tensor], side: Side<'_>) -> Result<Vec<Tensor>> {
+        self.streamed(inputs, side)
     }
 
     fn bytes_held(&self, room: usize, corrector: &dyn Corrector) -> usize {

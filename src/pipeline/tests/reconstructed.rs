@@ -61,8 +61,8 @@ fn a_range_that_nothing_needs_is_drawn_in_for_all_that_share_its_grid() {
     assert!(none.is_none());
     let (_, drawn, summary) = found(ON);
     let summary = summary.expect("a summary");
-    let (before, after) = summary.sqnr_db.expect("samples decide");
-    assert!(summary.values > 0 && summary.why.is_none() && after > before + 2.0, "{summary:?}");
+    let (before, after) = summary.trial.sqnr_db.expect("samples decide");
+    assert!(summary.values > 0 && summary.trial.why.is_none() && after > before + 2.0, "{summary:?}");
     assert!(drawn.ranges["r"].1 < plain.ranges["r"].1 * 0.6 && drawn.ranges["r"].0 == 0.0, "{:?}", drawn.ranges);
     assert!(grid(&planned, &drawn, "r").scale < grid(&planned, &plain, "r").scale * 0.6);
     assert_eq!(grid(&planned, &drawn, "p"), grid(&planned, &drawn, "r"));

@@ -2,8 +2,7 @@
 
 use super::Document;
 use super::text::{bytes, counted, escape, table};
-use crate::report::correction::absorbing_note;
-use crate::report::terminal::{equalizing_note, protecting_note, smoothing_note};
+use crate::report::repairs::{absorbing_note, equalizing_note, protecting_note, smoothing_note};
 use std::fmt::Write;
 
 /// The section.

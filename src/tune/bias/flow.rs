@@ -233,7 +233,7 @@ fn is_flattened(graph: &Graph, id: NodeId, own: &Known) -> bool {
     let Some(shape) = shape.and_then(|shape| shape.to_i64().map(|shape| shape.to_vec()).ok()) else { return false };
     let &[rows, columns] = shape.as_slice() else { return false };
     let read = graph.node(id).input(0).and_then(|read| graph.known_type(read)).map(|ty| ty.dims).unwrap_or_default();
-    let each = read.iter().skip(1).copied().product::<Option<usize>>();
+    let each = read.iter().skip(1).try_fold(1usize, |each, dim| each.checked_mul((*dim)?));
     let batch = read.first().copied().flatten();
     let whole = each.is_some() && usize::try_from(columns).ok() == each;
     let count = own.spread.len() as i64;

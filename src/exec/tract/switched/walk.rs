@@ -5,6 +5,7 @@ use super::super::registers;
 use super::{Kept, Twofold, Values};
 use crate::quant::Params;
 use std::collections::HashMap;
+use std::ops::Range;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::*;
@@ -19,7 +20,22 @@ impl Twofold {
     pub fn walk_on<'a>(&'a self, inputs: &'a [TValue], grids: &'a [Params]) -> Walk<'a> {
         Walk { of: self, grids, states: [None, None], inputs }
     }
+
+    /// Whether nobody needs what `node` makes but a single input of the node of this step, which may write over it.
+    pub(super) fn reads_alone(&self, step: usize, node: usize) -> bool {
+        let inputs = &self.plans[0].model().node(self.order()[step]).inputs;
+        self.done[step].contains(&node) && inputs.iter().filter(|input| input.node == node).count() == 1
+    }
+
+    /// Lets go of what nobody needs after a step, but for what is `kept`.
+    pub fn let_go(&self, table: &mut Table, step: usize, kept: Option<OutletId>) {
+        let gone = self.done[step].iter().filter(|&&gone| kept.is_none_or(|kept| kept.node != gone));
+        gone.for_each(|&gone| table[gone] = None);
+    }
 }
+
+/// What nodes made of a sample, as far as it is needed yet.
+pub(in crate::exec::tract) type Table = Vec<Option<Values>>;
 
 /// One walk through a program.
 pub(in crate::exec::tract) struct Walk<'a> {
@@ -66,6 +82,33 @@ impl Walk<'_> {
         registers::tidy();
         made?;
         state.turn_state.values[id].take().context("a node made nothing")
+    }
+
+    /// Goes some steps on from what `table` has, with everything on or nothing, and does `behind` after each. What the last of them read is
+    /// not let go of.
+    pub fn advance(
+        &mut self,
+        table: &mut Table,
+        on: bool,
+        steps: Range<usize>,
+        behind: impl Fn(&mut Table, usize) -> TractResult<()>,
+    ) -> TractResult<()> {
+        let (of, last) = (self.of, steps.end.saturating_sub(1));
+        let on = vec![on; of.grids.len() + of.layers];
+        for step in steps {
+            let id = of.order()[step];
+            let made = self.compute(id, &on, |_, from| {
+                let own = step != last && of.reads_alone(step, from.node);
+                let values = table[from.node].as_mut().context("not computed")?;
+                Ok(if own { values.swap_remove(from.slot) } else { values[from.slot].clone() })
+            })?;
+            table[id] = Some(made);
+            if step != last {
+                of.let_go(table, step, None);
+            }
+            behind(table, step)?;
+        }
+        Ok(())
     }
 
     /// What node `id` made in the run before; computed again where that was not kept.

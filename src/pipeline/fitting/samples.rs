@@ -1,4 +1,4 @@
-//! The calibration samples that repairs are found on, and those that decide whether they are kept.
+//! The calibration samples: those that fit, and those that decide.
 
 use super::super::Planned;
 use super::super::calibrated::calibrating;
@@ -9,7 +9,7 @@ use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::HashSet;
 
 /// The calibration samples.
-pub(in crate::pipeline) struct Samples {
+pub struct Samples {
     set: Dataset,
     indices: Vec<usize>,
     /// The types of those that are used: the first one's.
