@@ -120,7 +120,7 @@ fn branches() -> Builder {
     branches_of(6)
 }
 
-fn branches_of(size: usize) -> Builder {
+pub fn branches_of(size: usize) -> Builder {
     let turn = NodeProto { attribute: vec![ints("perm", &[1, 0])], ..node("Transpose", &["w"], "turned") };
     choice(size, vec![node("MatMul", &["x", "w"], "a")], vec![turn, node("MatMul", &["x", "turned"], "b")])
 }

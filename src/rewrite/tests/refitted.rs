@@ -2,23 +2,34 @@
 
 use super::*;
 use crate::tune::Refit;
+use crate::tune::rounding::Rounding;
 
 const GAINS: [f32; 4] = [1.0, 0.9, 1.2, 1.1];
 const SHIFTS: [f32; 4] = [0.0, 0.05, -0.1, 0.02];
 
 /// The same model as it is, and with the layer called `node` refitted.
 fn both(policy: &str, net: impl Fn() -> Builder, node: &str) -> [Made; 2] {
-    [false, true].map(|refits| {
+    both_with(policy, net, |made, resolved| {
+        let layer = made.nodes.iter().find(|one| one.name == node).expect("the layer").id;
+        resolved.set_refits([(layer, Refit { gains: GAINS.to_vec(), shifts: SHIFTS.to_vec() })]);
+    })
+}
+
+/// The same model as it is, and with more that was `found`.
+fn both_with(policy: &str, net: impl Fn() -> Builder, found: impl Fn(&Plan, &mut Resolved)) -> [Made; 2] {
+    [false, true].map(|with| {
         let model = net().build();
         let (settings, mut ready) = (settings(policy), model.clone());
-        prepare(&mut ready, &Tract::default(), &Options { for_integers: true, ..Options::default() })
-            .expect("prepared");
+        prepare(
+            &mut ready,
+            &Tract::default(),
+            &Options { for_integers: true, bodies: settings.reaches_bodies(), ..Options::default() },
+        )
+        .expect("prepared");
         let made = plan(&ready.graph, &settings, &OnnxRuntimeCpu, &[], &Known::default()).expect("a plan");
         let mut resolved = resolve(&made, &calibrated(&ready, &made)).expect("grids");
-        if refits {
-            let layer = made.nodes.iter().find(|one| one.name == node).expect("the layer").id;
-            let refit = Refit { gains: GAINS.to_vec(), shifts: SHIFTS.to_vec() };
-            resolved.set_refits([(layer, refit)]);
+        if with {
+            found(&made, &mut resolved);
         }
         insert_qdq(&mut ready, &made, &resolved).expect("a quantized model");
         ready.graph.verify().expect("a sound graph");
@@ -109,5 +120,19 @@ fn the_addend_behind_a_product_takes_the_shifts_alone() {
     let (was, is) = (addend(&plain).expect("a bias"), addend(&refitted).expect("a bias"));
     for channel in 0..4 {
         assert!((is[channel] - (was[channel] + SHIFTS[channel])).abs() < 2e-3, "{was:?} {is:?}");
+    }
+}
+
+#[test]
+fn what_is_found_for_a_node_is_not_for_one_in_a_body() {
+    // Ids begin anew in each body: the same may be that of a node of the graph around.
+    let inside = |plan: &Plan| plan.bodies.iter().flat_map(|body| &body.plan.nodes).next().expect("a layer").id;
+    for policy in ["mode: weight-only", "mode: dynamic"] {
+        let rounding = Rounding { steps: vec![1; 16] };
+        let found = |plan: &Plan, resolved: &mut Resolved| resolved.set_roundings([(inside(plan), rounding.clone())]);
+        let [plain, rounded] = both_with(policy, || dynamic::branches_of(4), found);
+        assert!(plain.graph().body(plain.the("If"), 0).is_ok_and(|body| body.node_ids().count() > 1));
+        let bytes = [&plain, &rounded].map(|made| crate::file::to_bytes(&made.model).expect("a model"));
+        assert!(bytes[0] == bytes[1], "{policy}");
     }
 }
