@@ -58,7 +58,8 @@ impl Planned {
         free: &[(&ValuePlan, Free)],
     ) -> Result<RangesSummary> {
         let (parts, program) = fitting.ready(resolved, With::Nothing)?;
-        let Some((samples, others)) = fitting.dealt(&parts, &*program, Fitting::most(&*program, false))? else {
+        let Some((samples, others)) = fitting.dealt(&parts, &*program, (Fitting::most(&*program, false), false))?
+        else {
             return Ok(RangesSummary::none(TOO_FEW));
         };
         let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);

@@ -83,7 +83,7 @@ impl Planned {
         let until = Instant::now() + Duration::from_secs(settings.repairs.rounding_seconds);
         let mut repairing = Repairing::new(refitting, (weights, wanted.method.unwrap_or(Method::Gptq)), until);
         let (most, room) = beside(&*program, &repairing, (Fitting::most(&*program, rounds), rounds));
-        let Some((samples, others)) = fitting.dealt(&parts, &*program, most)? else {
+        let Some((samples, others)) = fitting.dealt(&parts, &*program, (most, rounds))? else {
             return Ok(RepairSummary::none(TOO_FEW));
         };
         let progress = fitting.context.progress;

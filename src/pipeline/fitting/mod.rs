@@ -83,14 +83,14 @@ impl<'a> Fitting<'a> {
         cheap(program).clamp(FITTING[0], if rounds { ROUNDING } else { FITTING[1] })
     }
 
-    /// The samples that fit, as `parts` take them, up to `most`, and the places of those that decide. `None` where there are
-    /// [`TOO_FEW`] of them.
+    /// The samples that fit, as `parts` take them, up to `most` and more of them where integers are looked for; and the places of those
+    /// that decide. `None` where there are [`TOO_FEW`] of them.
     ///
     /// # Errors
     /// When a sample cannot be read.
-    pub fn dealt(&self, parts: &Parts, program: &dyn Switched, most: usize) -> Result<Option<Dealt>> {
+    pub fn dealt(&self, parts: &Parts, program: &dyn Switched, (most, rounds): (usize, bool)) -> Result<Option<Dealt>> {
         let deciding = (2 * cheap(program)).clamp(DECIDING[0], DECIDING[1]);
-        let (few, deciding) = self.samples.dealt(most, deciding);
+        let (few, deciding) = self.samples.dealt((most, rounds), deciding);
         let fitting =
             self.samples.read(&few).map(|sample| parts.inputs(&sample?.inputs)).collect::<Result<Vec<_>>>()?;
         Ok((fitting.len() >= FEWEST).then_some((fitting, deciding)))

@@ -1,9 +1,10 @@
 //! The calibration samples: those that fit, and those that decide.
 
-use super::super::Planned;
-use super::super::calibrated::calibrating;
+use super::FEWEST;
 use crate::error::Result;
 use crate::inputs::{self, Dataset, Sample};
+use crate::pipeline::Planned;
+use crate::pipeline::calibrated::calibrating;
 use crate::policy::Settings;
 use crate::tensor::{DataType, Tensor, TensorType};
 use std::collections::HashSet;
@@ -27,11 +28,12 @@ impl Samples {
         Ok(first.map(|first| Self { types: first.types(), set, indices }))
     }
 
-    /// Samples that run side by side, `beside` of them and at most half, each from the middle of a stretch of its own; and up to
-    /// `deciding` others.
-    pub fn dealt(&self, beside: usize, deciding: usize) -> (Vec<usize>, Vec<usize>) {
+    /// Samples that run side by side, `beside` of them and at most a half, each from the middle of a stretch of its own; and up to
+    /// `deciding` others. Where integers are looked for, three quarters may fit, as long as enough decide.
+    pub fn dealt(&self, (beside, rounds): (usize, bool), deciding: usize) -> (Vec<usize>, Vec<usize>) {
         let all: Vec<usize> = inputs::spread(self.indices.len(), beside + deciding);
-        let count = beside.min(all.len() / 2);
+        let (half, enough) = (all.len() / 2, all.len().saturating_sub(FEWEST));
+        let count = beside.min(if rounds { enough.min(all.len() * 3 / 4).max(half) } else { half });
         let middles: HashSet<usize> = (0..count).map(|at| (2 * at + 1) * all.len() / (2 * count)).collect();
         let places = all.into_iter().enumerate().map(|(at, place)| (middles.contains(&at), self.indices[place]));
         let (beside, others): (Vec<_>, Vec<_>) = places.partition(|(beside, _)| *beside);

@@ -12,8 +12,10 @@ use ndarray::{Array2, ArrayView1};
 
 /// One sample in so many fits nothing but decides what is kept.
 const CHECKED: usize = 4;
-/// What is added to the diagonal, as a share of its mean: what few samples say of the weights is not believed without bounds.
-const DAMPING: f64 = 0.01;
+/// What is added to the diagonal, as a share of its mean: what few samples say of the weights is not believed without bounds. A layer
+/// has about as many positions as a patch has numbers; of .01 to .8 this is best on MiniLM-L3 and EfficientNet-Lite0, and all but .5 and
+/// more are alike on CIFAR-10.
+const DAMPING: f64 = 0.2;
 /// The most numbers that an output may be a sum of: their Gram matrix takes the square of it.
 const LONGEST: usize = 3072;
 /// Positions that are looked at: so many, and so many times the numbers of a patch.
