@@ -18,7 +18,7 @@ use crate::report::{Assignment, BudgetSummary, CalibrationSummary, Chosen};
 use crate::sensitivity::{Parts, With};
 use crate::validate::{self, Classification, Comparison, Groups};
 use candidates::{Candidate, candidates};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 /// Bytes in the megabytes that files are told in.
@@ -64,6 +64,8 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
         let why = "a budget needs 2 samples or more that do not calibrate: to search on, and to check what was found";
         return Err(wrong(why.to_owned()));
     }
+    // Rules cannot name what repairs add: it is not there yet when they are read.
+    let named: HashSet<String> = base.plan.nodes.iter().map(|node| node.name.clone()).collect();
     let (resolved, calibration, summary) = base.find(&plain, found, context)?;
     let (written, _) = base.rewrite(&plain, &resolved, &summary)?;
     let types = base.types(samples.types())?;
@@ -72,7 +74,8 @@ pub fn search(settings: &Settings, budget: &Budget, found: Found<'_>, context: &
     let seen = (calibration.as_ref(), types.as_ref());
     let parts = Parts::of(&base.model, &written, With::Causes).map_err(|e| e.in_model(&base.path))?;
     let parts = parts.with_groups(Groups::of(&plain, &base.original)?);
-    let candidates = candidates(&base, &parts, seen, budget.goal, (&samples.set, &ranking), context)?;
+    let mut candidates = candidates(&base, &parts, seen, budget.goal, (&samples.set, &ranking), context)?;
+    candidates.retain(|candidate| named.contains(&candidate.node));
     let searcher = Searcher {
         plain: &plain,
         base: &base,

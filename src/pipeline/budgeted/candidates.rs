@@ -20,7 +20,7 @@ const GROWTH: f64 = 3.0;
 /// A layer that may become something else.
 pub struct Candidate {
     /// Its node.
-    node: String,
+    pub node: String,
     /// What it wins, or loses.
     why: String,
 }

@@ -83,3 +83,13 @@ fn a_lock_gives_the_same_bytes() {
     let (_, again) = bench.quantize("", Found::Locked(&bench.at("kept.lock"))).expect("a model");
     assert!(first == again);
 }
+
+#[test]
+fn a_budget_leaves_out_what_equalizing_adds() {
+    // No rule finds it by its name when the policy that is written is read.
+    let bench = Bench::of_pictures(&network(false, WIDE));
+    assert!(bench.equalized("").plan.nodes.iter().any(|node| node.name == "h_scaled_gate"));
+    let (report, _) = bench.quantize("budget: { sqnr_db: 90, types: [float32] }", Found::Samples).expect("a model");
+    let budget = report.budget.expect("a search");
+    assert!(!budget.chosen.is_empty() && budget.chosen.iter().all(|one| ["Conv_c", "Conv_y"].contains(&&*one.node)));
+}
