@@ -40,6 +40,11 @@ impl Gram {
         }
     }
 
+    /// Whether there are as many positions as numbers in a patch.
+    pub fn is_determined(&self) -> bool {
+        self.rows >= self.sums.len() as f64
+    }
+
     /// Adds every `step`-th position.
     pub fn add(&mut self, patches: &Patches<'_>, left: &Left<'_>, step: usize) {
         let (length, outputs) = self.left.dim();

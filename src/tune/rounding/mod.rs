@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::exec::Sides;
 use crate::quant::{KnownConstant, SumOrder};
 use crate::tensor::Tensor;
+use gram::Gram;
 use ndarray::Array2;
 use problem::Problem;
 
@@ -96,7 +97,9 @@ pub fn round(
             *change += (&squares.dot(&by) * &by).sum() - 2.0 * (&left * &by).sum();
         }
     }
-    let best = usize::from(changes[1] < changes[0]);
+    // Fewer positions than numbers in a patch can have any error before them made up for, and what that does elsewhere is left to chance.
+    let determined = fitted.iter().all(Gram::is_determined);
+    let best = usize::from(determined && changes[1] < changes[0]);
     if changes[best].is_nan() || changes[best] >= 0.0 {
         return Ok(None);
     }
