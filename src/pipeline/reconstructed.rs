@@ -3,6 +3,7 @@
 use super::fitting::{Fitting, NOTHING_FOUND, TOO_FEW};
 use super::{Context, Planned};
 use crate::error::Result;
+use crate::exec::Switched;
 use crate::ir::ValueId;
 use crate::plan::{RangeSource, ValuePlan};
 use crate::policy::Settings;
@@ -87,15 +88,11 @@ impl Planned {
         }
         resolved.clamp_anew(&self.plan);
         let (_, chosen) = fitting.ready(resolved, With::Nothing)?;
-        let decided = fitting.decide(&parts, [(&*program, &[]), (&*chosen, &[])], (&others, CERTAIN))?;
-        progress.finish();
-        let Some([before, after]) = decided else { return Ok(RangesSummary::none(TOO_FEW)) };
-        let trial = Trial { sqnr_db: Some((before.sqnr_db(), after.sqnr_db())), ..found.trial };
-        if after.passes(&before, CERTAIN) {
-            return Ok(RangesSummary { trial, ..found });
-        }
-        let trial = trial.because("samples that did not fit it were no nearer to the float model, or by chance");
-        Ok(RangesSummary { values: 0, trial })
+        let missed = "samples that did not fit it were no nearer to the float model, or by chance";
+        let programs: [(&dyn Switched, &[_]); 2] = [(&*program, &[]), (&*chosen, &[])];
+        let trial = fitting.decide(found.trial, &parts, programs, (&others, CERTAIN, missed))?;
+        let values = if trial.why.is_none() { found.values } else { 0 };
+        Ok(RangesSummary { values, trial })
     }
 
     /// The values whose ranges calibration chose, and nothing else says or has to be told of them.

@@ -107,14 +107,10 @@ impl Planned {
         // Gains and means are as well corrected behind the layers; other integers are those of another program.
         let other = if rounds { Some(fitting.ready(resolved, With::Nothing)?.1) } else { None };
         let after = other.as_deref().map_or((&*program, &corrections[..]), |other| (other, &[]));
-        let decided = fitting.decide(&parts, [(&*program, &[]), after], (&others, HARMLESS))?;
-        progress.finish();
-        let Some([before, after]) = decided else { return Ok(RepairSummary::none(TOO_FEW)) };
-        let trial = Trial { sqnr_db: Some((before.sqnr_db(), after.sqnr_db())), ..found.trial };
-        if after.passes(&before, HARMLESS) {
-            return Ok(RepairSummary { trial, ..found });
-        }
-        let trial = trial.because("samples that did not fit it were further from the float model");
-        Ok(RepairSummary { trial, ..RepairSummary::default() })
+        let missed = "samples that did not fit it were further from the float model";
+        let trial =
+            fitting.decide(found.trial.clone(), &parts, [(&*program, &[]), after], (&others, HARMLESS, missed))?;
+        let kept = trial.why.is_none();
+        Ok(RepairSummary { trial, ..if kept { found } else { RepairSummary::default() } })
     }
 }

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 /// What counts as exact, in dB: the noise of float32.
 const EXACT_DB: f64 = 140.0;
-/// How many standard errors a gain has to be to be kept: a loss may be chance where each layer's repair was held against other samples
-/// before, and where nothing else speaks for a gain it has to be none.
+/// So many standard errors has a gain to be where each layer's repair was held against other samples before: a small loss may be chance.
 pub const HARMLESS: f64 = -0.5;
-/// See [`HARMLESS`].
+/// The same where nothing else speaks for a gain.
 pub const CERTAIN: f64 = 1.0;
+/// How much fewer samples vary is chance, too.
+const TELLING: usize = 6;
 /// So many standard deviations of what samples to come may add: they turn a verdict around in one of a hundred cases.
 const SETTLED: f64 = 2.33;
 
@@ -64,14 +65,21 @@ impl Nearness {
     /// "Stochastically curtailed tests in long-term clinical trials", 1982, with the trend that samples so far have.
     pub fn is_settled(&self, before: &Self, bar: f64, all: usize) -> bool {
         let (mean, error) = self.gain_db(before);
+        if self.gains_db(before).count() < TELLING {
+            return false;
+        }
         let share = self.samples() as f64 / all as f64;
         (mean - bar * error * share.sqrt()).abs() > SETTLED * error * (1.0 - share).max(0.0).sqrt()
     }
 
+    /// By how many dB each sample is nearer than `before`, but those whose outputs are zero throughout.
+    fn gains_db(&self, before: &Self) -> impl Iterator<Item = f64> {
+        self.0.iter().zip(&before.0).filter_map(|(own, before)| Some(mean_db(own)? - mean_db(before)?))
+    }
+
     /// By how many dB a sample is nearer than `before` in the mean, and the standard error of that.
     fn gain_db(&self, before: &Self) -> (f64, f64) {
-        let gain = |(own, before): (&Vec<Squares>, &Vec<Squares>)| Some(mean_db(own)? - mean_db(before)?);
-        let gains: Vec<f64> = self.0.iter().zip(&before.0).filter_map(gain).collect();
+        let gains: Vec<f64> = self.gains_db(before).collect();
         let count = gains.len() as f64;
         let mean = gains.iter().sum::<f64>() / count;
         let spread = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
@@ -122,15 +130,20 @@ mod tests {
 
     #[test]
     fn what_more_samples_would_hardly_change_is_settled() {
-        let (nearer, before) = (of(&[0.05, 0.06, 0.05, 0.04]), of(&[0.1; 4]));
+        let (nearer, before) = (of(&[0.05, 0.06, 0.05, 0.04, 0.05, 0.06]), of(&[0.1; 6]));
         for bar in [HARMLESS, CERTAIN] {
             assert!(nearer.is_settled(&before, bar, 64) && before.is_settled(&nearer, bar, 64));
-            // Nothing is to come.
-            assert!(of(&[0.1, 0.05]).is_settled(&of(&[0.05, 0.1]), bar, 2) && !of(&[]).is_settled(&of(&[]), bar, 4));
+            // However alike they are, a few samples settle nothing, nor do those that say nothing.
+            assert!(!of(&[0.05; 5]).is_settled(&of(&[0.1; 5]), bar, 64) && !of(&[]).is_settled(&of(&[]), bar, 4));
+            let (mut told, mut before) = (of(&[0.05; 5]), of(&[0.1; 5]));
+            for near in [&mut told, &mut before] {
+                (0..3).for_each(|_| near.extend(Nearness(vec![vec![(0.0, 1.0)]])));
+            }
+            assert!(!told.is_settled(&before, bar, 64));
         }
-        let (mixed, before) = (of(&[0.08, 0.12, 0.07, 0.09]), of(&[0.1; 4]));
+        let (mixed, before) = (of(&[0.08, 0.12, 0.07, 0.09, 0.08, 0.12]), of(&[0.1; 6]));
         // A gain that is less than certain is no loss either.
-        assert!(mixed.is_settled(&before, HARMLESS, 6) && !mixed.is_settled(&before, CERTAIN, 6));
+        assert!(mixed.is_settled(&before, HARMLESS, 8) && !mixed.is_settled(&before, CERTAIN, 8));
         assert!(!mixed.is_settled(&before, HARMLESS, 64));
     }
 }

@@ -1,9 +1,10 @@
 //! Whether what was found brings the model nearer to the float one, on samples that it was not found on.
 
-use super::{FEWEST, Fitting};
+use super::{FEWEST, Fitting, TOO_FEW};
 use crate::error::Result;
 use crate::exec::{Correction, Side, Switched};
 use crate::inputs;
+use crate::report::Trial;
 use crate::sensitivity::Parts;
 use crate::tune::Nearness;
 
@@ -14,12 +15,28 @@ type Repaired<'a> = (&'a dyn Switched, &'a [(usize, Correction)]);
 const FIRST: usize = 8;
 
 impl Fitting<'_> {
-    /// How near to the float model are two programs, ahead of what was found and with it, on as many of the samples at the places
-    /// `few` as tell whether it passes the `bar`. `None` where too few of these are as the programs want them.
+    /// What samples at the places `few` say of a `trial`, by the programs ahead of what was found and with it: how near these are to the
+    /// float model, and why nothing is kept where that does not pass the `bar`, which is `missed` then. The work has ended with it.
     ///
     /// # Errors
     /// When a sample cannot be read, or the engine fails on it.
     pub fn decide(
+        &self,
+        trial: Trial,
+        parts: &Parts,
+        programs: [Repaired<'_>; 2],
+        (few, bar, missed): (&[usize], f64, &str),
+    ) -> Result<Trial> {
+        let near = self.nearness(parts, programs, (few, bar))?;
+        self.context.progress.finish();
+        let Some([before, after]) = near else { return Ok(Trial::default().because(TOO_FEW)) };
+        let trial = Trial { sqnr_db: Some((before.sqnr_db(), after.sqnr_db())), ..trial };
+        Ok(if after.passes(&before, bar) { trial } else { trial.because(missed) })
+    }
+
+    /// How near to the float model the programs are, on as many samples as tell whether the second passes the `bar`. `None` where too few
+    /// of these are as the programs want them.
+    fn nearness(
         &self,
         parts: &Parts,
         programs: [Repaired<'_>; 2],
